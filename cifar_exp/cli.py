@@ -1,0 +1,5 @@
+"""Which command."""
+
+
+def main() -> None:
+    """Entry point of `cifar-exp`."""
