@@ -1,1 +1,0 @@
-"""Makes the configs importable, as Hydra's `pkg://cifar_exp.conf` demands."""
