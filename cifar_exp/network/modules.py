@@ -1,0 +1,91 @@
+"""The modules behind the operations, where torch has none of its own. Images are (batch, channels, height, width)."""
+
+from collections.abc import Sequence
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+
+def same_conv(
+    in_channels: int, out_channels: int, kernel_size: int, stride: int, dilation: int, groups: int, bias: bool
+) -> nn.Module:
+    """A convolution that keeps the map at ceil(size / stride), He-initialised (arXiv:1502.01852, §2.2)."""
+    reach = dilation * (kernel_size - 1)
+    conv = nn.Conv2d(
+        in_channels,
+        out_channels,
+        kernel_size,
+        stride,
+        padding=reach // 2,
+        dilation=dilation,
+        groups=groups,
+        bias=bias,
+    )
+    nn.init.kaiming_normal_(conv.weight, nonlinearity="relu")
+    if conv.bias is not None:
+        nn.init.zeros_(conv.bias)
+    if reach % 2 == 0:
+        return conv
+    return nn.Sequential(nn.ZeroPad2d((0, 1, 0, 1)), conv)  # an even kernel reaches one pixel further on one side
+
+
+def dense(in_features: int, out_features: int) -> nn.Linear:
+    """A dense layer, initialised as torch does, its bias at zero."""
+    layer = nn.Linear(in_features, out_features)
+    nn.init.zeros_(layer.bias)
+    return layer
+
+
+def batch_norm(shape: tuple[int, ...]) -> nn.Module:
+    """Batch norm of a map or of features."""
+    return nn.BatchNorm2d(shape[0]) if len(shape) == 3 else nn.BatchNorm1d(shape[0])
+
+
+class ChannelNorm(nn.LayerNorm):
+    """Layer norm over the channels at each pixel (ConvNeXt, arXiv:2201.03545, §2.6)."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(B, C, H, W) or (B, C), the shape is kept."""
+        if x.dim() == 2:
+            return super().forward(x)
+        return super().forward(x.permute(0, 2, 3, 1)).permute(0, 3, 1, 2)
+
+
+class LayerScale(nn.Module):
+    """A learned factor a channel."""
+
+    def __init__(self, channels: int, initial: float) -> None:
+        super().__init__()
+        self.scale = nn.Parameter(torch.full((channels,), initial))
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(B, C, …), the shape is kept."""
+        return x * self.scale.view(-1, *[1] * (x.dim() - 2))
+
+
+class SplitChannels(nn.Module):
+    """Runs each part on its own share of the channels and joins the results."""
+
+    def __init__(self, splits: Sequence[int], parts: Sequence[nn.Module]) -> None:
+        super().__init__()
+        self.splits = list(splits)
+        self.parts = nn.ModuleList(parts)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(B, sum of splits, H, W) to (B, channels, H', W')."""
+        pieces = x.split(self.splits, dim=1)
+        return torch.cat([part(piece) for part, piece in zip(self.parts, pieces, strict=True)], dim=1)
+
+
+class PadShortcut(nn.Module):
+    """Every `stride`-th pixel, and zero channels at the end."""
+
+    def __init__(self, stride: int, new_channels: int) -> None:
+        super().__init__()
+        self.stride = stride
+        self.new_channels = new_channels
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(B, C, H, W) to (B, C + new_channels, ceil(H / stride), ceil(W / stride))."""
+        return F.pad(x[:, :, :: self.stride, :: self.stride], (0, 0, 0, 0, 0, self.new_channels))

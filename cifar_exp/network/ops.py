@@ -1,0 +1,311 @@
+"""The elementary operations of a network: for each, its output shape, its cost and its module, side by side.
+
+Shapes are (channels, height, width) of one image, or (features,) after the pool. Parameters are counted as Keras'
+`count_params` does: running statistics are in `params`, not in `trainable_params`. MACs are those of one image;
+bias, norm, activation, pool and add count none.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from dataclasses import dataclass
+from functools import cached_property
+from math import prod
+from typing import TYPE_CHECKING, ClassVar
+
+if TYPE_CHECKING:
+    from torch import nn
+
+Shape = tuple[int, ...]
+
+
+def strided_size(size: int, stride: int) -> int:
+    """`ceil(size / stride)`: what padding "same" leaves of a map."""
+    return -(-size // stride)
+
+
+class Op(ABC):
+    """One operation on one tensor."""
+
+    in_place: ClassVar[bool] = False  # needs no memory beside its input's
+    params: int = 0
+    trainable_params: int = 0
+    macs: int = 0
+    in_shape: Shape
+    out_shape: Shape
+
+    @property
+    @abstractmethod
+    def label(self) -> str:
+        """What the layer table calls it."""
+
+    @abstractmethod
+    def module(self) -> nn.Module:
+        """The module that does it, freshly initialised."""
+
+
+@dataclass
+class Conv(Op):
+    """A 2-d convolution that keeps the map at ceil(size / stride)."""
+
+    in_shape: Shape
+    channels: int
+    kernel_size: int = 1
+    stride: int = 1
+    dilation: int = 1
+    groups: int = 1
+    bias: bool = True
+
+    def __post_init__(self) -> None:
+        in_channels, height, width = self.in_shape
+        height, width = strided_size(height, self.stride), strided_size(width, self.stride)
+        self.out_shape = (self.channels, height, width)
+        weights = self.kernel_size * self.kernel_size * (in_channels // self.groups) * self.channels
+        self.params = self.trainable_params = weights + (self.channels if self.bias else 0)
+        self.macs = height * width * weights
+
+    @property
+    def label(self) -> str:
+        kind = "conv" if self.groups == 1 else "depthwise" if self.groups == self.in_shape[0] else "grouped conv"
+        return f"{kind} {self.kernel_size}×{self.kernel_size}" + (f" /{self.stride}" if self.stride > 1 else "")
+
+    def module(self) -> nn.Module:
+        from cifar_exp.network.modules import same_conv
+
+        return same_conv(
+            self.in_shape[0],
+            self.channels,
+            self.kernel_size,
+            self.stride,
+            self.dilation,
+            self.groups,
+            self.bias,
+        )
+
+
+@dataclass
+class MixedDepthwise(Op):
+    """Depthwise convolution whose channels are split evenly over several kernel sizes (MixConv, arXiv:1907.09595, §3.1)."""
+
+    in_shape: Shape
+    kernel_sizes: tuple[int, ...]
+    stride: int = 1
+    dilation: int = 1
+    bias: bool = True
+
+    def __post_init__(self) -> None:
+        channels, height, width = self.in_shape
+        self.out_shape = (channels, strided_size(height, self.stride), strided_size(width, self.stride))
+        weights = sum(part.params for part in self.parts)
+        self.params = self.trainable_params = weights
+        self.macs = sum(part.macs for part in self.parts)
+
+    @property
+    def splits(self) -> list[int]:
+        """Channels of each kernel size; the first ones take what does not divide."""
+        share, left = divmod(self.in_shape[0], len(self.kernel_sizes))
+        return [share + (index < left) for index in range(len(self.kernel_sizes))]
+
+    @cached_property
+    def parts(self) -> list[Conv]:
+        """The depthwise convolution of each split."""
+        size = self.in_shape[1:]
+        return [
+            Conv((split, *size), split, kernel, self.stride, self.dilation, split, self.bias)
+            for split, kernel in zip(self.splits, self.kernel_sizes, strict=True)
+        ]
+
+    @property
+    def label(self) -> str:
+        return f"mixed depthwise {'/'.join(map(str, self.kernel_sizes))}"
+
+    def module(self) -> nn.Module:
+        from cifar_exp.network.modules import SplitChannels
+
+        return SplitChannels(self.splits, [part.module() for part in self.parts])
+
+
+@dataclass
+class Dense(Op):
+    """A dense layer with bias."""
+
+    in_shape: Shape
+    features: int
+
+    def __post_init__(self) -> None:
+        self.out_shape = (self.features,)
+        self.macs = self.in_shape[0] * self.features
+        self.params = self.trainable_params = self.macs + self.features
+
+    @property
+    def label(self) -> str:
+        return "dense"
+
+    def module(self) -> nn.Module:
+        from cifar_exp.network.modules import dense
+
+        return dense(self.in_shape[0], self.features)
+
+
+@dataclass
+class Pool(Op):
+    """The largest or the mean value of each channel, over the whole map."""
+
+    in_shape: Shape
+    kind: str
+
+    def __post_init__(self) -> None:
+        self.out_shape = (self.in_shape[0],)
+
+    @property
+    def label(self) -> str:
+        return f"{self.kind} pool {self.in_shape[1]}×{self.in_shape[2]}"
+
+    def module(self) -> nn.Module:
+        from torch import nn
+
+        _, height, width = self.in_shape
+        pool = nn.MaxPool2d if self.kind == "max" else nn.AvgPool2d
+        return nn.Sequential(pool((height, width)), nn.Flatten())
+
+
+@dataclass
+class PadChannels(Op):
+    """Subsamples the map and appends zero channels: He et al. 2016 (arXiv:1512.03385), §3.3, option A."""
+
+    in_shape: Shape
+    out_shape: Shape
+    stride: int
+
+    @property
+    def label(self) -> str:
+        return "pad"
+
+    def module(self) -> nn.Module:
+        from cifar_exp.network.modules import PadShortcut
+
+        return PadShortcut(self.stride, self.out_shape[0] - self.in_shape[0])
+
+
+class InPlace(Op):
+    """An operation that needs no memory beside its input's, which keeps its shape."""
+
+    in_place = True
+
+    def __init__(self, shape: Shape) -> None:
+        self.in_shape = self.out_shape = shape
+
+
+class Norm(InPlace):
+    """A normalisation: four numbers a channel for batch norm (two of them trained), two for the others."""
+
+    def __init__(self, shape: Shape, kind: str) -> None:
+        super().__init__(shape)
+        self.kind = kind
+        self.trainable_params = 2 * shape[0]
+        self.params = (4 if kind == "batch" else 2) * shape[0]
+
+    @property
+    def label(self) -> str:
+        return f"{self.kind} norm"
+
+    def module(self) -> nn.Module:
+        from cifar_exp.network import modules
+
+        return NORMS[self.kind](modules, self.in_shape)
+
+
+NORMS = {
+    "batch": lambda modules, shape: modules.batch_norm(shape),
+    "layer": lambda modules, shape: modules.ChannelNorm(shape[0]),
+}
+
+ACTIVATIONS = {
+    "relu": "ReLU",
+    "relu6": "ReLU6",
+    "leaky_relu": "LeakyReLU",
+    "elu": "ELU",
+    "gelu": "GELU",
+    "silu": "SiLU",
+    "hardswish": "Hardswish",
+    "mish": "Mish",
+    "tanh": "Tanh",
+    "sigmoid": "Sigmoid",
+}
+
+
+class Activation(InPlace):
+    """A function of each element."""
+
+    def __init__(self, shape: Shape, kind: str) -> None:
+        super().__init__(shape)
+        self.kind = kind
+
+    @property
+    def label(self) -> str:
+        return self.kind
+
+    def module(self) -> nn.Module:
+        from torch import nn
+
+        activation: nn.Module = getattr(nn, ACTIVATIONS[self.kind])()
+        return activation
+
+
+class Dropout(InPlace):
+    """Zeroes each element with probability `rate` in training (Srivastava et al. 2014)."""
+
+    def __init__(self, shape: Shape, rate: float) -> None:
+        super().__init__(shape)
+        self.rate = rate
+
+    @property
+    def label(self) -> str:
+        return f"dropout {self.rate:g}"
+
+    def module(self) -> nn.Module:
+        from cifar_exp.network.dropout import ByteDropout
+
+        return ByteDropout(self.rate)
+
+
+class Scale(InPlace):
+    """A learned factor a channel: LayerScale, Touvron et al. 2021 (arXiv:2103.17239), §2.2."""
+
+    def __init__(self, shape: Shape, initial: float) -> None:
+        super().__init__(shape)
+        self.initial = initial
+        self.params = self.trainable_params = shape[0]
+
+    @property
+    def label(self) -> str:
+        return "layer scale"
+
+    def module(self) -> nn.Module:
+        from cifar_exp.network.modules import LayerScale
+
+        return LayerScale(self.in_shape[0], self.initial)
+
+
+class Gate(Op):
+    """Halves the channels: one half times the sigmoid of the other (GLU, Dauphin et al. 2017, §2)."""
+
+    in_place = True  # the product overwrites one half
+
+    def __init__(self, in_shape: Shape) -> None:
+        self.in_shape = in_shape
+        self.out_shape = (in_shape[0] // 2, *in_shape[1:])
+
+    @property
+    def label(self) -> str:
+        return "gate"
+
+    def module(self) -> nn.Module:
+        from torch import nn
+
+        return nn.GLU(dim=1)
+
+
+def numel(shape: Shape) -> int:
+    """Elements of a tensor of this shape."""
+    return prod(shape)

@@ -1,0 +1,297 @@
+"""The plan of a network: every operation with its shapes and its cost, computed without torch.
+
+`summary`, the budget and the sweep read the plan alone; `build` turns the same plan into modules.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import NamedTuple, TypeVar
+
+from cifar_exp.errors import UserError, did_you_mean
+from cifar_exp.network.conv_types import CONV_TYPES
+from cifar_exp.network.ops import (
+    ACTIVATIONS,
+    NORMS,
+    Activation,
+    Conv,
+    Dense,
+    Dropout,
+    MixedDepthwise,
+    Norm,
+    Op,
+    Pool,
+    Scale,
+    Shape,
+    numel,
+)
+from cifar_exp.network.projections import PROJECTIONS, stride_between
+from cifar_exp.network.spec import LayerSpec, ModelSpec
+
+T = TypeVar("T")
+
+
+class PlannedStep(NamedTuple):
+    """One step of a layer: `conv`, `norm`, … or `add`, which has no operations of its own."""
+
+    name: str
+    ops: tuple[Op, ...]
+
+
+@dataclass
+class PlannedLayer:
+    """One layer: its steps in order, and what is added to it."""
+
+    name: str
+    kind: str
+    steps: tuple[PlannedStep, ...]
+    in_shape: Shape
+    out_shape: Shape
+    skip: str | None = None  # the layer, or `input`, whose output is added
+    projection: Op | None = None  # what brings it to this layer's shape; None where it fits
+    share: str | None = None  # the layer whose convolution weights are used
+
+    @property
+    def ops(self) -> Iterator[Op]:
+        """Its operations in order, without the projection."""
+        return (op for step in self.steps for op in step.ops)
+
+    def owns(self, op: Op) -> bool:
+        """Whether the operation's parameters are this layer's own rather than shared."""
+        return self.share is None or not isinstance(op, Conv | MixedDepthwise)
+
+
+class Row(NamedTuple):
+    """A line of the layer table."""
+
+    name: str
+    type: str
+    params: int
+    macs: int
+    output_shape: Shape
+
+
+@dataclass
+class Plan:
+    """A network's layers and head, in the order in which they run, for one input shape."""
+
+    name: str
+    input_shape: Shape  # (channels, height, width)
+    num_classes: int
+    layers: tuple[PlannedLayer, ...]
+    head: tuple[PlannedLayer, ...]
+
+    def _own_ops(self) -> Iterator[Op]:
+        for layer in (*self.layers, *self.head):
+            yield from (op for op in layer.ops if layer.owns(op))
+            if layer.projection is not None:
+                yield layer.projection
+
+    @cached_property
+    def params(self) -> int:
+        """All numbers that Keras' `count_params` counts, running statistics included."""
+        return sum(op.params for op in self._own_ops())
+
+    @cached_property
+    def trainable_params(self) -> int:
+        """What the optimizer updates."""
+        return sum(op.trainable_params for op in self._own_ops())
+
+    @cached_property
+    def macs(self) -> int:
+        """Multiply-accumulates of one image at inference."""
+        layers = (*self.layers, *self.head)
+        steps = sum(op.macs for layer in layers for op in layer.ops)
+        return steps + sum(layer.projection.macs for layer in layers if layer.projection is not None)
+
+    @cached_property
+    def peak_activation_bytes(self) -> int:
+        """The most bytes alive at one step at inference of one image, one byte an element.
+
+        Alive at a step: its input, its output, and every earlier output that a later step still reads.
+        """
+        return max(_alive(self))
+
+    @cached_property
+    def rows(self) -> tuple[Row, ...]:
+        """The layer table: convolutions, norms, projections, pool and dense layers."""
+        return tuple(row for layer in (*self.layers, *self.head) for row in _rows(layer))
+
+
+def plan_network(spec: ModelSpec, input_shape: tuple[int, int, int], num_classes: int) -> Plan:
+    """Plans `spec` for images of `input_shape` (channels, height, width).
+
+    Raises UserError where a name is unknown or shapes do not fit.
+    """
+    shapes: dict[str, Shape] = {"input": input_shape}
+    shape: Shape = input_shape
+    layers: dict[str, PlannedLayer] = {}
+    for name, layer in spec.layers.items():
+        layers[name] = _plan_layer(name, layer, shape, shapes, layers)
+        shape = shapes[name] = layers[name].out_shape
+    return Plan(spec.name, input_shape, num_classes, tuple(layers.values()), _plan_head(spec, shape, num_classes))
+
+
+def _plan_layer(
+    name: str,
+    layer: LayerSpec,
+    in_shape: Shape,
+    shapes: Mapping[str, Shape],
+    earlier: Mapping[str, PlannedLayer],
+) -> PlannedLayer:
+    where = f"model.layers.{name}"
+    conv_type = _lookup(CONV_TYPES, layer.conv_type, f"{where}.conv_type")
+    _check_names(layer.activation, layer.norm, where)
+    shape, steps = in_shape, []
+    for step in layer.order:
+        ops: tuple[Op, ...]
+        if step == "conv":
+            try:
+                ops = tuple(conv_type.ops(shape, layer))
+            except ValueError as error:
+                raise UserError(f"{where}: {error}.") from None
+            shape = ops[-1].out_shape
+        else:
+            ops = _elementwise(step, shape, layer.activation, layer.norm, layer.dropout, layer.layer_scale)
+        if ops or (step == "add" and layer.skip):
+            steps.append(PlannedStep(step, ops))
+    projection = None
+    if layer.skip is not None:
+        projection = _plan_skip(name, layer, shape, shapes)
+    planned = PlannedLayer(name, layer.conv_type, tuple(steps), in_shape, shape, layer.skip, projection, layer.share)
+    if layer.share is not None:
+        _check_share(planned, earlier)
+    return planned
+
+
+def _elementwise(
+    step: str,
+    shape: Shape,
+    activation: str | None,
+    norm: str | None,
+    dropout: float,
+    layer_scale: float = 1.0,
+) -> tuple[Op, ...]:
+    if step == "activation" and activation:
+        return (Activation(shape, activation),)
+    if step == "norm" and norm:
+        return (Norm(shape, norm),)
+    if step == "dropout" and dropout:
+        return (Dropout(shape, dropout),)
+    if step == "scale":
+        return (Scale(shape, layer_scale),)
+    return ()
+
+
+def _plan_skip(name: str, layer: LayerSpec, shape: Shape, shapes: Mapping[str, Shape]) -> Op | None:
+    where, source = f"model.layers.{name}", layer.skip or ""
+    if source not in shapes:
+        raise UserError(
+            f"{where}.skip: '{source}' is no layer before '{name}'.{did_you_mean(source, shapes)}\n"
+            f"A skip starts at one of: {', '.join(shapes)}."
+        )
+    if "add" not in layer.order:
+        raise UserError(f"{where}: has a skip, but its order has no 'add': {', '.join(layer.order)}.")
+    projection = _lookup(PROJECTIONS, layer.projection, f"{where}.projection")
+    if shapes[source] == shape:
+        return None
+    try:
+        return projection.op(shapes[source], shape, stride_between(shapes[source], shape), layer.bias)
+    except ValueError as error:
+        raise UserError(
+            f"{where}: the skip from '{source}' {list(shapes[source])} does not fit "
+            f"'{name}' {list(shape)} (channels, height, width): {error}."
+        ) from None
+
+
+def _check_share(layer: PlannedLayer, earlier: Mapping[str, PlannedLayer]) -> None:
+    where, source = f"model.layers.{layer.name}.share", layer.share or ""
+    if source not in earlier:
+        raise UserError(f"{where}: '{source}' is no layer before '{layer.name}'.{did_you_mean(source, earlier)}")
+    if earlier[source].share is not None:
+        raise UserError(f"{where}: '{source}' shares weights itself; name '{earlier[source].share}' instead.")
+    mine, theirs = (
+        [(op.label, op.in_shape[0], op.out_shape[0], op.params) for op in planned.ops if not planned.owns(op)]
+        for planned in (layer, PlannedLayer(**{**vars(earlier[source]), "share": layer.share}))
+    )
+    if mine != theirs:
+        raise UserError(f"{where}: the convolutions of '{source}' and '{layer.name}' differ in kernel or channels.")
+
+
+def _plan_head(spec: ModelSpec, in_shape: Shape, num_classes: int) -> tuple[PlannedLayer, ...]:
+    defaults, head = spec.layer, spec.head
+    _check_names(defaults.activation, defaults.norm, "model.layer")
+    pool = Pool(in_shape, head.pool)
+    shape = pool.out_shape
+    layers = [PlannedLayer("pool", "pool", (PlannedStep("pool", (pool,)),), in_shape, shape)]
+    for index, features in enumerate(head.hidden, start=1):
+        dense = Dense(shape, features)
+        steps = [
+            PlannedStep("dense", (dense,))
+            if step == "conv"
+            else PlannedStep(
+                step, _elementwise(step, dense.out_shape, defaults.activation, defaults.norm, head.dropout)
+            )
+            for step in _dense_order(defaults.order)
+        ]
+        used = tuple(step for step in steps if step.ops)
+        layers.append(PlannedLayer(f"dense{index}", "dense", used, shape, dense.out_shape))
+        shape = dense.out_shape
+    logits = Dense(shape, num_classes)
+    layers.append(PlannedLayer("logits", "dense", (PlannedStep("dense", (logits,)),), shape, logits.out_shape))
+    return tuple(layers)
+
+
+def _dense_order(order: Sequence[str]) -> list[str]:
+    """A layer's steps for a dense layer: what stands before the convolution would work on its input's shape."""
+    before = order.index("conv")
+    return ["conv", *order[:before], *order[before + 1 :]] if before else list(order)
+
+
+def _rows(layer: PlannedLayer) -> Iterator[Row]:
+    for step in layer.steps:
+        if step.name in ("conv", "dense", "pool"):
+            params = sum(op.params for op in step.ops if layer.owns(op))
+            label = " → ".join(op.label for op in step.ops)
+            label += f" (weights of {layer.share})" if layer.share else ""
+            yield Row(layer.name, label, params, sum(op.macs for op in step.ops), step.ops[-1].out_shape)
+        elif step.name in ("norm", "scale"):
+            op = step.ops[0]
+            yield Row(f"{layer.name}.{step.name}", op.label, op.params, 0, op.out_shape)
+        elif step.name == "add" and layer.projection is not None:
+            op = layer.projection
+            yield Row(f"{layer.name}.skip", f"{op.label} of {layer.skip}", op.params, op.macs, op.out_shape)
+
+
+def _alive(plan: Plan) -> Iterator[int]:
+    """Elements alive at each step that needs memory of its own."""
+    sizes = {"input": numel(plan.input_shape)}
+    last_reader = {layer.skip: index for index, layer in enumerate(plan.layers) if layer.skip}
+    previous = "input"
+    for index, layer in enumerate((*plan.layers, *plan.head)):
+        held = {name: sizes[name] for name, last in last_reader.items() if name in sizes and last >= index}
+        kept = sum(held.values())
+        others = kept - held.get(previous, 0)
+        for op in layer.ops:
+            if not op.in_place:
+                yield numel(op.in_shape) + numel(op.out_shape) + others
+                others = kept
+        if layer.projection is not None:
+            yield kept + 2 * numel(layer.projection.out_shape)  # its source is among the kept
+        sizes[layer.name] = numel(layer.out_shape)
+        previous = layer.name
+
+
+def _check_names(activation: str | None, norm: str | None, where: str) -> None:
+    if activation is not None:
+        _lookup(ACTIVATIONS, activation, f"{where}.activation")
+    if norm is not None:
+        _lookup(NORMS, norm, f"{where}.norm")
+
+
+def _lookup(registry: Mapping[str, T], name: str, where: str) -> T:
+    if name not in registry:
+        raise UserError(f"{where}: unknown '{name}'.{did_you_mean(name, registry)}\nKnown: {', '.join(registry)}.")
+    return registry[name]

@@ -1,0 +1,99 @@
+"""What a user writes about a network: the model language as a typed schema."""
+
+import re
+from collections.abc import Mapping
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+
+Step = Literal["conv", "activation", "norm", "dropout", "add", "scale"]
+PositiveInt = Annotated[int, Field(ge=1)]
+Rate = Annotated[float, Field(ge=0.0, lt=1.0)]
+
+
+class Spec(BaseModel):
+    """Strict, closed, immutable: an unknown key or a wrong type is an error."""
+
+    model_config = ConfigDict(strict=True, extra="forbid", frozen=True)
+
+
+class LayerDefaults(Spec):
+    """What every layer starts from (`model.layer`)."""
+
+    channels: PositiveInt | None = None  # output channels; required of each layer, here or there
+    conv_type: str = "standard"  # a name in `conv_types.CONV_TYPES`
+    kernel_size: PositiveInt = 3  # square kernels
+    stride: PositiveInt = 1  # the map shrinks to ceil(size / stride)
+    dilation: PositiveInt = 1  # distance between the taps of the kernel
+    groups: PositiveInt = 1  # groups of the channel-mixing convolution
+    bias: bool = True  # of convolutions; dense layers always have one
+    order: list[Step] = ["conv", "activation", "norm", "dropout", "add"]
+    activation: str | None = "relu"  # a name in `ops.ACTIVATIONS`
+    norm: str | None = "batch"  # a name in `ops.NORMS`
+    dropout: Rate = 0.0
+    skip: str | None = None  # an earlier layer, or `input`: its output is added at `add`
+    projection: str = "conv1x1"  # a name in `projections.PROJECTIONS`
+    expansion: Annotated[float, Field(gt=0.0)] = 4.0  # inverted_residual: inner width / input width
+    kernel_sizes: Annotated[list[PositiveInt], Field(min_length=1)] = [3, 5, 7]  # mixed: one a channel group
+    share: str | None = None  # an earlier layer whose convolution weights this one uses too
+    layer_scale: Annotated[float, Field(gt=0.0)] = 0.1  # `scale`: where the learned scale a channel starts
+
+    @field_validator("order")
+    @classmethod
+    def _order_is_sensible(cls, order: list[Step]) -> list[Step]:
+        if order.count("conv") != 1:
+            raise ValueError("expected exactly one 'conv' among the steps")
+        repeated = sorted({step for step in order if order.count(step) > 1})
+        if repeated:
+            raise ValueError(f"'{repeated[0]}' stands twice, each step may stand once")
+        if "add" in order and order.index("add") < order.index("conv"):
+            raise ValueError("'add' must come after 'conv'")
+        return order
+
+
+class LayerSpec(LayerDefaults):
+    """One layer, its defaults filled in."""
+
+    channels: PositiveInt
+
+
+class HeadSpec(Spec):
+    """What turns the last map into logits."""
+
+    pool: Literal["max", "avg"] = "max"  # over the whole map
+    hidden: list[PositiveInt] = []  # widths of the dense layers before the last
+    dropout: Rate = 0.0  # of the hidden dense layers; the other steps are those of `model.layer`
+
+
+class ModelSpec(Spec):
+    """A network: layers in order, then the head."""
+
+    name: str
+    layer: LayerDefaults = LayerDefaults()
+    layers: Annotated[dict[str, LayerSpec], Field(min_length=1)]
+    head: HeadSpec = HeadSpec()
+
+    @model_validator(mode="before")
+    @classmethod
+    def _layers_start_from_layer(cls, data: Any) -> Any:
+        if not isinstance(data, Mapping) or not isinstance(data.get("layers"), Mapping):
+            return data
+        defaults = data.get("layer") or {}
+        if not isinstance(defaults, Mapping):
+            return data
+        known = {key: value for key, value in defaults.items() if key in LayerDefaults.model_fields}
+        if known.get("channels", 1) is None:
+            del known["channels"]
+        layers = {
+            name: {**known, **(entry or {})} if isinstance(entry, Mapping | None) else entry
+            for name, entry in data["layers"].items()
+        }
+        return {**data, "layers": layers}
+
+    @field_validator("layers")
+    @classmethod
+    def _names_can_be_used(cls, layers: dict[str, LayerSpec]) -> dict[str, LayerSpec]:
+        for name in layers:
+            if name == "input" or not re.fullmatch(r"\w[\w-]*", name):
+                raise ValueError(f"'{name}' cannot name a layer: expected letters, digits, _ and -, and not 'input'")
+        return layers

@@ -1,0 +1,181 @@
+"""The model language: what it accepts, what it builds, and what it says of mistakes."""
+
+from typing import Any
+
+import pytest
+import torch
+from pydantic import ValidationError
+from torch import nn
+
+from cifar_exp.errors import UserError
+from cifar_exp.network import ModelSpec, Plan, build_network, plan_network
+from cifar_exp.network.conv_types import CONV_TYPES
+from cifar_exp.network.ops import ACTIVATIONS, NORMS
+
+
+def plan(layers: dict[str, Any], layer: dict[str, Any] | None = None, head: dict[str, Any] | None = None) -> Plan:
+    spec = ModelSpec.model_validate({"name": "n", "layer": layer or {}, "layers": layers, "head": head or {}})
+    return plan_network(spec, (12, 16, 16), 10)
+
+
+def message(layers: dict[str, Any], layer: dict[str, Any] | None = None) -> str:
+    with pytest.raises(UserError) as caught:
+        plan(layers, layer)
+    return str(caught.value)
+
+
+def test_a_layer_starts_from_the_defaults_and_says_what_differs() -> None:
+    planned = plan({"a": {}, "b": {"channels": 4, "norm": None}}, layer={"channels": 6, "dropout": 0.5})
+    assert [step.name for step in planned.layers[0].steps] == ["conv", "activation", "norm", "dropout"]
+    assert [step.name for step in planned.layers[1].steps] == ["conv", "activation", "dropout"]
+    assert planned.layers[0].out_shape[0] == 6
+
+
+@pytest.mark.parametrize("name", [*CONV_TYPES])
+@pytest.mark.parametrize("stride", [1, 2])
+def test_every_conv_type_trains_a_step(name: str, stride: int) -> None:
+    network = build_network(plan({"a": {"channels": 24, "conv_type": name, "stride": stride}}))
+    network(torch.randn(4, 12, 16, 16)).square().sum().backward()
+    assert all(p.grad is not None and p.grad.isfinite().all() for p in network.parameters())
+
+
+@pytest.mark.parametrize("kind", NORMS)
+def test_every_norm_builds_for_maps_and_for_features(kind: str) -> None:
+    network = build_network(plan({"a": {"channels": 8}}, layer={"norm": kind}, head={"hidden": [6]}))
+    assert network(torch.randn(4, 12, 16, 16)).shape == (4, 10)
+
+
+@pytest.mark.parametrize("kind", ACTIVATIONS)
+def test_every_activation_builds(kind: str) -> None:
+    network = build_network(plan({"a": {"channels": 8, "activation": kind}}))
+    assert network(torch.randn(2, 12, 16, 16)).isfinite().all()
+
+
+def test_steps_run_in_the_order_that_is_written() -> None:
+    network = build_network(
+        plan({"a": {"channels": 12, "skip": "input", "order": ["conv", "norm", "add", "activation"]}})
+    )
+    layer = network.layers["a"]
+    assert list(layer.steps) == ["conv", "norm", "add", "activation"]
+    images = torch.randn(2, 12, 16, 16)
+    network.eval()
+    expected = torch.relu(layer.steps["norm"](layer.steps["conv"](images)) + images)
+    torch.testing.assert_close(layer(images, images), expected)
+
+
+def test_a_skip_that_fits_is_an_identity_whatever_the_projection_says() -> None:
+    for projection in ("conv1x1", "depthwise1x1", "pad", "identity"):
+        planned = plan({"a": {"channels": 8}, "b": {"channels": 8, "skip": "a", "projection": projection}})
+        assert planned.layers[1].projection is None
+
+
+@pytest.mark.parametrize(
+    ("projection", "channels", "params"),
+    [("conv1x1", 16, 8 * 16 + 16), ("depthwise1x1", 16, 32), ("pad", 16, 0)],
+)
+def test_a_projection_brings_a_skip_to_shape(projection: str, channels: int, params: int) -> None:
+    layers = {
+        "a": {"channels": 8},
+        "b": {"channels": channels, "stride": 2, "skip": "a", "projection": projection},
+    }
+    planned = plan(layers)
+    assert planned.layers[1].projection is not None
+    assert planned.layers[1].projection.params == params
+    assert build_network(planned)(torch.randn(2, 12, 16, 16)).shape == (2, 10)
+
+
+def test_option_a_subsamples_and_pads_with_zero_channels() -> None:
+    planned = plan({"a": {"channels": 8}, "b": {"channels": 9, "stride": 2, "skip": "a", "projection": "pad"}})
+    x = torch.randn(1, 8, 16, 16)
+    shortcut = build_network(planned).layers["b"].projection(x)
+    torch.testing.assert_close(shortcut[:, :8], x[:, :, ::2, ::2])
+    assert shortcut[:, 8].abs().sum() == 0
+
+
+def test_separable_is_a_depthwise_without_bias_that_strides_then_a_1x1_with_bias() -> None:
+    conv = build_network(plan({"a": {"channels": 8, "conv_type": "separable", "stride": 2}})).layers["a"].steps["conv"]
+    depthwise, pointwise = conv
+    assert isinstance(depthwise, nn.Conv2d)
+    assert (depthwise.groups, depthwise.bias, depthwise.stride) == (12, None, (2, 2))
+    assert (pointwise.kernel_size, pointwise.stride, pointwise.bias is not None) == ((1, 1), (1, 1), True)
+
+
+def test_shared_weights_are_the_same_tensor() -> None:
+    layers = {
+        "a": {"channels": 12, "conv_type": "separable"},
+        "b": {"channels": 12, "conv_type": "separable", "share": "a"},
+    }
+    network = build_network(plan(layers))
+    mine, theirs = network.layers["b"].steps["conv"], network.layers["a"].steps["conv"]
+    assert [p.data_ptr() for p in mine.parameters()] == [p.data_ptr() for p in theirs.parameters()]
+
+
+def test_layers_may_have_the_names_of_methods() -> None:
+    names = ["values", "half", "items", "type", "keys", "2nd-layer"]
+    network = build_network(plan({name: {"channels": 12} for name in names}))
+    assert list(network.layers) == names
+    assert network(torch.randn(2, 12, 16, 16)).shape == (2, 10)
+
+
+def test_an_unknown_conv_type_gets_the_nearest_name() -> None:
+    assert "Did you mean 'separable'?" in message({"a": {"channels": 8, "conv_type": "seperable"}})
+
+
+@pytest.mark.parametrize(("key", "value"), [("norm", "bacth"), ("activation", "rleu"), ("projection", "conv1*1")])
+def test_an_unknown_name_is_told_with_its_place(key: str, value: str) -> None:
+    text = message({"a": {"channels": 8}, "b": {"channels": 9, "skip": "a", key: value}})
+    assert f"model.layers.b.{key}: unknown '{value}'. Did you mean" in text
+
+
+def test_a_skip_from_a_later_layer_names_what_may_be_used() -> None:
+    text = message({"a": {"channels": 8, "skip": "b"}, "b": {"channels": 8}})
+    assert "'b' is no layer before 'a'" in text
+    assert "input" in text
+
+
+def test_a_skip_from_an_unknown_layer_gets_the_nearest_name() -> None:
+    assert "Did you mean 'conv1'?" in message({"conv1": {"channels": 8}, "b": {"channels": 8, "skip": "cnov1"}})
+
+
+def test_identity_that_does_not_fit_names_both_layers_and_both_shapes() -> None:
+    text = message({"a": {"channels": 8}, "b": {"channels": 9, "skip": "a", "projection": "identity"}})
+    for part in ("'a'", "'b'", "[8, 16, 16]", "[9, 16, 16]"):
+        assert part in text
+
+
+def test_a_skip_without_an_add_is_a_mistake() -> None:
+    assert "no 'add'" in message({"a": {"channels": 8, "skip": "input", "order": ["conv", "norm"]}})
+
+
+def test_groups_that_do_not_divide_are_a_mistake() -> None:
+    assert "groups=5 does not divide the 12 input channels" in message({"a": {"channels": 10, "groups": 5}})
+
+
+def test_depthwise_needs_a_multiple_of_the_channels() -> None:
+    assert "gives a multiple of them, not 13" in message({"a": {"channels": 13, "conv_type": "depthwise"}})
+
+
+def test_sharing_weights_that_differ_is_a_mistake() -> None:
+    assert "differ in kernel or channels" in message({"a": {"channels": 12}, "b": {"channels": 8, "share": "a"}})
+
+
+@pytest.mark.parametrize(
+    "layers",
+    [
+        {},
+        {"a": {}},
+        {"a": {"channels": 0}},
+        {"a": {"channels": "8"}},
+        {"a": {"channels": 8, "chanels": 9}},
+        {"a": {"channels": 8, "dropout": 1.0}},
+        {"a": {"channels": 8, "order": ["norm"]}},
+        {"a": {"channels": 8, "order": ["add", "conv"]}},
+        {"a": {"channels": 8, "order": ["conv", "norm", "norm"]}},
+        {"input": {"channels": 8}},
+        {"a b": {"channels": 8}},
+    ],
+    ids=str,
+)
+def test_what_the_schema_refuses(layers: dict[str, Any]) -> None:
+    with pytest.raises(ValidationError):
+        plan(layers)
