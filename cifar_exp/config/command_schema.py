@@ -1,0 +1,59 @@
+"""What the other commands may be told: one strict, closed type for the root config of each."""
+
+from typing import Annotated, Any, Literal
+
+from pydantic import Field
+
+from cifar_exp.data.settings import DataConfig
+from cifar_exp.network.cost import Budget
+from cifar_exp.network.spec import ModelSpec, Spec
+
+Text = Annotated[str, Field(min_length=1)]
+Format = Literal["table", "json"]
+
+
+class SummaryConfig(Spec):
+    """`cifar-exp summary`: what a network is made of and what it costs."""
+
+    model: ModelSpec
+    data: DataConfig  # gives the input shape and the number of classes; no image is read
+    budget: Budget = Budget()
+    format: Format = "table"
+
+
+class EvalConfig(Spec):
+    """`cifar-exp eval`: tests a finished run's best weights again."""
+
+    run: Text  # the run's directory
+    data: dict[str, Any] | None = None  # a whole data config, or keys that replace those of the run's own
+    accelerator: Literal["auto", "cpu", "gpu", "cuda", "mps"] = "auto"
+    budget: Budget = Budget()
+    format: Format = "table"
+
+
+class PredictConfig(Spec):
+    """`cifar-exp predict`: classifies images."""
+
+    run: Text  # the run's directory
+    image: Text  # an image file, or a directory of them
+    output: Text | None = None  # a file for the JSON document, besides what is printed
+    accelerator: Literal["auto", "cpu", "gpu", "cuda", "mps"] = "auto"
+    budget: Budget = Budget()
+    format: Format = "table"
+
+
+class ReportConfig(Spec):
+    """`cifar-exp report`: compares runs."""
+
+    runs: Annotated[list[Text], Field(min_length=1)] | Text  # directories of runs or of sweeps
+    output: Text = "./report"  # directory of report.md and report.html
+
+
+class ExportConfig(Spec):
+    """`cifar-exp export`: writes a network for other runtimes."""
+
+    run: Text  # the run's directory
+    format: Literal["onnx", "torch"] = "onnx"
+    output: Text | None = None  # None: model.onnx (or model.pt2) in the run's directory
+    int8: bool = False  # quantise weights and activations to 8 bits, calibrated on training images
+    budget: Budget = Budget()

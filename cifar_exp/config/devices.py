@@ -1,0 +1,38 @@
+"""Whether this machine has the device that is asked for; torch is imported for a GPU only."""
+
+from cifar_exp.config.schema import TrainerConfig
+from cifar_exp.errors import UserError
+
+
+def check_devices(trainer: TrainerConfig) -> None:
+    """Raises UserError where `trainer` asks for GPUs that are not there."""
+    check_accelerator(trainer.accelerator, "trainer.accelerator")
+    if trainer.accelerator in ("gpu", "cuda"):
+        _check_gpu_numbers(trainer.devices)
+
+
+def check_accelerator(accelerator: str, key: str) -> None:
+    """Raises UserError, naming `key`, where there is no such accelerator."""
+    if accelerator not in ("gpu", "cuda", "mps"):
+        return
+    import torch
+
+    has_cuda, has_mps = torch.cuda.is_available(), torch.backends.mps.is_available()
+    found = {"gpu": has_cuda or has_mps, "cuda": has_cuda, "mps": has_mps}[accelerator]
+    if not found:
+        what = "Apple GPU" if accelerator == "mps" else "GPU that this PyTorch can use"
+        raise UserError(f"{key}={accelerator}: there is no {what} here; expected auto or cpu.")
+
+
+def _check_gpu_numbers(devices: str | int | list[int]) -> None:
+    import torch
+
+    count = torch.cuda.device_count()
+    if not count or isinstance(devices, str):
+        return
+    if isinstance(devices, list):
+        absent = [number for number in devices if number >= count]
+        if absent:
+            raise UserError(f"trainer.devices={devices}: no GPU {absent[0]}; there are {count}, numbered from 0.")
+    elif devices > count:
+        raise UserError(f"trainer.devices={devices}: there are {count} GPUs here.")

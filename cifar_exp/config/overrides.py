@@ -1,0 +1,72 @@
+"""What the command line may say beyond Hydra's own rules: fields that a YAML entry need not hold yet.
+
+`model.layers.conv7.skip=conv6` works though conv7's entry has no `skip`, and `eval run=DIR data.root=…` though
+`data` is null. Hydra would ask for `+` or `++`, so the application writes that for the user; the schema then
+checks the outcome as it checks everything.
+"""
+
+import re
+from collections.abc import Iterable, Sequence
+
+from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.core.override_parser.types import Override, OverrideType
+from hydra.errors import OverrideParseException
+
+from cifar_exp.errors import UserError, did_you_mean
+
+_OPEN_KEYS = {
+    "train": re.compile(r"model\.(layers\.[^.=]+|layer|head)\.\w+"),
+    "summary": re.compile(r"model\.(layers\.[^.=]+|layer|head)\.\w+"),
+    "eval": re.compile(r"data\.\w+"),
+}
+_LAYER = re.compile(r"model\.layers\.([^.=]+)")
+
+
+def parse_overrides(overrides: Sequence[str]) -> list[Override]:
+    """The overrides in Hydra's grammar; raises UserError naming each that does not follow it."""
+    parser = OverridesParser.create()
+    parsed, mistakes = [], []
+    for override in overrides:
+        try:
+            parsed += parser.parse_overrides([override])
+        except OverrideParseException as error:
+            mistakes.append(_not_understood(override, error))
+    if mistakes:
+        raise UserError("\n".join(mistakes))
+    return parsed
+
+
+def _not_understood(override: str, error: OverrideParseException) -> str:
+    if "=" not in override:
+        return f"'{override}': expected KEY=VALUE."
+    reason = str(error.message).splitlines()[0]
+    return f"'{override}': not understood ({reason}). A value with special characters needs quotes: KEY=\"'…'\"."
+
+
+def open_up(overrides: Sequence[str], command: str) -> list[str]:
+    """`overrides` with `++` before every plain one of a field that its entry need not hold yet."""
+    open_keys = _OPEN_KEYS.get(command)
+    if open_keys is None:
+        return list(overrides)
+    return [f"++{override}" if open_keys.match(override) else override for override in overrides]
+
+
+def unknown_layers(given: Iterable[str], layers: Iterable[str]) -> list[str]:
+    """A mistake for each plain override in `given`, as the user wrote it, of a layer that is none of `layers`.
+
+    A layer that an earlier `+model.layers.NAME.…` adds is known from there on.
+    """
+    known = list(layers)
+    mistakes = []
+    for override in parse_overrides(list(given)):
+        match = _LAYER.match(override.key_or_group)
+        if match is None or match[1] in known:
+            continue
+        name = match[1]
+        if override.type in (OverrideType.ADD, OverrideType.FORCE_ADD):
+            known.append(name)
+        elif override.type is OverrideType.CHANGE:
+            hint = did_you_mean(name, known) or f" Layers: {', '.join(known)}."
+            new = f"+model.layers.{name}.channels=…"
+            mistakes.append(f"{override.key_or_group}: no layer '{name}'.{hint} A new layer is added by {new}")
+    return mistakes

@@ -1,0 +1,75 @@
+"""What becomes of a run's directory when the job ends in a mistake by the user."""
+
+import importlib
+import os
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from hydra.core.hydra_config import HydraConfig
+from omegaconf import DictConfig, OmegaConf
+
+from cifar_exp.errors import UserError
+
+
+def check_is_free(directory: Path) -> None:
+    """Raises UserError where `directory` holds a run already.
+
+    The other processes of a distributed run share the directory of the first, which has checked it.
+    """
+    if int(os.environ.get("LOCAL_RANK", "0")) or int(os.environ.get("RANK", "0")):
+        return
+    found = [name for name in ("result.json", "checkpoints") if (directory / name).exists()]
+    if found:
+        raise UserError(
+            f"hydra.run.dir={directory}: holds a run already ({found[0]}).\n"
+            f"To go on with it: cifar-exp train resume={directory}"
+        )
+
+
+@contextmanager
+def undone_on_mistake(directory: Path, unless_trained: bool = False) -> Iterator[None]:
+    """Removes `directory`, and those of its parents that are new and empty, when a UserError passes.
+
+    What was there before stays, and so does, with `unless_trained`, a directory with a job in it that wrote anything.
+    """
+    new = [path for path in (directory, *directory.absolute().parents) if not path.exists()]
+    try:
+        yield
+    except UserError:
+        if new and not (unless_trained and any(path.is_dir() for path in directory.glob("*"))):
+            shutil.rmtree(directory, ignore_errors=True)
+            for parent in new[1:]:
+                _remove_if_empty(parent)
+        raise
+
+
+def _remove_if_empty(directory: Path) -> None:
+    if directory.is_dir() and not any(directory.iterdir()):
+        directory.rmdir()
+
+
+@dataclass(frozen=True)
+class Task:
+    """A command's `main` as Hydra's task function; launchers may pickle it for another process."""
+
+    command: str
+    keep: tuple[str, ...] | None = None  # of a sweep: what its directory held before; None: not a sweep
+
+    def __call__(self, cfg: DictConfig) -> float | None:
+        """Runs the command; a job of a sweep that ends in a UserError leaves no directory of its own."""
+        main = importlib.import_module(f"cifar_exp.commands.{self.command}").main
+        try:
+            result: float | None = main(cfg)
+        except UserError:
+            if self.keep is not None and OmegaConf.select(cfg, "trial") is None:
+                self._remove(Path(HydraConfig.get().runtime.output_dir))
+            raise
+        return result
+
+    def _remove(self, directory: Path) -> None:
+        kept = {Path(path).absolute() for path in self.keep or ()}
+        if kept.isdisjoint((directory, *directory.parents)):
+            shutil.rmtree(directory, ignore_errors=True)

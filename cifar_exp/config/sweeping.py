@@ -1,0 +1,51 @@
+"""The combinations of a plain `-m`, each composed and checked before the first job starts."""
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
+from hydra.core.override_parser.overrides_parser import OverridesParser
+from omegaconf import DictConfig, open_dict
+
+from cifar_exp.config.compose import Composer
+from cifar_exp.config.run_directory import check_is_free
+from cifar_exp.errors import UserError
+
+Check = Callable[[str, DictConfig], None]
+
+
+def combinations(composer: Composer, given: Sequence[str], master: DictConfig, check: Check) -> list[DictConfig] | None:
+    """The checked config of each job of Hydra's basic sweeper; None for a sweeper that draws its own.
+
+    Raises UserError, naming the combination, for the first that is at fault.
+    """
+    if not str(master.hydra.sweeper.get("_target_")).endswith("BasicSweeper"):
+        return None
+    params = [f"{key}={value}" for key, value in (master.hydra.sweeper.params or {}).items()]
+    parser = OverridesParser.create(config_loader=composer.hydra.config_loader)
+    overrides = parser.parse_overrides([*params, *(one for one in given if not _is_hydras(one))])
+    swept = {override.get_key_element() for override in overrides if override.is_sweep_override()}
+    jobs = []
+    for number, job in enumerate(BasicSweeper.split_arguments(overrides, None)[0]):
+        try:
+            jobs.append(_checked(composer, master, job, number, check))
+        except UserError as error:
+            chosen = " ".join(one.lstrip("+") for one in job if one.split("=")[0] in swept)
+            raise UserError(f"Job {number} ({chosen}): {error}" if chosen else str(error)) from None
+    return jobs
+
+
+def _checked(composer: Composer, master: DictConfig, job: list[str], number: int, check: Check) -> DictConfig:
+    cfg = composer.compose([*master.hydra.overrides.hydra, *job])
+    with open_dict(cfg):
+        cfg.hydra.sweep.dir = master.hydra.sweep.dir
+        cfg.hydra.job.num = number
+        cfg.hydra.job.id = str(number)
+    check(composer.command, cfg)
+    if composer.command == "train":
+        check_is_free(Path(cfg.hydra.sweep.dir) / str(cfg.hydra.sweep.subdir))
+    return cfg
+
+
+def _is_hydras(override: str) -> bool:
+    return override.startswith(("hydra.", "hydra/"))
