@@ -1,0 +1,114 @@
+"""Where images come from, and how they become a training, a validation and a test set."""
+
+import contextlib
+import sys
+from dataclasses import dataclass
+from http.client import HTTPException
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from cifar_exp.data import synthetic
+from cifar_exp.data.cache import cache_directory, cached_images
+from cifar_exp.data.decode import decode_files
+from cifar_exp.data.describe import class_names
+from cifar_exp.data.folder import find_root, list_images
+from cifar_exp.data.images import ImageSet
+from cifar_exp.data.settings import DataConfig
+from cifar_exp.data.split import hold_out, stratified_part
+from cifar_exp.errors import UserError
+
+# Streams of data.split_seed, so that one choice leaves the others as they are
+TRAIN_LIMIT, HOLD_OUT, TEST_LIMIT = 0, 1, 2
+
+
+@dataclass(frozen=True)
+class Splits:
+    """The three parts of a data source."""
+
+    train: ImageSet
+    val: ImageSet
+    test: ImageSet
+
+
+def load_splits(data: DataConfig) -> Splits:
+    """All images of a source.
+
+    Raises:
+        UserError: images that are missing or broken, or too few of them.
+    """
+    train, val = load_train_val(data)
+    return Splits(train, val, load_test(data))
+
+
+def load_train_val(data: DataConfig) -> tuple[ImageSet, ImageSet]:
+    """The training images, limited first, with the validation part held out of them; raises as `load_splits`."""
+    everything = _load(data, "train")
+    labels = everything.labels.numpy()
+    part = stratified_part(labels, data.train_limit or len(labels), (data.split_seed, TRAIN_LIMIT))
+    kept, held = hold_out(labels[part], data.val_fraction, (data.split_seed, HOLD_OUT))
+    return everything.take(part[kept]), everything.take(part[held])
+
+
+def load_test(data: DataConfig) -> ImageSet:
+    """The test images, limited; raises as `load_splits`."""
+    everything = _load(data, "test")
+    if data.test_limit is None or data.test_limit >= len(everything):
+        return everything
+    return everything.take(stratified_part(everything.labels.numpy(), data.test_limit, (data.split_seed, TEST_LIMIT)))
+
+
+def _load(data: DataConfig, split: str) -> ImageSet:
+    names = class_names(data)
+    if data.name == "folder":
+        pixels, labels = _load_folder(data, split, names)
+    elif data.name == "synthetic":
+        count = data.train_size if split == "train" else data.test_size
+        pixels, labels = synthetic.make_images(
+            count or 0, len(names), data.image_size, seed=(data.split_seed, int(split == "test"))
+        )
+    else:
+        pixels, labels = _load_cifar(data, split)
+    return ImageSet.from_pixels(torch.from_numpy(pixels), torch.from_numpy(labels), names)
+
+
+def _load_folder(data: DataConfig, split: str, names: tuple[str, ...]) -> tuple[np.ndarray, np.ndarray]:
+    root = find_root(data.root)
+    listing = list_images(root, split, names)
+    size = data.image_size
+    pixels = cached_images(
+        cache_directory(data.cache_dir) / "folders",
+        source=f"{root / split} {size}",
+        fingerprint=listing.fingerprint,
+        shape=(len(listing.files), size, size, 3),
+        make=lambda: decode_files(listing.files, size),
+    )
+    return pixels, np.asarray(listing.labels, dtype=np.int64)
+
+
+def _load_cifar(data: DataConfig, split: str) -> tuple[np.ndarray, np.ndarray]:
+    from torchvision.datasets import CIFAR10, CIFAR100  # half a second that other sources need not wait
+
+    dataset = CIFAR10 if data.name == "cifar10" else CIFAR100
+    root = Path(data.root).expanduser() if data.root else cache_directory(data.cache_dir) / "torchvision"
+    train = split == "train"
+    try:
+        images = dataset(str(root), train=train)
+    except RuntimeError:  # not there, or not what the checksums say
+        images = _download(dataset, root, train)
+    return images.data, np.asarray(images.targets, dtype=np.int64)
+
+
+def _download(dataset: Any, root: Path, train: bool) -> Any:
+    try:
+        root.mkdir(parents=True, exist_ok=True)
+        with contextlib.redirect_stdout(sys.stderr):
+            return dataset(str(root), train=train, download=True)
+    except (OSError, RuntimeError, EOFError, HTTPException) as error:
+        raise UserError(
+            f"data.root: the images are not in '{root}' and could not be downloaded: {error}\n"
+            f"Check the connection, or put {dataset.filename} (from {dataset.url}) there by hand.\n"
+            "data.root=DIR names another place; data=synthetic needs no download."
+        ) from error
