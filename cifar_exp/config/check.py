@@ -17,8 +17,8 @@ from cifar_exp.config.command_schema import (
     ReportConfig,
     SummaryConfig,
 )
-from cifar_exp.config.devices import check_devices
-from cifar_exp.config.messages import listing, schema_mistakes
+from cifar_exp.config.devices import check_accelerator, check_devices
+from cifar_exp.config.messages import MistakesError, schema_mistakes
 from cifar_exp.config.schema import TrainConfig
 from cifar_exp.data.describe import DataInfo, describe
 from cifar_exp.data.settings import DataConfig
@@ -30,16 +30,19 @@ Schema = TypeVar("Schema", bound=BaseModel)
 AnyConfig = DictConfig | Mapping[str, Any]
 
 
-def parse(schema: type[Schema], cfg: AnyConfig) -> Schema:
-    """`cfg`, resolved and without Hydra's own node, as `schema`; raises UserError with every mistake in it."""
+def parse(schema: type[Schema], cfg: AnyConfig, required: bool = True) -> Schema:
+    """`cfg`, resolved and without Hydra's own node, as `schema`; raises MistakesError with every mistake in it.
+
+    Without `required`, a mandatory value that is still missing (`???`) is none.
+    """
     values = plain(cfg)
-    missing = _missing(values)
+    missing = [f"{key}=… is missing; this command needs it." for key in _missing(values)] if required else []
     if missing:
-        raise UserError(listing([f"{key}=… is missing; this command needs it." for key in missing]))
+        raise MistakesError(missing)
     try:
         return schema.model_validate(values)
     except ValidationError as error:
-        raise UserError(listing(schema_mistakes(error, schema, values))) from None
+        raise MistakesError(schema_mistakes(error, schema, values)) from None
 
 
 def plain(cfg: AnyConfig) -> dict[str, Any]:
@@ -137,8 +140,8 @@ def saved_config(directory: Path) -> DictConfig:
     return config
 
 
-def saved_run(directory: str | Path) -> SavedRun:
-    """The run in `directory`; raises UserError where it has no config or no best weights."""
+def saved_run(directory: str | Path, budget: Budget | None = None) -> SavedRun:
+    """The run in `directory`; raises UserError where it has no config or no best weights, or exceeds `budget`."""
     path = Path(directory)
     saved = saved_config(path)
     try:
@@ -148,6 +151,8 @@ def saved_run(directory: str | Path) -> SavedRun:
     checkpoint = path / "checkpoints" / "best.ckpt"
     if not checkpoint.is_file():
         raise UserError(f"{path}: no checkpoints/best.ckpt; has the run finished its first epoch?")
+    if budget is not None and budget != Budget():
+        _planned(config, config.data, budget)
     return SavedRun(path, config, checkpoint)
 
 
@@ -167,7 +172,8 @@ def check_eval(cfg: AnyConfig) -> CheckedEval:
     `data` with a `name` stands for itself (a chosen group); without one, its keys replace those of the run's.
     """
     config = parse(EvalConfig, cfg)
-    run = saved_run(config.run)
+    check_accelerator(config.accelerator, "accelerator")
+    run = saved_run(config.run, config.budget)
     given = config.data or {}
     merged = given if "name" in given else {**run.config.data.model_dump(), **given}
     data = _parse_data(merged)
@@ -179,13 +185,14 @@ def _parse_data(values: Mapping[str, Any]) -> DataConfig:
         return DataConfig.model_validate(values)
     except ValidationError as error:
         mistakes = schema_mistakes(error, DataConfig, values)
-        raise UserError(listing([f"data.{mistake}" for mistake in mistakes])) from None
+        raise MistakesError([f"data.{mistake}" for mistake in mistakes]) from None
 
 
 def check_predict(cfg: AnyConfig) -> tuple[PredictConfig, SavedRun]:
     """The run and the images that the root config of `predict` names."""
     config = parse(PredictConfig, cfg)
-    run = saved_run(config.run)
+    check_accelerator(config.accelerator, "accelerator")
+    run = saved_run(config.run, config.budget)
     if not Path(config.image).exists():
         raise UserError(f"image={config.image}: no such file or directory.")
     return config, run
@@ -194,7 +201,7 @@ def check_predict(cfg: AnyConfig) -> tuple[PredictConfig, SavedRun]:
 def check_export(cfg: AnyConfig) -> tuple[ExportConfig, SavedRun]:
     """The run that the root config of `export` names."""
     config = parse(ExportConfig, cfg)
-    return config, saved_run(config.run)
+    return config, saved_run(config.run, config.budget)
 
 
 def check_report(cfg: AnyConfig) -> ReportConfig:
@@ -203,10 +210,18 @@ def check_report(cfg: AnyConfig) -> ReportConfig:
     runs = [config.runs] if isinstance(config.runs, str) else config.runs
     missing = [run for run in runs if not Path(run).is_dir()]
     if missing:
-        raise UserError(listing([f"runs: {run}: no such directory." for run in missing]))
+        raise MistakesError([f"runs: {run}: no such directory." for run in missing])
     return config
 
 
+SCHEMAS: dict[str, type[BaseModel]] = {
+    "train": TrainConfig,
+    "eval": EvalConfig,
+    "predict": PredictConfig,
+    "summary": SummaryConfig,
+    "report": ReportConfig,
+    "export": ExportConfig,
+}
 CHECKS: dict[str, Callable[[AnyConfig], object]] = {
     "train": check_train,
     "eval": check_eval,

@@ -1,16 +1,18 @@
 """Composes a command's config with Hydra, and says every mistake found on the way in the user's words."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 from hydra._internal.hydra import Hydra
+from hydra.core.hydra_config import HydraConfig
 from hydra.core.object_type import ObjectType
 from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 
+from cifar_exp.config.check import SCHEMAS, parse
 from cifar_exp.config.hydra_messages import Mistake, explain, is_users
-from cifar_exp.config.keys import nearest_key_hint
-from cifar_exp.config.messages import listing
+from cifar_exp.config.keys import known_there, nearest_key_hint
+from cifar_exp.config.messages import MistakesError, listing
 from cifar_exp.config.overrides import open_up, parse_overrides, unknown_layers
 from cifar_exp.errors import UserError
 
@@ -38,8 +40,19 @@ class Composer:
         if cfg is not None and _names_layers(given) and not _sweeps_model(given):
             texts += unknown_layers(given, self._base_layers(given))
         if texts or cfg is None:
-            raise UserError(listing(texts))
+            raise UserError(listing([*texts, *(self._wrong_values(cfg) if cfg is not None else [])]))
         return cfg
+
+    def _wrong_values(self, cfg: DictConfig) -> list[str]:
+        """What else is wrong, so that it is told at once."""
+        HydraConfig.instance().set_config(cfg)
+        try:
+            parse(SCHEMAS[self.command], cfg, required=False)
+        except MistakesError as errors:
+            return list(errors.mistakes)
+        except UserError:
+            pass
+        return []
 
     def opened(self, given: Sequence[str]) -> list[str]:
         """`given` in the form that Hydra itself accepts."""
@@ -74,8 +87,9 @@ class Composer:
     def _text(self, mistake: Mistake, cfg: DictConfig | None) -> str:
         if mistake.unknown_key is None or cfg is None:
             return mistake.text
-        groups = self.hydra.config_loader.list_groups("")
-        return mistake.text + nearest_key_hint(mistake.unknown_key, [*groups, *_keys(cfg)])
+        key = mistake.unknown_key
+        known = [*self.hydra.config_loader.list_groups(""), *_keys(cfg)]
+        return mistake.text + (nearest_key_hint(key, known) or known_there(key, known))
 
     def _base_layers(self, given: Sequence[str]) -> list[str]:
         """The layers that the chosen model has of itself."""
@@ -98,7 +112,7 @@ def _sweeps_model(overrides: Sequence[str]) -> bool:
 
 def _keys(node: Any, prefix: str = "") -> list[str]:
     """Every dotted key of a config."""
-    if not isinstance(node, Mapping):
+    if not isinstance(node, DictConfig) or node._is_none() or node._is_missing():
         return []
-    values = node.items_ex(resolve=False) if isinstance(node, DictConfig) else node.items()
+    values = node.items_ex(resolve=False)
     return [key for name, value in values for key in (f"{prefix}{name}", *_keys(value, f"{prefix}{name}."))]

@@ -4,6 +4,7 @@ import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
+from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.errors import HydraException, MissingConfigException
 from omegaconf.errors import OmegaConfBaseException
 from yaml import MarkedYAMLError
@@ -44,6 +45,9 @@ def explain(error: Exception, overrides: Sequence[str], options: Options) -> Mis
         where = f", line {error.problem_mark.line + 1}" if error.problem_mark else ""
         name = error.problem_mark.name if error.problem_mark else "a config"
         return Mistake(f"{name}{where}: not valid YAML: {error.problem}.")
+    if isinstance(error, ValueError):
+        culprit = next((one for one in overrides if _is_no_option(one, options)), None)
+        return Mistake(f"{culprit or error}: expected the name of an option.", culprit)
     if isinstance(error, MissingConfigException) and error.missing_cfg_file:
         return _missing_option(error, overrides, options)
     cause = error.__cause__ if isinstance(error.__cause__, OmegaConfBaseException) else None
@@ -88,6 +92,12 @@ def _from_text(text: str, cause: Exception | None, overrides: Sequence[str]) -> 
 
 def _first_line(error: Exception | None) -> str:
     return str(error).splitlines()[0].rstrip(".") if error and str(error) else "does not fit"
+
+
+def _is_no_option(override: str, options: Options) -> bool:
+    key, _, value = override.partition("=")
+    parsed = OverridesParser.create().parse_override(f"key={value}").value()
+    return bool(options(key.lstrip("+"))) and not isinstance(parsed, str | list | dict)
 
 
 def _find(key: str, overrides: Sequence[str]) -> str | None:

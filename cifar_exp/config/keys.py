@@ -96,7 +96,7 @@ class Keys:
     def _words(self, node: Node) -> str:
         variants = self._variants(node)
         constants = [_literal(value) for variant in variants for value in _constants(variant)]
-        words = [_one_of(constants)] if constants else []
+        words = [_one_of(list(dict.fromkeys(constants)))] if constants else []
         words += [self._variant_words(variant) for variant in variants if not _constants(variant)]
         return " or ".join(dict.fromkeys(words))
 
@@ -139,3 +139,11 @@ def nearest_key_hint(given: str, known: Sequence[str]) -> str:
     """` Did you mean 'trainer.max_epochs'?` where a known dotted key is near `given`, else an empty string."""
     near = nearest_key(given, known)
     return f" Did you mean '{near}'?" if near else ""
+
+
+def known_there(given: str, known: Sequence[str]) -> str:
+    """` Known: lr, momentum.`, the names where `given` stands, else an empty string."""
+    parent, dot, _ = given.rpartition(".")
+    names = [key.removeprefix(parent + dot) for key in known if key.startswith(parent + dot)]
+    names = list(dict.fromkeys(name for name in names if "." not in name and name != "hydra"))
+    return f" Known: {', '.join(names)}." if names else ""

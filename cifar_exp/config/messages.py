@@ -9,7 +9,7 @@ from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
 from cifar_exp.config.keys import Keys, nearest_key_hint
-from cifar_exp.errors import did_you_mean
+from cifar_exp.errors import UserError, did_you_mean
 
 MAX_LINES = 12
 
@@ -21,6 +21,14 @@ def listing(mistakes: Sequence[str]) -> str:
         return _shortened(mistakes[0].splitlines(), MAX_LINES)
     lines = [line for mistake in mistakes for line in _bullet(mistake)]
     return _shortened([f"{len(mistakes)} mistakes:", *lines], MAX_LINES)
+
+
+class MistakesError(UserError):
+    """Several mistakes at once."""
+
+    def __init__(self, mistakes: Sequence[str]) -> None:
+        super().__init__(listing(mistakes))
+        self.mistakes = tuple(mistakes)
 
 
 def _bullet(mistake: str) -> list[str]:
@@ -101,4 +109,4 @@ def _near_key(path: str, keys: Keys, location: Sequence[str | int]) -> str:
     siblings = keys.siblings(location)
     if hint := did_you_mean(leaf, siblings):
         return hint
-    return nearest_key_hint(path, keys.names()) or f" Known there: {', '.join(siblings)}."
+    return nearest_key_hint(path, keys.names()) or f" Known: {', '.join(siblings)}."

@@ -12,7 +12,8 @@ from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import Override, OverrideType
 from hydra.errors import OverrideParseException
 
-from cifar_exp.errors import UserError, did_you_mean
+from cifar_exp.config.messages import MistakesError
+from cifar_exp.errors import did_you_mean
 
 _OPEN_KEYS = {
     "train": re.compile(r"model\.(layers\.[^.=]+|layer|head)\.\w+"),
@@ -23,7 +24,7 @@ _LAYER = re.compile(r"model\.layers\.([^.=]+)")
 
 
 def parse_overrides(overrides: Sequence[str]) -> list[Override]:
-    """The overrides in Hydra's grammar; raises UserError naming each that does not follow it."""
+    """The overrides in Hydra's grammar; raises MistakesError naming each that does not follow it."""
     parser = OverridesParser.create()
     parsed, mistakes = [], []
     for override in overrides:
@@ -32,7 +33,7 @@ def parse_overrides(overrides: Sequence[str]) -> list[Override]:
         except OverrideParseException as error:
             mistakes.append(_not_understood(override, error))
     if mistakes:
-        raise UserError("\n".join(mistakes))
+        raise MistakesError(mistakes)
     return parsed
 
 
@@ -40,7 +41,7 @@ def _not_understood(override: str, error: OverrideParseException) -> str:
     if "=" not in override:
         return f"'{override}': expected KEY=VALUE."
     reason = str(error.message).splitlines()[0]
-    return f"'{override}': not understood ({reason}). A value with special characters needs quotes: KEY=\"'…'\"."
+    return f"'{override}': not understood ({reason}). Quote a value with special characters: KEY=\"'…'\"."
 
 
 def open_up(overrides: Sequence[str], command: str) -> list[str]:

@@ -4,9 +4,9 @@ The values and their defaults are in `conf/`, where a user looks for them; here 
 `model` is `cifar_exp.network.spec`, `data` and `augment` are `cifar_exp.data.settings`.
 """
 
-from typing import Annotated, Literal
+from typing import Annotated, Literal, Self
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from cifar_exp.data.settings import AugmentConfig, DataConfig
 from cifar_exp.network.cost import Budget
@@ -56,6 +56,12 @@ class SGDConfig(Spec):
     momentum: Decay = 0.9
     nesterov: bool = True  # look ahead along the momentum; needs momentum > 0
 
+    @model_validator(mode="after")
+    def _nesterov_needs_momentum(self) -> Self:
+        if self.nesterov and not self.momentum:
+            raise ValueError("nesterov=true needs a momentum above 0")
+        return self
+
 
 class MuonConfig(Spec):
     """Muon (Jordan et al. 2024) for the matrices (kernels flattened to matrices too), AdamW for all the rest."""
@@ -104,6 +110,10 @@ Precision = Literal[
     "32-true", "16-mixed", "bf16-mixed", "16-true", "bf16-true", "64-true", "32", "16", "bf16", "64", 32, 16, 64
 ]
 
+Strategy = Literal[
+    "auto", "ddp", "ddp_find_unused_parameters_true", "ddp_find_unused_parameters_false", "ddp_spawn", "ddp_fork"
+]
+
 
 class TrainerConfig(Spec):
     """Lightning's `Trainer` arguments, with Lightning's names and meanings."""
@@ -112,7 +122,7 @@ class TrainerConfig(Spec):
     accelerator: Literal["auto", "cpu", "gpu", "cuda", "mps", "tpu"] = "auto"
     devices: Literal["auto", -1] | PositiveInt | list[Annotated[int, Field(ge=0)]] = "auto"  # how many, or which
     precision: Precision = "32-true"
-    strategy: str = "auto"  # `ddp` for several devices
+    strategy: Strategy = "auto"  # `ddp` for several devices
     num_nodes: PositiveInt = 1
     gradient_clip_val: NonNegativeFloat | None = None
     gradient_clip_algorithm: Literal["norm", "value"] | None = None

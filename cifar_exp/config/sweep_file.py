@@ -29,7 +29,9 @@ def expand_sweep(given: Sequence[str], composer: Composer, command: str, multiru
         raise UserError(f"{chosen[-1]}: expected the name of one sweep.")
     known = composer.options("sweep")
     if name not in known:
-        raise UserError(f"sweep={name}: no such sweep.{did_you_mean(name, known)}\nSweeps: {', '.join(known)}.")
+        raise UserError(
+            f"sweep={name}: no such sweep.{did_you_mean(name, known)}\nSweeps: {', '.join(known) or 'none'}."
+        )
     if not multirun:
         raise UserError(f"sweep={name}: a sweep runs several jobs; add -m: cifar-exp train -m sweep={name} …")
     return [*_overrides(_load(composer, name), composer), *others]

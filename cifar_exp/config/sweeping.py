@@ -24,6 +24,9 @@ def combinations(composer: Composer, given: Sequence[str], master: DictConfig, c
     params = [f"{key}={value}" for key, value in (master.hydra.sweeper.params or {}).items()]
     parser = OverridesParser.create(config_loader=composer.hydra.config_loader)
     overrides = parser.parse_overrides([*params, *(one for one in given if not _is_hydras(one))])
+    drawn = [override.input_line for override in overrides if override.is_interval_sweep()]
+    if drawn:
+        raise UserError(f"{drawn[0]}: an interval needs a sweeper that draws from it; add sweep=NAME.")
     swept = {override.get_key_element() for override in overrides if override.is_sweep_override()}
     jobs = []
     for number, job in enumerate(BasicSweeper.split_arguments(overrides, None)[0]):
