@@ -70,8 +70,8 @@ class CifarData(pl.LightningDataModule):
         return EvalLoader(_loaded(self._val), self.data.eval_batch_size, **self._place())
 
     def test_dataloader(self) -> EvalLoader:
-        """The test images, in order."""
-        return EvalLoader(_loaded(self._test), self.data.eval_batch_size, **self._place())
+        """All test images, in order, on every process: the test is one process's work."""
+        return EvalLoader(_loaded(self._test), self.data.eval_batch_size)
 
     def transfer_batch_to_device(self, batch: Any, device: torch.device, dataloader_idx: int) -> Any:
         """Batches are on the device already."""

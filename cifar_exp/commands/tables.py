@@ -1,0 +1,36 @@
+"""How results look on a terminal: one style of table for every command, plain where output is not a terminal."""
+
+from collections.abc import Iterable, Sequence
+
+from rich import box
+from rich.console import Console
+from rich.table import Table
+
+
+def result_table(title: str, rows: Iterable[tuple[str, str]]) -> Table:
+    """Names beside values."""
+    table = Table(title=title, title_justify="left", show_header=False, box=box.SIMPLE_HEAD)
+    table.add_column(style="bold", no_wrap=True)
+    table.add_column(overflow="fold")
+    for row in rows:
+        table.add_row(*row)
+    return table
+
+
+def figures_table(title: str, columns: Sequence[str], rows: Iterable[Sequence[str]], text_columns: int = 1) -> Table:
+    """Columns of figures, aligned to the right after the first `text_columns`."""
+    table = Table(title=title, title_justify="left", box=box.SIMPLE_HEAD)
+    for index, column in enumerate(columns):
+        table.add_column(column, justify="left" if index < text_columns else "right")
+    for row in rows:
+        table.add_row(*row)
+    return table
+
+
+def show(*tables: Table) -> None:
+    """Prints to stdout, wide enough for paths where it is not a terminal."""
+    console = Console()
+    if not console.is_terminal:
+        console = Console(width=160)
+    for table in tables:
+        console.print(table)

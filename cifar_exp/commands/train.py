@@ -1,0 +1,44 @@
+"""`cifar-exp train`: trains a network, validates it each epoch, tests it once with the best weights."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from hydra.core.hydra_config import HydraConfig
+from omegaconf import DictConfig
+
+from cifar_exp.commands.tables import result_table, show
+from cifar_exp.training.run_dir import RunDir
+
+
+def main(cfg: DictConfig) -> float:
+    """Runs the job in Hydra's output directory; returns the best validation accuracy, for sweepers."""
+    from cifar_exp.config.check import check_train
+    from cifar_exp.training.fit import Job
+
+    checked = check_train(cfg)
+    run = RunDir(Path(HydraConfig.get().runtime.output_dir))
+    if run.finished:
+        result = run.read_result()
+        print(f"{run.path} has finished already: test accuracy {result['test/acc']:.2%}")
+    else:
+        result = Job(checked, run).train()
+        show_result(result, run)
+    return float(result["val/acc"])
+
+
+def show_result(result: Mapping[str, Any], run: RunDir) -> None:
+    """The result table, and where the curves and the dashboard are."""
+    rows = [
+        ("model", f"{result['model']}: {result['params']:,} parameters, {result['macs']:,} MACs"),
+        ("data", f"{result['data']}, seed {result['seed']}"),
+        ("train accuracy", f"{result['train/acc']:.2%}"),
+        ("validation accuracy", f"{result['val/acc']:.2%}"),
+        ("test accuracy", f"{result['test/acc']:.2%}"),
+        ("test loss", f"{result['test/loss']:.4f}"),
+        ("time", f"{result['epochs']} epochs, {result['seconds_per_epoch']:.2f} s each, on {result['device']}"),
+        ("curves", str(run.curves)),
+    ]
+    if result["wandb_dir"]:
+        rows.append(("dashboard", f"wandb leet {result['wandb_dir']}"))
+    show(result_table("Result", rows))

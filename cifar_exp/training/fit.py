@@ -1,0 +1,136 @@
+"""One run from start to end: data, network, training, test, and the files that remain."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+from pytorch_lightning.callbacks import Callback
+
+from cifar_exp.config.check import CheckedRun
+from cifar_exp.data.module import CifarData
+from cifar_exp.network import build_network
+from cifar_exp.tracking.curves import plot_curves
+from cifar_exp.tracking.wandb_run import NoTracker, Tracker, WandbRun
+from cifar_exp.training.classifier import Classifier, description, load_trained
+from cifar_exp.training.evaluation import Evaluation, evaluate
+from cifar_exp.training.history import History
+from cifar_exp.training.module import ImageClassifier
+from cifar_exp.training.progress import EpochProgress
+from cifar_exp.training.run_dir import RunDir
+from cifar_exp.training.run_state import RunState
+from cifar_exp.training.trainer import build_trainer
+
+Result = dict[str, Any]
+
+
+class Job:
+    """One run and the parts that its phases share."""
+
+    def __init__(self, checked: CheckedRun, run: RunDir, extra_callbacks: Sequence[Callback] = ()) -> None:
+        """Goes on from `run`'s last checkpoint where it has one."""
+        config = checked.config
+        self.config, self.plan, self.run = config, checked.plan, run
+        self.class_names = checked.data_info.class_names
+        self.resumed = run.last.is_file()
+        about = description(config.model.model_dump(exclude_unset=True), self.plan, self.class_names)
+        self.state = RunState(about)
+        self.progress = EpochProgress(config.trainer.enable_progress_bar)
+        self.history = History(run, [self.progress.show])
+        self.trainer = build_trainer(config, run, [self.history, self.state, self.progress, *extra_callbacks])
+        self.data = CifarData(config.data, config.augment, config.seed, config.trainer.max_epochs)
+        self.tracker: Tracker = NoTracker()
+
+    def train(self) -> Result:
+        """Trains, tests, and leaves the files of contract section 6. Returns what is in `result.json`.
+
+        Raises UserError for images that cannot be read, before anything is written; whatever else goes wrong is
+        raised too, after `result.json` and the wandb run say so.
+        """
+        self.data.setup("fit")
+        try:
+            self._start_tracker()
+            self._fit()
+            result = self._finish() if self.trainer.is_global_zero else {}
+        except BaseException as error:
+            self._fail(error)
+            raise
+        self.tracker.finish(exit_code=0)
+        return result
+
+    def _start_tracker(self) -> None:
+        if self.config.logger.mode == "disabled" or not self.trainer.is_global_zero:
+            return
+        run_id = RunState.saved_wandb_id(self.run) if self.resumed else None
+        tracker = WandbRun(self.config, self.plan, self.run.path, run_id)
+        self.tracker, self.state.wandb_id = tracker, tracker.id
+        self.history.listeners.append(tracker.log_epoch)
+        if tracker.starts_empty:
+            self.history.replay_to.append(tracker.log_epoch)
+
+    def _fit(self) -> None:
+        config = self.config
+        torch.manual_seed(config.seed)
+        classifier = Classifier(build_network(self.plan), self.data.mean, self.data.std)
+        module = ImageClassifier(classifier, config.loss, config.optimizer, config.scheduler, config.seed)
+        ckpt_path = str(self.run.last) if self.resumed else None
+        self.trainer.fit(module, datamodule=self.data, ckpt_path=ckpt_path, weights_only=True)
+
+    def _finish(self) -> Result:
+        test = self._test()
+        best = self.history.best
+        figures = {
+            "epochs": len(self.history.rows),
+            "train/acc": best["train/acc"],
+            "val/acc": best["val/acc"],
+            "test/acc": test.accuracy,
+            "test/loss": test.loss,
+            "seconds_per_epoch": self.history.seconds_per_epoch,
+        }
+        plot_curves(self.run.curves, self.history.rows, self.plan.name, test.accuracy)
+        self.tracker.summarise({**figures, "best/epoch": best["epoch"], "best/val/acc": best["val/acc"]})
+        result = {"status": "finished", **self._facts(), **figures, "checkpoint": str(self.run.best.absolute())}
+        self.run.write_result(result)
+        return result
+
+    def _test(self) -> Evaluation:
+        trained = load_trained(self.run.best)
+        classifier = trained.classifier.to(self.trainer.strategy.root_device)
+        return evaluate(classifier, self.data.test_dataloader(), self.class_names)
+
+    def _fail(self, error: BaseException) -> None:
+        status = self._status_of(error)
+        self.progress.close()
+        if self.trainer.is_global_zero:
+            reason = f"{type(error).__name__}: {error}".strip(": ")
+            figures = {"epochs": len(self.history.rows), "reason": reason}
+            if self.history.rows:
+                figures["val/acc"] = self.history.best["val/acc"]
+            self.run.write_result({"status": status, **self._facts(), **figures})
+            self.tracker.summarise({"status": status, "reason": reason})
+        self.tracker.finish(exit_code=0 if status == "pruned" else 1)
+
+    def _status_of(self, error: BaseException) -> str:
+        if self.config.trial is not None:
+            import optuna
+
+            if isinstance(error, optuna.TrialPruned):
+                return "pruned"
+        return "interrupted" if isinstance(error, KeyboardInterrupt) else "failed"
+
+    def _facts(self) -> Result:
+        """What is known of the run whichever way it ends."""
+        device = self.trainer.strategy.root_device
+        plan, directory = self.plan, self.tracker.directory
+        return {
+            "model": plan.name,
+            "params": plan.params,
+            "trainable_params": plan.trainable_params,
+            "macs": plan.macs,
+            "peak_activation_bytes": plan.peak_activation_bytes,
+            "data": self.config.data.name,
+            "seed": self.config.seed,
+            "device": torch.cuda.get_device_name(device) if device.type == "cuda" else device.type,
+            "precision": str(self.config.trainer.precision),
+            "wandb_dir": str(directory) if directory else None,
+            "total_seconds": self.state.seconds,
+        }

@@ -1,0 +1,50 @@
+"""Loss and accuracy, summed on the device."""
+
+import math
+from typing import NamedTuple
+
+import pytorch_lightning as pl
+import torch
+from torch import Tensor
+
+
+class Metrics(NamedTuple):
+    """Means over the images of an epoch."""
+
+    loss: float
+    accuracy: float
+    images: int
+
+    @property
+    def finite(self) -> bool:
+        """Whether the loss is a number."""
+        return math.isfinite(self.loss)
+
+
+class RunningMetrics:
+    """Sums that never leave the device before they are asked for."""
+
+    def __init__(self) -> None:
+        self.reset(torch.device("cpu"))
+
+    def reset(self, device: torch.device) -> None:
+        """Starts anew on `device`."""
+        self._loss = torch.zeros((), device=device, dtype=torch.float64)
+        self._correct = torch.zeros((), device=device, dtype=torch.int64)
+        self._images = 0
+
+    def add(self, loss: Tensor, logits: Tensor, targets: Tensor) -> None:
+        """Adds a batch: its mean loss (), logits (B, K), labels (B,) or class probabilities (B, K)."""
+        labels = targets if targets.dim() == 1 else targets.argmax(dim=1)
+        self._loss += loss.detach() * len(logits)
+        self._correct += (logits.detach().argmax(dim=1) == labels).sum()
+        self._images += len(logits)
+
+    def summed_over(self, trainer: pl.Trainer) -> Metrics:
+        """The means over the images of all processes."""
+        images = torch.tensor(self._images, device=self._loss.device)
+        sums = torch.stack([self._loss.double(), self._correct.double(), images.double()])
+        if trainer.world_size > 1:
+            sums = trainer.strategy.reduce(sums, reduce_op="sum")
+        loss, correct, seen = sums.tolist()
+        return Metrics(loss / max(seen, 1), correct / max(seen, 1), int(seen))

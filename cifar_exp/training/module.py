@@ -1,0 +1,100 @@
+"""The one LightningModule: any network, trained to classify images.
+
+Shapes: B images of a batch, C channels, H × W pixels, K classes.
+"""
+
+from typing import Any
+
+import pytorch_lightning as pl
+import torch
+import torch.nn.functional as F
+from pytorch_lightning.utilities.types import OptimizerLRScheduler
+from torch import Tensor
+
+from cifar_exp.config.schema import LossConfig, OptimizerConfig, SchedulerConfig
+from cifar_exp.training.classifier import Classifier
+from cifar_exp.training.metrics import Metrics, RunningMetrics
+from cifar_exp.training.optimizers import build_optimizer
+from cifar_exp.training.schedules import build_schedule
+
+
+class NonFiniteLoss(RuntimeError):  # noqa: N818 - the name says what happened
+    """The training loss became infinite or not a number."""
+
+
+class ImageClassifier(pl.LightningModule):
+    """Trains and evaluates a classifier; figures are summed on the device and read once an epoch."""
+
+    def __init__(
+        self,
+        classifier: Classifier,
+        loss: LossConfig | None = None,
+        optimizer: OptimizerConfig | None = None,
+        scheduler: SchedulerConfig | None = None,
+        seed: int = 0,
+    ) -> None:
+        """Without `optimizer` and `scheduler` it can only be evaluated."""
+        super().__init__()
+        self.classifier = classifier.to(memory_format=torch.channels_last)
+        self.loss = loss or LossConfig()
+        self.optimizer_config = optimizer
+        self.scheduler_config = scheduler
+        self.seed = seed
+        self.train_metrics = RunningMetrics()
+        self.val_metrics = RunningMetrics()
+
+    def forward(self, pixels: Tensor) -> Tensor:
+        """Raw pixels 0–255 (B, C, H, W) to logits (B, K)."""
+        logits: Tensor = self.classifier(pixels)
+        return logits
+
+    def on_train_epoch_start(self) -> None:
+        """Reseeds, so that an epoch's dropout depends on (seed, epoch, rank) alone and a resumed run repeats it."""
+        torch.manual_seed(hash((self.seed, self.current_epoch, self.global_rank)) % 2**63)
+        self.train_metrics.reset(self.device)
+
+    def training_step(self, batch: tuple[Tensor, Tensor], batch_idx: int) -> Tensor:
+        """The mean loss of a batch: pixels (B, C, H, W), and labels (B,) or class probabilities (B, K)."""
+        pixels, targets = batch
+        logits = self(pixels)
+        loss = F.cross_entropy(logits, targets, label_smoothing=self.loss.label_smoothing)
+        self.train_metrics.add(loss, logits, targets)
+        return loss
+
+    def train_figures(self) -> Metrics:
+        """The epoch's training loss and accuracy. Raises NonFiniteLoss where the loss ran away."""
+        metrics = self.train_metrics.summed_over(self.trainer)
+        if not metrics.finite:
+            raise NonFiniteLoss(
+                f"the training loss of epoch {self.current_epoch} is not finite; "
+                "try a lower optimizer.lr, or trainer.gradient_clip_val=1"
+            )
+        return metrics
+
+    def on_validation_epoch_start(self) -> None:
+        """Starts counting anew."""
+        self.val_metrics.reset(self.device)
+
+    def validation_step(self, batch: tuple[Tensor, Tensor], batch_idx: int) -> None:
+        """Counts a batch: pixels (B, C, H, W), labels (B,)."""
+        pixels, labels = batch
+        logits = self(pixels)
+        self.val_metrics.add(F.cross_entropy(logits, labels), logits, labels)
+
+    def on_validation_epoch_end(self) -> None:
+        """Logs the epoch's validation figures."""
+        metrics = self.val_metrics.summed_over(self.trainer)
+        self.log_dict({"val/loss": metrics.loss, "val/acc": metrics.accuracy}, sync_dist=False)
+
+    def configure_optimizers(self) -> OptimizerLRScheduler:
+        """What the config says, with a schedule that advances each step."""
+        if self.optimizer_config is None or self.scheduler_config is None:
+            raise RuntimeError("this module was built for evaluation: it has no optimizer")
+        optimizer = build_optimizer(self.optimizer_config, self.classifier)
+        steps = int(self.trainer.estimated_stepping_batches)
+        schedule = build_schedule(self.scheduler_config, optimizer, steps, self.trainer.max_epochs or 1)
+        return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
+
+    def transfer_batch_to_device(self, batch: Any, device: torch.device, dataloader_idx: int) -> Any:
+        """The loader's batches are on the device already."""
+        return batch

@@ -1,0 +1,86 @@
+"""Muon for the matrices of a network, AdamW for all the rest."""
+
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.optim import AdamW, Muon, Optimizer
+
+from cifar_exp.config.schema import MuonConfig
+
+
+class MuonAndAdamW(Optimizer):
+    """Muon (Jordan et al. 2024) on dense and full convolution weights, AdamW on biases, norms, depthwise kernels
+    and the last dense layer, which orthogonal updates do not suit.
+
+    torch's Muon takes matrices only, so each convolution weight (O, I, h, w) is given to it as a matrix
+    (O, I·h·w) that shares its memory.
+    """
+
+    def __init__(self, module: nn.Module, config: MuonConfig) -> None:
+        matrices = _matrices(module)
+        twins = [nn.Parameter(_as_matrix(weight)) for weight in matrices]
+        self._pairs = list(zip(matrices, twins, strict=True))
+        chosen = {id(weight) for weight in matrices}
+        rest = [p for p in module.parameters() if id(p) not in chosen]
+        self._muon = Muon(
+            twins,
+            lr=config.lr,
+            weight_decay=config.weight_decay,
+            momentum=config.momentum,
+            nesterov=config.nesterov,
+            ns_steps=config.ns_steps,
+            adjust_lr_fn="match_rms_adamw",
+        )
+        beta1, beta2 = config.adamw_betas
+        self._adamw = AdamW(
+            rest, lr=config.adamw_lr, weight_decay=config.adamw_weight_decay, betas=(beta1, beta2), fused=True
+        )
+        self._rest = rest
+        super().__init__([{"params": twins, "lr": config.lr}, {"params": rest, "lr": config.adamw_lr}], {})
+
+    def step(self, closure: Callable[[], float] | None = None) -> float | None:  # type: ignore[override]
+        """One step of both, at the rates that the schedule has set."""
+        loss = None
+        if closure is not None:
+            with torch.enable_grad():
+                loss = closure()
+        for weight, twin in self._pairs:
+            twin.grad = None if weight.grad is None else _as_matrix(weight.grad)
+        for group, part in zip(self.param_groups, (self._muon, self._adamw), strict=True):
+            for own in part.param_groups:
+                own["lr"] = group["lr"]
+            part.step()
+        return loss
+
+    def zero_grad(self, set_to_none: bool = True) -> None:
+        """Clears the gradients of the module's own parameters."""
+        for weight in (*(weight for weight, _ in self._pairs), *self._rest):
+            if weight.grad is not None:
+                weight.grad = None if set_to_none else weight.grad.zero_()
+
+    def state_dict(self) -> dict[str, Any]:
+        """The states of both, and the groups' rates."""
+        return {**super().state_dict(), "muon": self._muon.state_dict(), "adamw": self._adamw.state_dict()}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Takes back what `state_dict` gave."""
+        self._muon.load_state_dict(state_dict["muon"])
+        self._adamw.load_state_dict(state_dict["adamw"])
+        super().load_state_dict({key: state_dict[key] for key in ("state", "param_groups")})
+
+
+def _matrices(module: nn.Module) -> list[Tensor]:
+    dense = [m for m in module.modules() if isinstance(m, nn.Linear)]
+    convolutions = [m for m in module.modules() if isinstance(m, nn.Conv2d) and m.groups == 1]
+    inner: list[nn.Linear | nn.Conv2d] = [*convolutions, *dense[:-1]]
+    return [layer.weight for layer in inner]
+
+
+def _as_matrix(weight: Tensor) -> Tensor:
+    """(O, I, h, w) as (O, I·h·w) without a copy, whatever the memory format; the order of columns does not matter."""
+    weight = weight.detach()
+    if weight.dim() == 2:
+        return weight
+    return (weight if weight.is_contiguous() else weight.permute(0, 2, 3, 1)).flatten(1)

@@ -1,0 +1,72 @@
+"""Lightning's Trainer, as the config wants it."""
+
+import logging
+import warnings
+from collections.abc import Sequence
+from typing import Any
+
+import pytorch_lightning as pl
+from pytorch_lightning.callbacks import Callback, EarlyStopping, ModelCheckpoint, WeightAveraging
+from torch.optim.swa_utils import get_ema_multi_avg_fn
+
+from cifar_exp.config.schema import CallbacksConfig, TrainConfig
+from cifar_exp.training.checkpoints import PlainCheckpointIO
+from cifar_exp.training.run_dir import RunDir
+
+
+def build_trainer(config: TrainConfig, run: RunDir, callbacks: Sequence[Callback]) -> pl.Trainer:
+    """A Trainer without a logger and without per-step bookkeeping, which keeps the best and the last checkpoint."""
+    quieten_lightning()
+    checkpoint = ModelCheckpoint(
+        dirpath=run.checkpoints,
+        filename="best",
+        monitor="val/acc",
+        mode="max",
+        save_last=True,
+        save_on_train_epoch_end=True,
+        enable_version_counter=False,
+    )
+    return pl.Trainer(
+        **trainer_arguments(config),
+        logger=False,
+        callbacks=[*callbacks, *configured_callbacks(config.callbacks), checkpoint],
+        plugins=[PlainCheckpointIO()],
+        num_sanity_val_steps=0,
+        enable_model_summary=False,
+        enable_progress_bar=False,
+        use_distributed_sampler=False,
+        default_root_dir=run.path,
+    )
+
+
+def trainer_arguments(config: TrainConfig) -> dict[str, Any]:
+    """The user's part of the Trainer's arguments."""
+    return config.trainer.model_dump(exclude={"enable_progress_bar"})
+
+
+def configured_callbacks(config: CallbacksConfig) -> list[Callback]:
+    """The callbacks that the config turns on."""
+    callbacks: list[Callback] = []
+    if config.ema.decay is not None:
+        callbacks.append(WeightAveraging(multi_avg_fn=get_ema_multi_avg_fn(config.ema.decay)))
+    patience, min_delta = config.early_stopping.patience, config.early_stopping.min_delta
+    if patience is not None:
+        callbacks.append(ResumableEarlyStopping("val/loss", patience=patience, min_delta=min_delta))
+    return callbacks
+
+
+class ResumableEarlyStopping(EarlyStopping):
+    """Lightning's, which also remembers in a resumed run that it had stopped."""
+
+    def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Stops at once where the run had been stopped."""
+        if self.wait_count >= self.patience:
+            trainer.should_stop = True
+
+
+def quieten_lightning() -> None:
+    """Turns off what Lightning says about itself: hardware lists, hints on DataLoader workers, rank announcements."""
+    for name in ("pytorch_lightning", "lightning_fabric"):
+        logging.getLogger(name).setLevel(logging.WARNING)
+    warnings.filterwarnings("ignore", module=r"(pytorch_lightning|lightning_fabric)\..*", category=UserWarning)
+    warnings.filterwarnings("ignore", message=r".*(does not have many workers|isinstance\(treespec).*")
