@@ -28,6 +28,7 @@ from cifar_exp.config.compose import Composer
 from cifar_exp.config.help import command_help
 from cifar_exp.config.location import conf_dir
 from cifar_exp.config.messages import listing
+from cifar_exp.config.overrides import without_sweeps
 from cifar_exp.config.resume import resumed, resumed_directory
 from cifar_exp.config.run_directory import Task, check_is_free, undone_on_mistake
 from cifar_exp.config.sweep_file import expand_sweep
@@ -77,7 +78,7 @@ def _run(command: str, args: argparse.Namespace) -> None:
         elif args.shell_completion:
             hydra.shell_completion(composer.config_name, overrides)
         elif args.cfg or args.info:
-            _show(composer, args, overrides)
+            _show(composer, args, without_sweeps(overrides) if multirun else overrides)
         elif multirun:
             _run_several(composer, overrides)
         else:

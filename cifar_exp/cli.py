@@ -1,5 +1,6 @@
 """Which command; nothing else. Torch, Hydra and the command itself are imported once it is known."""
 
+import os
 import sys
 from collections.abc import Sequence
 
@@ -43,6 +44,8 @@ def run(arguments: Sequence[str]) -> int:
     if command == "--version":
         print(f"cifar-exp {__version__}")
         return 0
+    if command in ("--shell-completion", "-sc"):
+        return _complete(arguments)
     if command not in COMMANDS:
         hint = did_you_mean(command, COMMANDS)
         print(f"'{command}': no such command.{hint}\nCommands: {', '.join(COMMANDS)}.", file=sys.stderr)
@@ -52,6 +55,24 @@ def run(arguments: Sequence[str]) -> int:
     return app.run(command, rest)
 
 
+def _complete(arguments: Sequence[str]) -> int:
+    """`cifar-exp -sc install=bash`, and what the installed function asks for: commands, then Hydra's completion."""
+    from cifar_exp import app
+
+    typed = os.environ.get("COMP_LINE", "").split(maxsplit=2)
+    if "COMP_LINE" not in os.environ or (len(typed) > 1 and typed[1] in COMMANDS):
+        os.environ["COMP_LINE"] = " ".join(["cifar-exp", *typed[2:]])
+        return app.run(typed[1] if typed else "train", arguments)
+    print(" ".join(COMMANDS))
+    return 0
+
+
 def main() -> None:
     """Entry point of `cifar-exp`."""
-    sys.exit(run(sys.argv[1:]))
+    try:
+        status = run(sys.argv[1:])
+        sys.stdout.flush()
+    except BrokenPipeError:  # `cifar-exp … | head`
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        status = 0
+    sys.exit(status)

@@ -37,7 +37,7 @@ class Composer:
         mode = RunMode.MULTIRUN if multirun else RunMode.RUN
         cfg, mistakes = self._without_faults(self.opened(given), mode)
         texts = [self._text(mistake, cfg) for mistake in mistakes]
-        if cfg is not None and _names_layers(given) and not _sweeps_model(given):
+        if not mistakes and _names_layers(given) and not _sweeps_model(given):
             texts += unknown_layers(given, self._base_layers(given))
         if texts or cfg is None:
             raise UserError(listing([*texts, *(self._wrong_values(cfg) if cfg is not None else [])]))
@@ -85,10 +85,10 @@ class Composer:
         return list(self.hydra.config_loader.get_group_options(group, ObjectType.CONFIG))
 
     def _text(self, mistake: Mistake, cfg: DictConfig | None) -> str:
-        if mistake.unknown_key is None or cfg is None:
+        if mistake.unknown_key is None:
             return mistake.text
         key = mistake.unknown_key
-        known = [*self.hydra.config_loader.list_groups(""), *_keys(cfg)]
+        known = [*self.hydra.config_loader.list_groups(""), *(_keys(cfg) if cfg is not None else [])]
         return mistake.text + (nearest_key_hint(key, known) or known_there(key, known))
 
     def _base_layers(self, given: Sequence[str]) -> list[str]:

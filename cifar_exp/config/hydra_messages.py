@@ -34,7 +34,7 @@ class Mistake:
 
 def is_users(error: BaseException) -> bool:
     """Whether `error`, raised while composing, can be mended by the user."""
-    return isinstance(error, HydraException | OmegaConfBaseException | MarkedYAMLError) or (
+    return isinstance(error, HydraException | OmegaConfBaseException | MarkedYAMLError | UnicodeDecodeError) or (
         isinstance(error, ValueError) and str(error).startswith("Config group override must be")
     )
 
@@ -45,6 +45,8 @@ def explain(error: Exception, overrides: Sequence[str], options: Options) -> Mis
         where = f", line {error.problem_mark.line + 1}" if error.problem_mark else ""
         name = error.problem_mark.name if error.problem_mark else "a config"
         return Mistake(f"{name}{where}: not valid YAML: {error.problem}.")
+    if isinstance(error, UnicodeDecodeError):
+        return Mistake(f"A chosen config file is not UTF-8 text: {error.reason}.")
     if isinstance(error, ValueError):
         culprit = next((one for one in overrides if _is_no_option(one, options)), None)
         return Mistake(f"{culprit or error}: expected the name of an option.", culprit)
@@ -61,15 +63,14 @@ def _missing_option(error: MissingConfigException, overrides: Sequence[str], opt
     known = options(group)
     culprit = _find(group, overrides)
     given = culprit.lstrip("+") if culprit else f"{group}={option}"
-    parent = re.match(r"In '([^']+)'", str(error))
-    where = "" if culprit or not parent else f", named in {parent[1]},"
     listed = f"\nOptions of {group}: {', '.join(known)}." if known else ""
-    return Mistake(f"{given}: no such option{where}.{did_you_mean(option, known)}{listed}".replace(",.", "."), culprit)
+    return Mistake(f"{given}: no such option.{did_you_mean(option, known)}{listed}", culprit)
 
 
 def _from_text(text: str, cause: Exception | None, overrides: Sequence[str]) -> Mistake:
     if match := _UNKNOWN_KEY.search(text):
-        return Mistake(f"{match[1]}: unknown key.", _find(match[1], overrides), unknown_key=match[1])
+        where = f"{parent[1]}: " if (parent := re.match(r"In '([^']+)'", text)) else ""
+        return Mistake(f"{where}{match[1]}: unknown key.", _find(match[1], overrides), unknown_key=match[1])
     if match := _EXISTS.search(text):
         return Mistake(f"+{match[1]}: has a value already; leave out the +.", _find(match[1], overrides))
     if match := _NOT_DELETED.search(text):

@@ -105,8 +105,7 @@ def _value_at(values: Mapping[str, Any], path: str, otherwise: Any) -> Any:
 
 
 def _near_key(path: str, keys: Keys, location: Sequence[str | int]) -> str:
-    leaf = path.rpartition(".")[2]
     siblings = keys.siblings(location)
-    if hint := did_you_mean(leaf, siblings):
-        return hint
-    return nearest_key_hint(path, keys.names()) or f" Known: {', '.join(siblings)}."
+    parent, dot, _ = path.rpartition(".")
+    known = [*(parent + dot + name for name in siblings), *keys.names()]
+    return nearest_key_hint(path, known) or f" Known: {', '.join(siblings)}."

@@ -44,6 +44,11 @@ def _not_understood(override: str, error: OverrideParseException) -> str:
     return f"'{override}': not understood ({reason}). Quote a value with special characters: KEY=\"'…'\"."
 
 
+def without_sweeps(overrides: Sequence[str]) -> list[str]:
+    """The overrides that hold for every job of a `-m`."""
+    return [str(one.input_line) for one in parse_overrides(overrides) if not one.is_sweep_override()]
+
+
 def open_up(overrides: Sequence[str], command: str) -> list[str]:
     """`overrides` with `++` before every plain one of a field that its entry need not hold yet."""
     open_keys = _OPEN_KEYS.get(command)

@@ -15,12 +15,15 @@ from cifar_exp.errors import UserError
 
 
 def check_is_free(directory: Path) -> None:
-    """Raises UserError where `directory` holds a run already.
+    """Raises UserError where `directory` cannot be made, or holds a run already.
 
     The other processes of a distributed run share the directory of the first, which has checked it.
     """
     if int(os.environ.get("LOCAL_RANK", "0")) or int(os.environ.get("RANK", "0")):
         return
+    there = next(path for path in (directory.absolute(), *directory.absolute().parents) if path.exists())
+    if not there.is_dir() or not os.access(there, os.W_OK):
+        raise UserError(f"{directory}: nothing can be written to {there}.")
     found = [name for name in ("result.json", "checkpoints") if (directory / name).exists()]
     if found:
         raise UserError(
