@@ -2,12 +2,15 @@
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
 from cifar_exp.training.classifier import Classifier
+
+CALIBRATION_BINS = 15
 
 
 @dataclass(frozen=True)
@@ -41,6 +44,34 @@ class Evaluation:
         confusion = self.confusion.double()
         shares = (confusion.diagonal() / confusion.sum(dim=1).clamp(min=1)).tolist()
         return dict(zip(self.class_names, shares, strict=True))
+
+    @property
+    def calibration_error(self) -> float:
+        """Expected calibration error (Guo et al. 2017, section 2): how far confidence is from accuracy.
+
+        The mean over images of |accuracy − mean confidence| of the image's bin, of 15 equally wide bins.
+        """
+        confidence, answers = self.logits.double().softmax(dim=1).max(dim=1)
+        right = (answers == self.labels).double()
+        bins = (confidence * CALIBRATION_BINS).ceil().long().clamp(1, CALIBRATION_BINS) - 1
+        surplus = torch.zeros(CALIBRATION_BINS, dtype=torch.float64).index_add(0, bins, right - confidence)
+        return (surplus.abs().sum() / len(right)).item()
+
+    def most_wrong(self, count: int) -> Tensor:
+        """Positions of the wrong answers given with most confidence, the worst first: int64 (at most `count`,)."""
+        confidence, answers = self.logits.softmax(dim=1).max(dim=1)
+        wrong = (answers != self.labels).nonzero().flatten()
+        return wrong[confidence[wrong].argsort(descending=True, stable=True)[:count]]
+
+    def document(self) -> dict[str, Any]:
+        """The figures as plain data, with the names of contract section 2."""
+        return {
+            "test/acc": self.accuracy,
+            "test/loss": self.loss,
+            "test/ece": self.calibration_error,
+            "class_acc": self.class_accuracy,
+            "confusion": self.confusion.tolist(),
+        }
 
 
 def evaluate(

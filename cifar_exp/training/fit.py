@@ -87,7 +87,9 @@ class Job:
             "seconds_per_epoch": self.history.seconds_per_epoch,
         }
         plot_curves(self.run.curves, self.history.rows, self.plan.name, test.accuracy)
-        self.tracker.summarise({**figures, "best/epoch": best["epoch"], "best/val/acc": best["val/acc"]})
+        self.run.write_test(test.document())
+        self.tracker.log_test(test, self.data.test_images)
+        self.tracker.summarise({**figures, "test/ece": test.calibration_error, "best/epoch": best["epoch"], "best/val/acc": best["val/acc"]})
         result = {"status": "finished", **self._facts(), **figures, "checkpoint": str(self.run.best.absolute())}
         self.run.write_result(result)
         return result

@@ -3,6 +3,7 @@
 Shapes: B images of a batch, C channels, H × W pixels, K classes.
 """
 
+import math
 from typing import Any
 
 import pytorch_lightning as pl
@@ -42,6 +43,7 @@ class ImageClassifier(pl.LightningModule):
         self.seed = seed
         self.train_metrics = RunningMetrics()
         self.val_metrics = RunningMetrics()
+        self.val_figures = Metrics(loss=math.nan, accuracy=math.nan, images=0)  # of the last validation
 
     def forward(self, pixels: Tensor) -> Tensor:
         """Raw pixels 0–255 (B, C, H, W) to logits (B, K)."""
@@ -83,8 +85,8 @@ class ImageClassifier(pl.LightningModule):
 
     def on_validation_epoch_end(self) -> None:
         """Logs the epoch's validation figures."""
-        metrics = self.val_metrics.summed_over(self.trainer)
-        self.log_dict({"val/loss": metrics.loss, "val/acc": metrics.accuracy}, sync_dist=False)
+        self.val_figures = self.val_metrics.summed_over(self.trainer)
+        self.log_dict({"val/loss": self.val_figures.loss, "val/acc": self.val_figures.accuracy}, sync_dist=False)
 
     def configure_optimizers(self) -> OptimizerLRScheduler:
         """What the config says, with a schedule that advances each step."""

@@ -29,6 +29,11 @@ class RunDir:
         return self.path / "result.json"
 
     @property
+    def test(self) -> Path:
+        """What the test found, by class: what `eval format=json` prints."""
+        return self.path / "test.json"
+
+    @property
     def metrics(self) -> Path:
         """A row an epoch."""
         return self.path / "metrics.csv"
@@ -69,6 +74,10 @@ class RunDir:
     def write_result(self, result: Mapping[str, Any]) -> None:
         """Replaces `result.json`."""
         write_json(self.result, dict(result))
+
+    def write_test(self, document: Mapping[str, Any]) -> None:
+        """Replaces `test.json`."""
+        write_json(self.test, dict(document))
 
     def write_metrics(self, rows: Sequence[Mapping[str, Any]]) -> None:
         """Replaces `metrics.csv` by `rows`, which have the same keys."""

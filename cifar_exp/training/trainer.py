@@ -17,19 +17,10 @@ from cifar_exp.training.run_dir import RunDir
 def build_trainer(config: TrainConfig, run: RunDir, callbacks: Sequence[Callback]) -> pl.Trainer:
     """A Trainer without a logger and without per-step bookkeeping, which keeps the best and the last checkpoint."""
     quieten_lightning()
-    checkpoint = ModelCheckpoint(
-        dirpath=run.checkpoints,
-        filename="best",
-        monitor="val/acc",
-        mode="max",
-        save_last=True,
-        save_on_train_epoch_end=True,
-        enable_version_counter=False,
-    )
     return pl.Trainer(
         **trainer_arguments(config),
         logger=False,
-        callbacks=[*callbacks, *configured_callbacks(config.callbacks), checkpoint],
+        callbacks=[*callbacks, *configured_callbacks(config.callbacks), *checkpoints(run)],
         plugins=[PlainCheckpointIO()],
         num_sanity_val_steps=0,
         enable_model_summary=False,
@@ -37,6 +28,13 @@ def build_trainer(config: TrainConfig, run: RunDir, callbacks: Sequence[Callback
         use_distributed_sampler=False,
         default_root_dir=run.path,
     )
+
+
+def checkpoints(run: RunDir) -> list[Callback]:
+    """Keeps `best.ckpt` and, after it, `last.ckpt`: with `save_last`, Lightning would write it for better epochs only."""
+    common: dict[str, Any] = {"dirpath": run.checkpoints, "save_on_train_epoch_end": True, "enable_version_counter": False}
+    best = ModelCheckpoint(filename="best", monitor="val/acc", mode="max", **common)
+    return [best, ModelCheckpoint(filename="last", **common)]
 
 
 def trainer_arguments(config: TrainConfig) -> dict[str, Any]:
