@@ -28,7 +28,7 @@ from cifar_exp.config.compose import Composer
 from cifar_exp.config.help import command_help
 from cifar_exp.config.location import conf_dir
 from cifar_exp.config.messages import listing
-from cifar_exp.config.overrides import without_sweeps
+from cifar_exp.config.overrides import without_sweeps, written
 from cifar_exp.config.resume import resumed, resumed_directory
 from cifar_exp.config.run_directory import Task, check_is_free, undone_on_mistake
 from cifar_exp.config.sweep_file import expand_sweep
@@ -43,9 +43,6 @@ def run(command: str, arguments: Sequence[str]) -> int:
     except UserError as error:
         print(listing([str(error)]), file=sys.stderr)
         return 2
-    except KeyboardInterrupt:
-        print("Interrupted.", file=sys.stderr)
-        return 130
     return 0
 
 
@@ -123,8 +120,13 @@ def _run_one(composer: Composer, overrides: Sequence[str]) -> None:
     _check(composer.command, cfg)
     if composer.command == "train" and is_new:
         check_is_free(Path(cfg.hydra.run.dir))
-    with undone_on_mistake(Path(cfg.hydra.run.dir)):
-        _job(composer, cfg)
+    directory = Path(cfg.hydra.run.dir)
+    try:
+        with undone_on_mistake(directory):
+            _job(composer, cfg)
+    except KeyboardInterrupt:
+        resumable = (directory / "checkpoints" / "last.ckpt").is_file()
+        raise KeyboardInterrupt(f" Go on with it: cifar-exp train resume={directory}" if resumable else "") from None
 
 
 def _check(command: str, cfg: DictConfig) -> None:
@@ -162,4 +164,9 @@ def _run_several(composer: Composer, overrides: Sequence[str]) -> None:
     sweep_directory = Path(master.hydra.sweep.dir)
     task = Task(composer.command, keep=tuple(str(path) for path in sweep_directory.glob("*")))
     with undone_on_mistake(sweep_directory, unless_trained=True):
-        composer.hydra.multirun(composer.config_name, task, composer.opened([*overrides, "hydra.mode=MULTIRUN"]))
+        composer.hydra.multirun(composer.config_name, task, composer.opened([*overrides, *_settled(sweep_directory)]))
+
+
+def _settled(sweep_directory: Path) -> list[str]:
+    """The sweep's directory as it is known here: composed again, it would have another time in its name."""
+    return [f"hydra.sweep.dir={written(str(sweep_directory))}", "hydra.mode=MULTIRUN"]

@@ -75,4 +75,7 @@ def main() -> None:
     except BrokenPipeError:  # `cifar-exp … | head`
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         status = 0
+    except KeyboardInterrupt as interruption:
+        print(f"Interrupted.{interruption}", file=sys.stderr)
+        status = 130
     sys.exit(status)

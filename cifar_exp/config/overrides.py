@@ -6,7 +6,8 @@ checks the outcome as it checks everything.
 """
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
 
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import Override, OverrideType
@@ -76,3 +77,22 @@ def unknown_layers(given: Iterable[str], layers: Iterable[str]) -> list[str]:
             new = f"+model.layers.{name}.channels=…"
             mistakes.append(f"{override.key_or_group}: no layer '{name}'.{hint} A new layer is added by {new}")
     return mistakes
+
+
+def written(value: Any) -> str:
+    """A value in the grammar of overrides."""
+    if value is None:
+        return "null"
+    if isinstance(value, bool):
+        return str(value).lower()
+    if isinstance(value, int | float):
+        return repr(value)
+    if isinstance(value, list):
+        return f"[{','.join(written(item) for item in value)}]"
+    if isinstance(value, Mapping):
+        return "{" + ",".join(f"{key}:{written(item)}" for key, item in value.items()) + "}"
+    text = str(value)
+    if text.replace("_", "").replace("-", "").isalnum():
+        return text
+    quoted = text.replace("'", "\\'")
+    return f"'{quoted}'"

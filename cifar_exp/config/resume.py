@@ -10,7 +10,7 @@ from omegaconf import DictConfig, OmegaConf, open_dict
 from cifar_exp.config.check import saved_config
 from cifar_exp.config.compose import Composer
 from cifar_exp.config.messages import listing, shown
-from cifar_exp.config.overrides import parse_overrides
+from cifar_exp.config.overrides import parse_overrides, written
 from cifar_exp.errors import UserError
 
 
@@ -33,7 +33,7 @@ def resumed(composer: Composer, given: Sequence[str]) -> DictConfig | None:
     others = [one for one in parse_overrides(given) if one.key_or_group != "resume"]
     free = [one for one in others if _is_free(one)]
     cfg = composer.compose(
-        [*(str(one.input_line) for one in free), f"hydra.run.dir='{directory}'", "hydra.output_subdir=null"]
+        [*(str(one.input_line) for one in free), f"hydra.run.dir={written(str(directory))}", "hydra.output_subdir=null"]
     )
     choices = _saved_choices(directory)
     mistakes = [text for one in others if not _is_free(one) for text in _contradiction(one, saved, choices, directory)]

@@ -70,6 +70,10 @@ class Task:
             if self.keep is not None and OmegaConf.select(cfg, "trial") is None:
                 self._remove(Path(HydraConfig.get().runtime.output_dir))
             raise
+        except SystemExit as end:
+            if isinstance(end.__context__, KeyboardInterrupt):  # Lightning makes an exit of a Ctrl-C
+                raise KeyboardInterrupt from None
+            raise
         return result
 
     def _remove(self, directory: Path) -> None:

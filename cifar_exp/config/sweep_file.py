@@ -5,11 +5,11 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlparse
 
-from omegaconf import DictConfig, ListConfig, OmegaConf
+from omegaconf import DictConfig, OmegaConf
 from yaml import MarkedYAMLError
 
 from cifar_exp.config.compose import Composer
-from cifar_exp.config.overrides import parse_overrides
+from cifar_exp.config.overrides import parse_overrides, written
 from cifar_exp.errors import UserError, did_you_mean
 
 
@@ -76,30 +76,11 @@ def _flattened(node: Mapping[str, Any], groups: set[str], prefix: str) -> Iterat
         if isinstance(value, Mapping) and value:
             yield from _flattened(value, groups, f"{path}.")
         elif group in groups and (value is None or isinstance(value, str)):
-            yield f"{group}={_written(value)}"
+            yield f"{group}={written(value)}"
         else:
-            yield f"{path}={_written(value)}"
+            yield f"{path}={written(value)}"
 
 
 def _expression(value: Any) -> str:
     """A sweep expression as it stands in the file, or a plain value."""
-    return value if isinstance(value, str) else _written(value)
-
-
-def _written(value: Any) -> str:
-    """A value in the grammar of overrides."""
-    if value is None:
-        return "null"
-    if isinstance(value, bool):
-        return str(value).lower()
-    if isinstance(value, int | float):
-        return repr(value)
-    if isinstance(value, list | ListConfig):
-        return f"[{','.join(_written(item) for item in value)}]"
-    if isinstance(value, Mapping):
-        return "{" + ",".join(f"{key}:{_written(item)}" for key, item in value.items()) + "}"
-    text = str(value)
-    if text.replace("_", "").replace("-", "").isalnum():
-        return text
-    quoted = text.replace("'", "\\'")
-    return f"'{quoted}'"
+    return value if isinstance(value, str) else written(value)
