@@ -119,10 +119,13 @@ def _planned(config: TrainConfig | SummaryConfig, data: DataConfig, budget: Budg
 
 @dataclass(frozen=True)
 class SavedRun:
-    """A run that has trained: its directory, its config as it was, its best weights."""
+    """A run that has trained: its directory, its config as it was, its best weights.
+
+    A weights file by itself has no config; its checkpoint describes the network.
+    """
 
     directory: Path
-    config: TrainConfig
+    config: TrainConfig | None
     checkpoint: Path
 
 
@@ -141,8 +144,13 @@ def saved_config(directory: Path) -> DictConfig:
 
 
 def saved_run(directory: str | Path, budget: Budget | None = None) -> SavedRun:
-    """The run in `directory`; raises UserError where it has no config or no best weights, or exceeds `budget`."""
+    """The run in `directory`; raises UserError where it has no config or no best weights, or exceeds `budget`.
+
+    A weights file may be given instead (`results/best.ckpt`): its budget is checked once it is loaded.
+    """
     path = Path(directory)
+    if path.is_file():
+        return SavedRun(path.parent, None, path)
     saved = saved_config(path)
     try:
         config = parse(TrainConfig, saved)
@@ -174,10 +182,18 @@ def check_eval(cfg: AnyConfig) -> CheckedEval:
     config = parse(EvalConfig, cfg)
     check_accelerator(config.accelerator, "accelerator")
     run = saved_run(config.run, config.budget)
-    given = config.data or {}
-    merged = given if "name" in given else {**run.config.data.model_dump(), **given}
-    data = _parse_data(merged)
+    data = chosen_data(run, config.data)
     return CheckedEval(config, run, data, describe(data))
+
+
+def chosen_data(run: SavedRun, given: Mapping[str, Any] | None) -> DataConfig:
+    """`given` where it has a `name` (a chosen group); else the run's own data with the keys of `given` replaced."""
+    given = given or {}
+    if "name" in given:
+        return _parse_data(given)
+    if run.config is None:
+        raise UserError(f"run={run.checkpoint}: weights alone do not say what to test on; choose data=… too.")
+    return _parse_data({**run.config.data.model_dump(), **given})
 
 
 def _parse_data(values: Mapping[str, Any]) -> DataConfig:

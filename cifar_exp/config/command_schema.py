@@ -24,7 +24,7 @@ class SummaryConfig(Spec):
 class EvalConfig(Spec):
     """`cifar-exp eval`: tests a finished run's best weights again."""
 
-    run: Text  # the run's directory
+    run: Text  # the run's directory, or a weights file (.ckpt)
     data: dict[str, Any] | None = None  # a whole data config, or keys that replace those of the run's own
     accelerator: Literal["auto", "cpu", "gpu", "cuda", "mps"] = "auto"
     budget: Budget = Budget()
@@ -34,8 +34,9 @@ class EvalConfig(Spec):
 class PredictConfig(Spec):
     """`cifar-exp predict`: classifies images."""
 
-    run: Text  # the run's directory
-    image: Text  # an image file, or a directory of them
+    run: Text  # the run's directory, or a weights file (.ckpt)
+    image: Text  # an image file, or a directory of them, searched with its subdirectories
+    picture: Text | None = "predictions.png"  # what the network saw, with its answers; None: no picture
     output: Text | None = None  # a file for the JSON document, besides what is printed
     accelerator: Literal["auto", "cpu", "gpu", "cuda", "mps"] = "auto"
     budget: Budget = Budget()
@@ -52,8 +53,9 @@ class ReportConfig(Spec):
 class ExportConfig(Spec):
     """`cifar-exp export`: writes a network for other runtimes."""
 
-    run: Text  # the run's directory
+    run: Text  # the run's directory, or a weights file (.ckpt)
     format: Literal["onnx", "torch"] = "onnx"
     output: Text | None = None  # None: model.onnx (or model.pt2) in the run's directory
-    int8: bool = False  # quantise weights and activations to 8 bits, calibrated on training images
+    int8: bool = False  # also a file with weights and activations of 8 bits, calibrated on training images
+    data: dict[str, Any] | None = None  # images to check with, as in `eval`; None: the run's own
     budget: Budget = Budget()

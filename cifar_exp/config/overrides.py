@@ -10,7 +10,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from hydra.core.override_parser.overrides_parser import OverridesParser
-from hydra.core.override_parser.types import Override, OverrideType
+from hydra.core.override_parser.types import Override, OverrideType, Quote, QuotedString
 from hydra.errors import OverrideParseException
 
 from cifar_exp.config.messages import MistakesError
@@ -20,7 +20,9 @@ _OPEN_KEYS = {
     "train": re.compile(r"model\.(layers\.[^.=]+|layer|head)\.\w+"),
     "summary": re.compile(r"model\.(layers\.[^.=]+|layer|head)\.\w+"),
     "eval": re.compile(r"data\.\w+"),
+    "export": re.compile(r"data\.\w+"),
 }
+_NOT_TEXT = ("null", "true", "false", "nan", "inf")  # what the grammar reads as something else
 _LAYER = re.compile(r"model\.layers\.([^.=]+)")
 
 
@@ -92,7 +94,5 @@ def written(value: Any) -> str:
     if isinstance(value, Mapping):
         return "{" + ",".join(f"{key}:{written(item)}" for key, item in value.items()) + "}"
     text = str(value)
-    if text.replace("_", "").replace("-", "").isalnum():
-        return text
-    quoted = text.replace("'", "\\'")
-    return f"'{quoted}'"
+    is_plain = re.fullmatch(r"[A-Za-z_][\w-]*", text, re.ASCII) and text.lower() not in _NOT_TEXT
+    return text if is_plain else QuotedString(text, Quote.single).with_quotes()

@@ -10,6 +10,7 @@ from cifar_exp.config.check import CheckedRun
 from cifar_exp.data.module import CifarData
 from cifar_exp.network import build_network
 from cifar_exp.tracking.curves import plot_curves
+from cifar_exp.tracking.labels import labels_of
 from cifar_exp.tracking.wandb_run import NoTracker, Tracker, WandbRun
 from cifar_exp.training.classifier import Classifier, description, load_trained
 from cifar_exp.training.evaluation import Evaluation, evaluate
@@ -61,7 +62,7 @@ class Job:
         if self.config.logger.mode == "disabled" or not self.trainer.is_global_zero:
             return
         run_id = RunState.saved_wandb_id(self.run) if self.resumed else None
-        tracker = WandbRun(self.config, self.plan, self.run.path, run_id)
+        tracker = WandbRun(self.config, self.plan, self.run.path, run_id, labels_of(self.config, self.run.hydra))
         self.tracker, self.state.wandb_id = tracker, tracker.id
         self.history.listeners.append(tracker.log_epoch)
         if tracker.starts_empty:
@@ -88,8 +89,15 @@ class Job:
         }
         plot_curves(self.run.curves, self.history.rows, self.plan.name, test.accuracy)
         self.run.write_test(test.document())
-        self.tracker.log_test(test, self.data.test_images)
-        self.tracker.summarise({**figures, "test/ece": test.calibration_error, "best/epoch": best["epoch"], "best/val/acc": best["val/acc"]})
+        self.tracker.log_test(test, self.data.test_dataloader().data.images)
+        self.tracker.summarise(
+            {
+                **figures,
+                "test/ece": test.calibration_error,
+                "best/epoch": best["epoch"],
+                "best/val/acc": best["val/acc"],
+            }
+        )
         result = {"status": "finished", **self._facts(), **figures, "checkpoint": str(self.run.best.absolute())}
         self.run.write_result(result)
         return result

@@ -24,6 +24,11 @@ class RunDir:
         return self.path / ".hydra" / "config.yaml"
 
     @property
+    def hydra(self) -> Path:
+        """How Hydra was called: the chosen options of each group, the sweep's directory."""
+        return self.path / ".hydra" / "hydra.yaml"
+
+    @property
     def result(self) -> Path:
         """How the run ended, in figures."""
         return self.path / "result.json"
