@@ -1,0 +1,211 @@
+"""A mistake by the user: exit status 2, at most 12 lines that name it, no traceback, no directory."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from cifar_exp.errors import UserError
+from tests.config.harness import CifarExp, FakeTraining
+
+TRAIN_MISTAKES = {
+    "unknown key": (["trainer.max_epoch=3"], ["trainer.max_epoch: unknown key", "Did you mean 'trainer.max_epochs'"]),
+    "key of a group without its group": (["max_epochs=3"], ["Did you mean 'trainer.max_epochs'"]),
+    "learning rate without its group": (["lr=3"], ["Did you mean 'optimizer.lr'"]),
+    "unknown group": (["modle=model3"], ["modle: unknown key", "Did you mean 'model'"]),
+    "unknown key with +": (["+trainer.max_epoch=3"], ["trainer.max_epoch", "Did you mean 'trainer.max_epochs'"]),
+    "unknown key with ++": (["++sead=3"], ["sead: unknown key", "Did you mean 'seed'"]),
+    "unknown key with nothing near": (["+zzz=3"], ["zzz: unknown key", "Known: name, seed"]),
+    "unknown key of hydra": (["hydra.run.dri=x"], ["Did you mean 'hydra.run.dir'"]),
+    "removal of an unknown key": (["~seeed"], ["~seeed: nothing there", "Did you mean 'seed'"]),
+    "+ for a key that is there": (["+seed=3"], ["+seed: has a value already"]),
+    "unknown option": (["model=modle3"], ["model=modle3", "Did you mean 'model3'", "Options of model: model1, model2"]),
+    "unknown option of hydra": (["hydra/launcher=joblip"], ["hydra/launcher=joblip", "Options of hydra/launcher"]),
+    "an option that is a number": (["model=3"], ["model=3: expected the name of an option"]),
+    "a group chosen twice": (["+model=model2"], ["+model", "leave out the +"]),
+    "no value": (["seed"], ["'seed': expected KEY=VALUE"]),
+    "unclosed bracket": (["tags=[a"], ["'tags=[a': not understood"]),
+    "several values without -m": (["seed=1,2"], ["seed=1,2", "-m"]),
+    "a range without -m": (["seed=range(1,3)"], ["seed=range(1,3)", "-m"]),
+    "an interval without a sweeper": (["-m", "optimizer.lr=interval(1e-3,1e-2)"], ["interval", "sweep=NAME"]),
+    "unknown flag": (["--multirum"], ["--multirum", "Did you mean '--multirun'"]),
+    "a config directory that is not there": (["--config-dir", "nowhere"], ["nowhere: no such directory"]),
+    "a text for an integer": (["trainer.max_epochs=ten"], ["trainer.max_epochs: expected an integer ≥ 1, got \"ten\""]),
+    "too small": (["trainer.max_epochs=0"], ["trainer.max_epochs: expected an integer ≥ 1, got 0"]),
+    "a fraction for an integer": (["data.batch_size=1.5"], ["data.batch_size: expected an integer ≥ 2, got 1.5"]),
+    "a number out of range": (["model.layer.dropout=1.5"], ["model.layer.dropout: expected a number ≥ 0 and < 1"]),
+    "a text for a list": (["tags=foo"], ["tags: expected a list, each a text, got \"foo\""]),
+    "an unknown choice": (["trainer.accelerator=gqu"], ["expected one of auto, cpu, gpu", "Did you mean 'gpu'"]),
+    "an unknown optimizer": (["optimizer.name=adamx"], ["optimizer.name: expected one of adamw, adam, sgd, muon"]),
+    "another optimizer's key": (["+optimizer.nesterov=true"], ["optimizer.nesterov: unknown key"]),
+    "nesterov without momentum": (["optimizer=sgd", "optimizer.momentum=0.0"], ["nesterov", "momentum above 0"]),
+    "a reference to nothing": (["optimizer.lr=${foo}"], ["optimizer.lr", "'foo'"]),
+    "unknown layer": (["model.layers.conv77.skip=conv1"], ["no layer 'conv77'", "Did you mean 'conv7'"]),
+    "unknown field of a layer": (["model.layers.conv7.chanels=3"], ["Did you mean 'model.layers.conv7.channels'"]),
+    "unknown field of all layers": (["model.layer.conv_tpye=standard"], ["Did you mean 'model.layer.conv_type'"]),
+    "unknown conv type": (["model.layer.conv_type=seperable"], ["seperable", "Did you mean 'separable'"]),
+    "unknown conv type with ++": (["++model.layers.conv1.conv_type=seperable"], ["Did you mean 'separable'"]),
+    "skip to a later layer": (["model.layers.conv2.skip=conv4"], ["conv4", "conv2"]),
+    "skip to an unknown layer": (["model.layers.conv4.skip=conv33"], ["conv33", "Did you mean 'conv3'"]),
+    "shapes that do not fit": (["model.layers.conv2.projection=identity"], ["conv1", "conv2"]),
+    "data that is not there": (["data=folder", "data.root=nowhere"], ["data.root", "nowhere"]),
+    "no data": (["data=folder"], ["data.root"]),
+    "over budget": (["budget.params=50000"], ["706,954", "50,000", "conv4"]),
+    "run to resume that is not there": (["resume=nowhere"], ["nowhere: no such directory"]),
+    "unknown sweep": (["-m", "sweep=nothing"], ["sweep=nothing: no such sweep"]),
+}  # fmt: skip
+
+
+def assert_is_a_message(err: str, expected: list[str]) -> None:
+    assert "Traceback" not in err
+    assert 1 <= len(err.splitlines()) <= 12
+    for part in expected:
+        assert part in err
+
+
+@pytest.mark.parametrize("mistake", TRAIN_MISTAKES)
+def test_a_mistake_is_one_message_and_leaves_nothing(mistake: str, cifar_exp: CifarExp, training: FakeTraining) -> None:
+    arguments, expected = TRAIN_MISTAKES[mistake]
+
+    ended = cifar_exp("train", *arguments)
+
+    assert ended.status == 2
+    assert_is_a_message(ended.err, expected)
+    assert ended.out == ""
+    assert not training.configs
+    assert not list(Path.cwd().iterdir())
+
+
+@pytest.mark.parametrize(
+    ("arguments", "expected"),
+    [
+        (["summry"], ["'summry': no such command", "Did you mean 'summary'"]),
+        (["eval"], ["run=… is missing"]),
+        (["eval", "run=nowhere"], ["nowhere: no such directory"]),
+        (["predict", "run=."], ["image=… is missing"]),
+        (["eval", "run=."], [".hydra/config.yaml"]),
+        (["report"], ["runs=… is missing"]),
+        (["report", "runs=[a,b]"], ["runs: a: no such directory", "runs: b: no such directory"]),
+        (["export", "run=x", "format=tflite"], ["format: expected one of onnx, torch"]),
+        (["summary", "trainer.max_epochs=3"], ["trainer.max_epochs: unknown key"]),
+        (["summary", "budget.macs=1000"], ["12,166,400"]),
+        (["summary", "format=jason"], ["expected one of table, json", "Did you mean 'json'"]),
+    ],
+)
+def test_mistakes_of_other_commands(arguments: list[str], expected: list[str], cifar_exp: CifarExp) -> None:
+    ended = cifar_exp(*arguments)
+
+    assert ended.status == 2
+    assert_is_a_message(ended.err, expected)
+    assert ended.out == ""
+    assert not list(Path.cwd().iterdir())
+
+
+def test_several_mistakes_are_told_at_once(cifar_exp: CifarExp) -> None:
+    ended = cifar_exp("train", "lr=3", "trainer.max_epochs=ten", "+foo=1", "modle=model3", "data.batch_size=0")
+
+    assert ended.err.splitlines()[0] == "5 mistakes:"
+    assert_is_a_message(ended.err, ["lr:", "trainer.max_epochs:", "foo:", "modle:", "data.batch_size:"])
+
+
+def test_even_fifty_mistakes_fit_in_twelve_lines(cifar_exp: CifarExp) -> None:
+    ended = cifar_exp("train", *(f"+wrong{number}=1" for number in range(50)))
+
+    assert ended.status == 2
+    assert_is_a_message(ended.err, ["50 mistakes", "more"])
+
+
+def test_a_mistake_in_all_layers_is_told_once(cifar_exp: CifarExp) -> None:
+    ended = cifar_exp("train", "model.layer.dropout=2")
+
+    assert len(ended.err.splitlines()) == 1
+
+
+def test_a_gpu_is_asked_for_where_there_is_none(
+    cifar_exp: CifarExp, training: FakeTraining, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import torch
+
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    monkeypatch.setattr(torch.backends.mps, "is_available", lambda: False)
+
+    ended = cifar_exp("train", "trainer.accelerator=gpu", "data=synthetic")
+
+    assert ended.status == 2
+    assert_is_a_message(ended.err, ["trainer.accelerator=gpu", "there is no GPU"])
+    assert not list(Path.cwd().iterdir())
+
+
+@pytest.mark.parametrize(
+    ("content", "expected"),
+    [
+        ("name: a\nlayers: {a: [\n", ["model/mine.yaml, line 3: not valid YAML"]),
+        ("name: a\nname: b\n", ["model/mine.yaml, line 2: not valid YAML"]),
+        ("- a\n", ["model: expected a mapping"]),
+        ("name: a\nlayers: 3\n", ["model.layers: expected a mapping"]),
+        ("name: a\nlayers: {a: {channels: 3, chanel: 4}}\n", ["Did you mean 'model.layers.a.channels'"]),
+        ("name: a\nlayers: {a: {}}\n", ["model.layers.a.channels: missing"]),
+        ("name: a\nlayers: {a: {channels: 3}}\nheda: {}\n", ["model.heda: unknown key", "Did you mean 'model.head'"]),
+        ("", ["model.name: missing", "model.layers: missing"]),
+    ],
+)
+def test_a_users_own_file_is_told_what_is_wrong_in_it(
+    content: str, expected: list[str], cifar_exp: CifarExp, tmp_path: Path
+) -> None:
+    (tmp_path / "model").mkdir()
+    (tmp_path / "model" / "mine.yaml").write_text(content)
+
+    ended = cifar_exp("summary", "--config-dir", str(tmp_path), "model=mine")
+
+    assert ended.status == 2
+    assert_is_a_message(ended.err, expected)
+
+
+def test_every_job_of_a_multirun_is_checked_before_the_first_starts(
+    cifar_exp: CifarExp, training: FakeTraining
+) -> None:
+    ended = cifar_exp("train", "-m", "data=synthetic", "model=model2,model1", "budget.params=200000")
+
+    assert ended.status == 2
+    assert_is_a_message(ended.err, ["Job 1 (model=model1)", "704,842"])
+    assert not training.configs
+    assert not list(Path.cwd().iterdir())
+
+
+def test_a_layer_that_only_one_of_the_models_has_is_told(cifar_exp: CifarExp, training: FakeTraining) -> None:
+    ended = cifar_exp("train", "-m", "data=synthetic", "model=model1,resnet8", "model.layers.conv5.channels=64")
+
+    assert ended.status == 2
+    assert_is_a_message(ended.err, ["Job 1 (model=resnet8)", "no layer 'conv5'"])
+
+
+def test_an_exception_of_ours_is_not_taken_for_a_mistake(cifar_exp: CifarExp, training: FakeTraining) -> None:
+    training.error = ZeroDivisionError("ours")
+
+    with pytest.raises(ZeroDivisionError):
+        cifar_exp("train", "data=synthetic")
+
+
+def test_a_mistake_in_the_installed_command_ends_with_status_2(tmp_path: Path) -> None:
+    environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])}
+    ended = subprocess.run(
+        [sys.executable, "-c", "from cifar_exp.cli import main; main()", "train", "modle=model3"],
+        cwd=tmp_path / "work",
+        env=environment,
+        capture_output=True,
+        text=True,
+    )
+
+    assert ended.returncode == 2
+    assert_is_a_message(ended.stderr, ["Did you mean 'model'"])
+    assert not list((tmp_path / "work").iterdir())
+
+
+def test_user_error_is_the_whole_message(cifar_exp: CifarExp, training: FakeTraining) -> None:
+    training.error = UserError("\n".join(f"line {number}" for number in range(30)))
+
+    ended = cifar_exp("train", "data=synthetic")
+
+    assert_is_a_message(ended.err, ["line 0", "more"])

@@ -1,0 +1,173 @@
+"""What the command line may say of a model, of a sweep, and of a run to resume."""
+
+from pathlib import Path
+
+import pytest
+from hydra.core.override_parser.overrides_parser import OverridesParser
+from hypothesis import given
+from hypothesis import strategies as st
+from omegaconf import OmegaConf
+
+from cifar_exp.config.overrides import open_up, written
+from tests.config.harness import CifarExp, FakeTraining
+
+PLAIN = st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text(max_size=8)
+VALUES = st.recursive(PLAIN, lambda inner: st.lists(inner, max_size=3), max_leaves=6)
+
+
+def test_fields_that_a_layer_does_not_hold_yet_need_no_plus(cifar_exp: CifarExp, training: FakeTraining) -> None:
+    ended = cifar_exp(
+        "train", "data=synthetic", "model.layers.conv5.channels=96", "model.layer.dropout=0.1",
+        "model.layers.conv7.skip=conv6", "model.head.pool=avg", "model.layer.groups=1",
+    )  # fmt: skip
+
+    assert ended.status == 0
+    (cfg,) = training.configs
+    assert cfg.model.layers.conv5.channels == 96
+    assert cfg.model.layers.conv7.skip == "conv6"
+    assert (cfg.model.layer.dropout, cfg.model.layer.groups, cfg.model.head.pool) == (0.1, 1, "avg")
+
+
+def test_a_plus_adds_a_layer(cifar_exp: CifarExp, training: FakeTraining) -> None:
+    ended = cifar_exp(
+        "train", "data=synthetic", "+model.layers.new.channels=64", "model.layers.new.skip=conv7",
+        "~model.layers.conv6",
+    )  # fmt: skip
+
+    assert ended.status == 0
+    layers = training.configs[0].model.layers
+    assert [*layers][-2:] == ["conv7", "new"]
+    assert layers.new == {"channels": 64, "skip": "conv7"}
+
+
+def test_ones_own_model_wins_over_a_shipped_one(cifar_exp: CifarExp, training: FakeTraining, tmp_path: Path) -> None:
+    (tmp_path / "model").mkdir()
+    (tmp_path / "model" / "model3.yaml").write_text("name: mine\nlayers: {first: {channels: 8}}\n")
+
+    ended = cifar_exp("train", "--config-dir", str(tmp_path), "data=synthetic", "model.layers.first.stride=2")
+
+    assert ended.status == 0
+    assert training.configs[0].model.layers == {"first": {"channels": 8, "stride": 2}}
+
+
+def test_eval_may_change_one_key_of_the_runs_data() -> None:
+    assert open_up(["run=x", "data.root=y", "data=folder"], "eval") == ["run=x", "++data.root=y", "data=folder"]
+
+
+@given(VALUES)
+def test_a_written_value_reads_back_as_itself(value: object) -> None:
+    assert OverridesParser.create().parse_override(f"key={written(value)}").value() == value
+
+
+SWEEP = """\
+budget: {params: 50000}
+model: model50k
+tags: [a, "b c"]
+optimizer: {lr: 1e-3}
+hydra:
+  sweeper:
+    n_trials: 50              # a comment
+    storage: null
+    study_name: width50k
+    params:
+      model.layers.conv1.channels: range(16, 97, step=8)
+      optimizer: choice(adamw,sgd)
+"""
+
+
+@pytest.fixture
+def own(tmp_path: Path) -> str:
+    (tmp_path / "sweep").mkdir()
+    (tmp_path / "sweep" / "mine.yaml").write_text(SWEEP)
+    return str(tmp_path)
+
+
+def test_a_sweep_file_becomes_overrides_before_the_users(own: str) -> None:
+    from hydra import version
+
+    from cifar_exp import app
+    from cifar_exp.config.compose import Composer
+    from cifar_exp.config.sweep_file import expand_sweep
+
+    version.setbase("1.3")
+    args = app._parse_arguments(["-m", "--config-dir", own, "seed=1", "sweep=mine", "optimizer.lr=0.1"])
+    with app._hydra("train", args) as hydra:
+        overrides = expand_sweep(args.overrides, Composer(hydra, "train", "train"), "train", multirun=True)
+
+    assert overrides == [
+        "hydra/sweeper=budgeted",
+        "budget.params=50000",
+        "model=model50k",
+        "tags=[a,'b c']",
+        "optimizer.lr=0.001",
+        "hydra.sweeper.n_trials=50",
+        "hydra.sweeper.storage=null",
+        "hydra.sweeper.study_name=width50k",
+        "model.layers.conv1.channels=range(16, 97, step=8)",
+        "optimizer=choice(adamw,sgd)",
+        "seed=1",
+        "optimizer.lr=0.1",
+    ]
+
+
+def test_a_sweep_without_m_is_a_mistake(own: str, cifar_exp: CifarExp) -> None:
+    ended = cifar_exp("train", "--config-dir", own, "sweep=mine")
+
+    assert ended.status == 2
+    assert "cifar-exp train -m sweep=mine" in ended.err
+
+
+def test_a_sweep_with_a_typo_is_a_mistake(own: str, cifar_exp: CifarExp) -> None:
+    ended = cifar_exp("train", "-m", "--config-dir", own, "sweep=minne")
+
+    assert ended.status == 2
+    assert "Did you mean 'mine'" in ended.err
+
+
+@pytest.fixture
+def run(cifar_exp: CifarExp, training: FakeTraining) -> str:
+    assert cifar_exp("train", "data=synthetic", "model=model2", "seed=3", "hydra.run.dir=run").status == 0
+    training.configs.clear()
+    training.directories.clear()
+    return "run"
+
+
+def test_resume_takes_config_and_directory_from_the_run(run: str, cifar_exp: CifarExp, training: FakeTraining) -> None:
+    kept = Path(run, ".hydra", "config.yaml").read_text()
+
+    ended = cifar_exp("train", f"resume={run}", "trainer.enable_progress_bar=false", "logger.mode=disabled", "seed=3")
+
+    assert ended.status == 0
+    (cfg,) = training.configs
+    assert training.directories == [Path(run).absolute()]
+    assert (cfg.model.name, cfg.seed, cfg.data.name, cfg.resume) == ("model2", 3, "synthetic", run)
+    assert (cfg.trainer.enable_progress_bar, cfg.logger.mode) == (False, "disabled")
+    assert Path(run, ".hydra", "config.yaml").read_text() == kept
+
+
+@pytest.mark.parametrize("override", ["seed=4", "model=model3", "trainer.max_epochs=7", "hydra.run.dir=other"])
+def test_resume_refuses_what_contradicts_the_run(
+    override: str, run: str, cifar_exp: CifarExp, training: FakeTraining
+) -> None:
+    ended = cifar_exp("train", f"resume={run}", override)
+
+    assert ended.status == 2
+    assert override in ended.err
+    assert not training.configs
+    assert OmegaConf.load(Path(run, ".hydra", "config.yaml")).seed == 3
+
+
+def test_resume_accepts_the_runs_own_overrides(run: str, cifar_exp: CifarExp, training: FakeTraining) -> None:
+    ended = cifar_exp("train", "data=synthetic", "model=model2", "seed=3", "hydra.run.dir=run", f"resume={run}")
+
+    assert ended.status == 0
+    assert len(training.configs) == 1
+
+
+def test_a_mistake_while_resuming_keeps_the_run(
+    run: str, cifar_exp: CifarExp, training: FakeTraining, broken_image: Exception
+) -> None:
+    training.error = broken_image
+
+    assert cifar_exp("train", f"resume={run}").status == 2
+    assert Path(run, ".hydra", "config.yaml").is_file()

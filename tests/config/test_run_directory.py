@@ -1,0 +1,124 @@
+"""What remains of a run's directory."""
+
+import os
+from pathlib import Path
+
+import pytest
+
+from cifar_exp.errors import UserError
+from tests.config.harness import CifarExp, FakeTraining
+
+
+def test_a_run_gets_its_directory_config_and_log(cifar_exp: CifarExp, training: FakeTraining) -> None:
+    ended = cifar_exp("train", "data=synthetic", "model=model2")
+
+    assert ended.status == 0
+    (directory,) = training.directories
+    assert directory.parent == Path.cwd() / "outputs" / "model2"
+    assert {path.name for path in directory.iterdir()} == {".hydra", "train.log"}
+    assert (directory / ".hydra" / "config.yaml").is_file()
+
+
+def test_a_mistake_found_in_the_job_removes_what_is_new(
+    cifar_exp: CifarExp, training: FakeTraining, broken_image: UserError
+) -> None:
+    training.error = broken_image
+
+    ended = cifar_exp("train", "data=synthetic")
+
+    assert (ended.status, ended.err) == (2, "broken.png: not an image.\n")
+    assert not list(Path.cwd().iterdir())
+
+
+def test_a_mistake_found_in_the_job_keeps_what_was_there(
+    cifar_exp: CifarExp, training: FakeTraining, broken_image: UserError
+) -> None:
+    training.error = broken_image
+    Path("mine").mkdir()
+    Path("mine/notes.txt").write_text("keep")
+
+    for directory in ("mine", "mine/new/run"):
+        assert cifar_exp("train", "data=synthetic", f"hydra.run.dir={directory}").status == 2
+
+    assert Path("mine/notes.txt").read_text() == "keep"
+    assert not Path("mine/new").exists()
+
+
+def test_an_unexpected_exception_keeps_the_directory(cifar_exp: CifarExp, training: FakeTraining) -> None:
+    training.error = RuntimeError("ours")
+
+    with pytest.raises(RuntimeError):
+        cifar_exp("train", "data=synthetic")
+
+    assert training.directories[0].is_dir()
+
+
+def test_a_mistake_in_all_jobs_of_a_multirun_leaves_nothing(
+    cifar_exp: CifarExp, training: FakeTraining, broken_image: UserError
+) -> None:
+    training.error = broken_image
+
+    assert cifar_exp("train", "-m", "data=synthetic", "seed=0,1").status == 2
+    assert not list(Path.cwd().iterdir())
+
+
+def test_a_mistake_in_one_job_of_a_multirun_keeps_the_others(
+    cifar_exp: CifarExp, training: FakeTraining, broken_image: UserError
+) -> None:
+    training.error, training.fails_at = broken_image, 1
+
+    assert cifar_exp("train", "-m", "data=synthetic", "seed=0,1", "hydra.sweep.dir=sweep").status == 2
+    assert sorted(os.listdir("sweep")) == ["0", "multirun.yaml"]
+
+
+def test_the_jobs_of_a_multirun_share_a_directory(cifar_exp: CifarExp, training: FakeTraining) -> None:
+    cifar_exp("train", "-m", "data=synthetic", "model=model1,model2")
+
+    first, second = training.directories
+    assert (first.name, second.name) == ("0", "1")
+    assert first.parent == second.parent
+    assert [cfg.name for cfg in training.configs] == ["model1", "model2"]
+
+
+@pytest.mark.parametrize("left", ["result.json", "checkpoints"])
+def test_a_directory_that_holds_a_run_is_not_used_again(left: str, cifar_exp: CifarExp, training: FakeTraining) -> None:
+    (Path("old") / left).mkdir(parents=True)
+
+    ended = cifar_exp("train", "data=synthetic", "hydra.run.dir=old")
+
+    assert ended.status == 2
+    assert "resume=old" in ended.err
+    assert not training.configs
+
+
+def test_a_directory_that_cannot_be_made_is_told(cifar_exp: CifarExp, training: FakeTraining) -> None:
+    Path("file").write_text("")
+
+    ended = cifar_exp("train", "data=synthetic", "hydra.run.dir=file/run")
+
+    assert ended.status == 2
+    assert "file/run" in ended.err
+
+
+def test_other_commands_leave_no_directory(cifar_exp: CifarExp) -> None:
+    assert cifar_exp("summary", "model=model2").status == 0
+    assert cifar_exp("summary", "-m", "model=model1,model2").status == 0
+    assert not list(Path.cwd().iterdir())
+
+
+@pytest.mark.parametrize("ends", [KeyboardInterrupt, SystemExit])
+def test_ctrl_c_says_how_to_go_on(ends: type[BaseException], cifar_exp: CifarExp, training: FakeTraining) -> None:
+    """Lightning turns a Ctrl-C into SystemExit(1)."""
+
+    def interrupted(cfg: object) -> float:
+        Path("run/checkpoints").mkdir()
+        Path("run/checkpoints/last.ckpt").write_text("")
+        try:
+            raise KeyboardInterrupt
+        except KeyboardInterrupt:
+            raise ends from None
+
+    training.main = interrupted  # type: ignore[method-assign]
+
+    with pytest.raises(KeyboardInterrupt, match="train resume=run"):
+        cifar_exp("train", "data=synthetic", "hydra.run.dir=run")
