@@ -33,7 +33,7 @@ def decode_image(path: str | os.PathLike[str], image_size: int) -> Tensor:
     Raises:
         UserError: the file is missing, is not an image, or is damaged; the message names it.
     """
-    return torch.from_numpy(_decode(os.fspath(path), image_size)).permute(2, 0, 1).contiguous()
+    return torch.tensor(_decode(os.fspath(path), image_size)).permute(2, 0, 1).contiguous()
 
 
 def decode_files(files: Sequence[str], image_size: int) -> np.ndarray:

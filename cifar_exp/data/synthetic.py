@@ -15,10 +15,10 @@ from torch import Tensor
 IMAGES_AT_ONCE = 2000
 # Roberts (2018): multiples of these, modulo 1, spread evenly over the unit cube
 R3_STEPS = (0.8191725133961645, 0.6710436067037893, 0.5497004779019703)
-CYCLES = (2.0, 6.5)  # across the image, of the coarsest and the finest class
-CONTRAST = (55.0, 100.0)
-BACKGROUND = (70.0, 185.0)
-NOISE = 64  # width of the uniform noise
+CYCLES = (1.0, 4.0)  # across the image, of the coarsest and the finest class
+CONTRAST = (90.0, 130.0)
+BACKGROUND = (95.0, 160.0)
+NOISE = 32  # width of the uniform noise
 HUE_JITTER = 0.12
 
 
