@@ -25,6 +25,7 @@ from cifar_exp.data.settings import DataConfig
 from cifar_exp.errors import UserError, did_you_mean
 from cifar_exp.network.cost import Budget, check_budget
 from cifar_exp.network.plan import Plan, plan_network
+from cifar_exp.network.spec import Spec
 
 Schema = TypeVar("Schema", bound=BaseModel)
 AnyConfig = DictConfig | Mapping[str, Any]
@@ -174,6 +175,12 @@ class CheckedEval:
     data_info: DataInfo  # of `data`
 
 
+class _EvalData(Spec):
+    """What `data` of `eval` comes to."""
+
+    data: DataConfig
+
+
 def check_eval(cfg: AnyConfig) -> CheckedEval:
     """The run and the data that the root config of `eval` names.
 
@@ -194,14 +201,6 @@ def chosen_data(run: SavedRun, given: Mapping[str, Any] | None) -> DataConfig:
     if run.config is None:
         raise UserError(f"run={run.checkpoint}: weights alone do not say what to test on; choose data=… too.")
     return _parse_data({**run.config.data.model_dump(), **given})
-
-
-def _parse_data(values: Mapping[str, Any]) -> DataConfig:
-    try:
-        return DataConfig.model_validate(values)
-    except ValidationError as error:
-        mistakes = schema_mistakes(error, DataConfig, values)
-        raise MistakesError([f"data.{mistake}" for mistake in mistakes]) from None
 
 
 def check_predict(cfg: AnyConfig) -> tuple[PredictConfig, SavedRun]:

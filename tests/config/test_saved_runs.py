@@ -1,0 +1,67 @@
+"""The commands that work on a finished run read its config, and check what they are asked for."""
+
+from pathlib import Path
+
+import pytest
+from omegaconf import OmegaConf
+
+from cifar_exp.config.check import check_eval, check_export, check_train, saved_run
+from cifar_exp.errors import UserError
+from tests.config.harness import CifarExp, FakeTraining
+
+
+@pytest.fixture
+def run(cifar_exp: CifarExp, training: FakeTraining) -> Path:
+    """The directory of a run that has trained."""
+    overrides = ["data=synthetic", "data.test_size=100", "model=model2", "hydra.run.dir=runs/first"]
+    assert cifar_exp("train", *overrides).status == 0
+    directory = Path("runs/first")
+    (directory / "checkpoints").mkdir()
+    (directory / "checkpoints" / "best.ckpt").write_bytes(b"")
+    return directory
+
+
+def test_a_saved_run_has_its_own_config(run: Path) -> None:
+    saved = saved_run(run)
+
+    assert saved.config.model.name == "model2"
+    assert saved.checkpoint == run / "checkpoints" / "best.ckpt"
+    assert check_train(OmegaConf.load(run / ".hydra" / "config.yaml")).plan.params == 104_106  # type: ignore[arg-type]
+
+
+def test_eval_uses_the_runs_own_data(run: Path) -> None:
+    assert check_eval({"run": str(run), "data": None}).data.test_size == 100
+
+
+def test_eval_may_change_a_single_key_of_the_data(run: Path) -> None:
+    data = check_eval({"run": str(run), "data": {"eval_batch_size": 7}}).data
+
+    assert (data.name, data.test_size, data.eval_batch_size) == ("synthetic", 100, 7)
+
+
+def test_eval_takes_a_chosen_source_as_it_is(run: Path) -> None:
+    data = check_eval({"run": str(run), "data": {"name": "cifar10"}}).data
+
+    assert (data.name, data.test_size) == ("cifar10", None)
+
+
+def test_eval_names_an_unknown_key_of_the_data(run: Path) -> None:
+    with pytest.raises(UserError, match=r"data\.rooot: unknown key\. Did you mean 'data\.root'"):
+        check_eval({"run": str(run), "data": {"rooot": "x"}})
+
+
+def test_a_budget_binds_a_finished_run_too(run: Path) -> None:
+    with pytest.raises(UserError, match="104,106"):
+        check_export({"run": str(run), "budget": {"params": 50_000}})
+
+
+def test_a_run_without_weights_is_none(run: Path) -> None:
+    (run / "checkpoints" / "best.ckpt").unlink()
+
+    with pytest.raises(UserError, match=r"no checkpoints/best\.ckpt"):
+        saved_run(run)
+
+
+def test_a_near_directory_is_suggested(run: Path) -> None:
+    with pytest.raises(UserError, match="Did you mean 'first'"):
+        saved_run("runs/fist")
