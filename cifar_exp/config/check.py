@@ -175,7 +175,7 @@ class CheckedEval:
     data_info: DataInfo  # of `data`
 
 
-class _EvalData(Spec):
+class _ChosenData(Spec):
     """What `data` of `eval` comes to."""
 
     data: DataConfig
@@ -197,10 +197,10 @@ def chosen_data(run: SavedRun, given: Mapping[str, Any] | None) -> DataConfig:
     """`given` where it has a `name` (a chosen group); else the run's own data with the keys of `given` replaced."""
     given = given or {}
     if "name" in given:
-        return _parse_data(given)
+        return parse(_ChosenData, {"data": given}).data
     if run.config is None:
         raise UserError(f"run={run.checkpoint}: weights alone do not say what to test on; choose data=… too.")
-    return _parse_data({**run.config.data.model_dump(), **given})
+    return parse(_ChosenData, {"data": {**run.config.data.model_dump(), **given}}).data
 
 
 def check_predict(cfg: AnyConfig) -> tuple[PredictConfig, SavedRun]:

@@ -24,6 +24,7 @@ def run(cifar_exp: CifarExp, training: FakeTraining) -> Path:
 def test_a_saved_run_has_its_own_config(run: Path) -> None:
     saved = saved_run(run)
 
+    assert saved.config is not None
     assert saved.config.model.name == "model2"
     assert saved.checkpoint == run / "checkpoints" / "best.ckpt"
     assert check_train(OmegaConf.load(run / ".hydra" / "config.yaml")).plan.params == 104_106  # type: ignore[arg-type]
