@@ -34,3 +34,15 @@ def show(*tables: Table) -> None:
         console = Console(width=160)
     for table in tables:
         console.print(table)
+
+
+def note(text: str) -> None:
+    """Prints a line to stderr, which leaves stdout to the results."""
+    Console(stderr=True, soft_wrap=True).print(text, highlight=False, markup=False)
+
+
+def bar(share: float, width: int = 24) -> str:
+    """A share between 0 and 1 as a bar of eighths of characters."""
+    eighths = round(min(max(share, 0.0), 1.0) * width * 8)
+    whole, rest = divmod(eighths, 8)
+    return "█" * whole + ("▏▎▍▌▋▊▉"[rest - 1] if rest else "")

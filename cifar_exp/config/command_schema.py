@@ -2,14 +2,21 @@
 
 from typing import Annotated, Any, Literal
 
-from pydantic import Field
+from pydantic import AfterValidator, Field
 
 from cifar_exp.data.settings import DataConfig
 from cifar_exp.network.cost import Budget
 from cifar_exp.network.spec import ModelSpec, Spec
 
 Text = Annotated[str, Field(min_length=1)]
+PICTURES = (".png", ".jpg", ".webp", ".svg", ".pdf")
 Format = Literal["table", "json"]
+
+
+def _known_picture(path: str) -> str:
+    if not path.lower().endswith(PICTURES):
+        raise ValueError(f"'{path}' should end in {', '.join(PICTURES)}")
+    return path
 
 
 class SummaryConfig(Spec):
@@ -36,7 +43,7 @@ class PredictConfig(Spec):
 
     run: Text  # the run's directory, or a weights file (.ckpt)
     image: Text  # an image file, or a directory of them, searched with its subdirectories
-    picture: Text | None = "predictions.png"  # what the network saw, with its answers; None: no picture
+    picture: Annotated[Text, AfterValidator(_known_picture)] | None = "predictions.png"  # what the network saw, with its answers; None: no picture
     output: Text | None = None  # a file for the JSON document, besides what is printed
     accelerator: Literal["auto", "cpu", "gpu", "cuda", "mps"] = "auto"
     budget: Budget = Budget()
