@@ -138,7 +138,8 @@ class TrainLoader:
 class EvalLoader:
     """The images in order, as they are, in batches of nearly equal size: each rank its own part.
 
-    Yields images uint8 (B, C, H, W), channels_last, and labels int64 (B,), with B at most `batch_size`.
+    Yields images uint8 (B, C, H, W), channels_last, and labels int64 (B,), with B at most `batch_size`
+    (2 where it is 1 and the ranks' parts differ).
     All ranks take as many steps.
     """
 

@@ -81,7 +81,7 @@ def test_labels_are_mixed_as_the_images_are() -> None:
 
 def test_both_mixes_together_give_each_image_one_of_the_two_with_its_own_labels() -> None:
     """Images of one colour a class: the mean colour of the result is what the targets must say."""
-    labels = torch.arange(64) % 2
+    labels = torch.randint(2, (64,), generator=torch.Generator().manual_seed(0))
     flat = (labels * 200).to(torch.uint8).view(-1, 1, 1, 1).expand(-1, 32, 32, 3).contiguous()
     draws = draw(64, mixup=1.0, cutmix=1.0)
     mixed, targets = augment(flat, labels, draws, 2, GREY)
