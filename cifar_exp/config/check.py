@@ -49,7 +49,7 @@ def parse(schema: type[Schema], cfg: AnyConfig, required: bool = True) -> Schema
 def plain(cfg: AnyConfig) -> dict[str, Any]:
     """`cfg` as plain data, its references resolved, without Hydra's own node."""
     if not isinstance(cfg, DictConfig):
-        return {key: value for key, value in cfg.items() if key != "hydra"}
+        return {str(key): value for key, value in cfg.items() if key != "hydra"}
     if "hydra" in cfg:
         cfg = deepcopy(cfg)
         with open_dict(cfg):

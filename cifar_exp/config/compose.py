@@ -114,5 +114,5 @@ def _keys(node: Any, prefix: str = "") -> list[str]:
     """Every dotted key of a config."""
     if not isinstance(node, DictConfig) or node._is_none() or node._is_missing():
         return []
-    values = node.items_ex(resolve=False)
+    values = [(str(name), value) for name, value in node.items_ex(resolve=False)]
     return [key for name, value in values for key in (f"{prefix}{name}", *_keys(value, f"{prefix}{name}."))]

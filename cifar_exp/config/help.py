@@ -39,5 +39,6 @@ def _line(label: str, options: list[str], chosen: str | None) -> str:
 
 
 def _keys(composer: Composer, cfg: DictConfig) -> str:
-    names = [f"{key}.*" if isinstance(cfg._get_node(key), DictConfig) else key for key in cfg if key != "hydra"]
+    keys = [str(key) for key in cfg if key != "hydra"]
+    names = [f"{key}.*" if isinstance(cfg._get_node(key), DictConfig) else key for key in keys]
     return fill("  ".join(names), WIDTH, initial_indent="  ", subsequent_indent="  ")

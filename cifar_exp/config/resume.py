@@ -63,7 +63,8 @@ def _contradiction(override: Override, saved: DictConfig, choices: dict[str, Any
         same = Path(str(value)).absolute() == directory.absolute()
         return [] if same else [f"{override.input_line}: resume={directory} goes on in its own directory."]
     is_group = key in choices and not isinstance(value, dict)
-    kept = choices[key] if is_group else OmegaConf.to_container(OmegaConf.create([OmegaConf.select(saved, key)]))[0]
+    kept = choices[key] if is_group else OmegaConf.select(saved, key)
+    kept = OmegaConf.to_container(kept) if OmegaConf.is_config(kept) else kept
     if not override.is_delete() and kept == value:
         return []
     return [f"{override.input_line}: the run to resume has {key}={shown(kept)}; leave it out."]

@@ -37,7 +37,7 @@ def expand_sweep(given: Sequence[str], composer: Composer, command: str, multiru
     return [*_overrides(_load(composer, name), composer), *others]
 
 
-def _load(composer: Composer, name: str) -> Mapping[str, Any]:
+def _load(composer: Composer, name: str) -> DictConfig:
     for source in composer.hydra.config_loader.get_sources():
         file = Path(urlparse(source.full_path()).path) / "sweep" / f"{name}.yaml"
         if source.scheme() == "file" and file.is_file():
@@ -52,9 +52,9 @@ def _load(composer: Composer, name: str) -> Mapping[str, Any]:
     raise UserError(f"sweep={name}: no file sweep/{name}.yaml.")
 
 
-def _overrides(content: Mapping[str, Any], composer: Composer) -> list[str]:
-    body = OmegaConf.to_container(content, resolve=False) if isinstance(content, DictConfig) else dict(content)
-    assert isinstance(body, dict)
+def _overrides(content: DictConfig, composer: Composer) -> list[str]:
+    container = OmegaConf.to_container(content, resolve=False)
+    body: dict[str, Any] = {str(key): value for key, value in dict(container).items()}  # type: ignore[arg-type]
     hydra = dict(body.pop("hydra", None) or {})
     sweeper = hydra.pop("sweeper", None) or {}
     space = sweeper.pop("params", None) or {} if isinstance(sweeper, dict) else {}
