@@ -22,8 +22,10 @@ def main(cfg: DictConfig) -> float:
         result = run.read_result()
         print(f"{run.path} has finished already: test accuracy {result['test/acc']:.2%}")
     else:
-        result = Job(checked, run).train()
-        show_result(result, run)
+        job = Job(checked, run)
+        result = job.train()
+        if job.trainer.is_global_zero:
+            show_result(result, run)
     return float(result["val/acc"])
 
 

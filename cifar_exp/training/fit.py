@@ -51,7 +51,7 @@ class Job:
         try:
             self._start_tracker()
             self._fit()
-            result = self._finish() if self.trainer.is_global_zero else {}
+            result = self._finish() if self.trainer.is_global_zero else {"val/acc": self.history.best["val/acc"]}
         except BaseException as error:
             self._fail(error)
             raise

@@ -1,0 +1,94 @@
+"""Interrupted runs go on, bit for bit."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+import torch
+
+from tests.conftest import Run
+from tests.training.tiny import TINY, figures, result
+
+EPOCHS = 5
+VARIED = ("callbacks.ema.decay=0.9", "augment.mixup=0.2", "model.layer.dropout=0.2", f"trainer.max_epochs={EPOCHS}")
+
+
+def kill_after(epochs: int, run: Path, *overrides: str) -> None:
+    """Starts a training in a process of its own and SIGKILLs it once `epochs` epochs are in `metrics.csv`."""
+    command = [sys.executable, "-m", "cifar_exp", "train", *TINY, *overrides, f"hydra.run.dir={run}"]
+    process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    metrics = run / "metrics.csv"
+    deadline = time.monotonic() + 120
+    while not metrics.is_file() or len(metrics.read_text().splitlines()) <= epochs:
+        assert process.poll() is None, "the training ended before it could be killed"
+        assert time.monotonic() < deadline
+        time.sleep(0.002)
+    os.kill(process.pid, signal.SIGKILL)
+    process.wait()
+
+
+@pytest.mark.parametrize("optimizer", ["adamw", "muon"])
+def test_a_killed_run_ends_as_if_it_had_not_been(optimizer: str, cifar_exp: Run, tmp_path: Path) -> None:
+    whole, killed = tmp_path / "whole", tmp_path / "killed"
+    overrides = (*VARIED, f"optimizer={optimizer}")
+    cifar_exp("train", *TINY, *overrides, f"hydra.run.dir={whole}")
+    kill_after(2, killed, *overrides)
+    assert not (killed / "result.json").exists()
+    assert cifar_exp("train", f"resume={killed}") == 0
+    assert figures(killed) == figures(whole)
+    for key in ("train/acc", "val/acc", "test/acc", "test/loss", "epochs"):
+        assert result(killed)[key] == result(whole)[key]
+    for name in ("best", "last"):
+        mine, theirs = (
+            torch.load(run / "checkpoints" / f"{name}.ckpt", weights_only=True)["state_dict"] for run in (killed, whole)
+        )
+        assert all(torch.equal(mine[key], theirs[key]) for key in theirs)
+
+
+def test_a_run_killed_before_its_first_checkpoint_starts_again(cifar_exp: Run, tmp_path: Path) -> None:
+    killed = tmp_path / "killed"
+    kill_after(1, killed, *VARIED)
+    for checkpoint in (killed / "checkpoints").glob("*"):
+        checkpoint.unlink()
+    assert cifar_exp("train", f"resume={killed}") == 0
+    assert result(killed)["epochs"] == EPOCHS
+
+
+def test_resuming_a_finished_run_says_so_and_changes_nothing(
+    cifar_exp: Run, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run = tmp_path / "run"
+    cifar_exp("train", *TINY, "trainer.max_epochs=1", f"hydra.run.dir={run}")
+    before = {path: path.read_bytes() for path in run.rglob("*") if path.is_file()}
+    capsys.readouterr()
+    assert cifar_exp("train", f"resume={run}") == 0
+    assert "finished already" in "".join(capsys.readouterr())
+    assert {path: path.read_bytes() for path in run.rglob("*") if path.is_file()} == before
+
+
+def test_a_run_that_had_stopped_early_does_not_go_on(cifar_exp: Run, tmp_path: Path) -> None:
+    run = tmp_path / "run"
+    stopping = ("callbacks=early_stopping", "callbacks.early_stopping.patience=1", "callbacks.early_stopping.min_delta=9.0")
+    cifar_exp("train", *TINY, *stopping, "trainer.max_epochs=9", f"hydra.run.dir={run}")
+    (run / "result.json").unlink()
+    assert cifar_exp("train", f"resume={run}") == 0
+    assert result(run)["epochs"] == 2
+
+
+def test_a_damaged_checkpoint_is_one_clear_message(
+    cifar_exp: Run, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run = tmp_path / "run"
+    cifar_exp("train", *TINY, "trainer.max_epochs=1", f"hydra.run.dir={run}")
+    (run / "result.json").unlink()
+    (run / "checkpoints" / "last.ckpt").write_bytes(b"PK\x03\x04 nonsense")
+    capsys.readouterr()
+    assert cifar_exp("train", f"resume={run}") == 2
+    message = capsys.readouterr().err
+    assert "last.ckpt" in message
+    assert len(message.splitlines()) <= 12
+    assert (run / "checkpoints" / "best.ckpt").is_file()

@@ -1,0 +1,179 @@
+"""`cifar-exp train` end to end: what a run leaves, what its configs change, and how it fails."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from PIL import Image
+
+from cifar_exp.config.location import conf_dir
+from tests.conftest import Run
+from tests.training.tiny import TINY, figures, metrics, result
+
+
+def group(name: str) -> list[str]:
+    return sorted(path.stem for path in (conf_dir() / name).glob("*.yaml"))
+
+
+def test_a_finished_run_leaves_every_file_of_the_contract(cifar_exp: Run, tmp_path: Path) -> None:
+    run = tmp_path / "run"
+    assert cifar_exp("train", *TINY, "trainer.max_epochs=2", f"hydra.run.dir={run}", "seed=5") == 0
+    found = result(run)
+    assert {key: found[key] for key in ("status", "model", "data", "seed", "epochs", "device", "precision")} == {
+        "status": "finished",
+        "model": "model2",
+        "data": "synthetic",
+        "seed": 5,
+        "epochs": 2,
+        "device": "cpu",
+        "precision": "32-true",
+    }
+    for key in ("train/acc", "val/acc", "test/acc"):
+        assert 0 <= found[key] <= 1
+    for key in ("params", "trainable_params", "macs", "peak_activation_bytes", "seconds_per_epoch", "total_seconds"):
+        assert found[key] > 0
+    assert found["test/loss"] > 0
+    assert Path(found["checkpoint"]) == run / "checkpoints" / "best.ckpt"
+    assert [row["epoch"] for row in metrics(run)] == ["0", "1"]
+    for name in (".hydra/config.yaml", "checkpoints/best.ckpt", "checkpoints/last.ckpt"):
+        assert (run / name).is_file()
+    with Image.open(run / "curves.png") as picture:
+        assert picture.width > 1000
+
+
+def test_the_result_s_validation_accuracy_is_the_best_epoch_s(cifar_exp: Run, tmp_path: Path) -> None:
+    cifar_exp("train", *TINY, "trainer.max_epochs=4", f"hydra.run.dir={tmp_path / 'run'}")
+    accuracies = [float(row["val/acc"]) for row in metrics(tmp_path / "run")]
+    assert result(tmp_path / "run")["val/acc"] == max(accuracies)
+
+
+def test_checkpoints_load_as_tensors_and_plain_data(cifar_exp: Run, tmp_path: Path) -> None:
+    cifar_exp("train", *TINY, "trainer.max_epochs=1", f"hydra.run.dir={tmp_path / 'run'}", "callbacks.ema.decay=0.9")
+    for name in ("best", "last"):
+        checkpoint = torch.load(tmp_path / "run" / "checkpoints" / f"{name}.ckpt", weights_only=True)
+        assert checkpoint["cifar_exp"]["class_names"] == ["class0", "class1", "class2", "class3"]
+
+
+def test_a_checkpoint_that_holds_code_is_refused(
+    cifar_exp: Run, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run = tmp_path / "run"
+    cifar_exp("train", *TINY, "trainer.max_epochs=1", f"hydra.run.dir={run}")
+    torch.save({"cifar_exp": Path("x"), "evil": subprocess.Popen}, run / "checkpoints" / "best.ckpt")
+    capsys.readouterr()
+    assert cifar_exp("eval", f"run={run}") == 2
+    assert "best.ckpt: refused" in capsys.readouterr().err
+
+
+def test_learning_happens(cifar_exp: Run, tmp_path: Path) -> None:
+    overrides = [key for key in TINY if "size" not in key and "channels" not in key]
+    cifar_exp(
+        "train", *overrides, "data.train_size=1200", "data.test_size=200", "model.head.hidden=[32]",
+        "trainer.max_epochs=8", f"hydra.run.dir={tmp_path / 'run'}",
+    )  # fmt: skip
+    assert result(tmp_path / "run")["test/acc"] > 0.6
+
+
+def test_the_same_seed_gives_the_same_run_and_another_seed_another(cifar_exp: Run, tmp_path: Path) -> None:
+    for name, seed in (("a", 1), ("b", 1), ("c", 2)):
+        cifar_exp("train", *TINY, "trainer.max_epochs=2", f"seed={seed}", f"hydra.run.dir={tmp_path / name}")
+    assert figures(tmp_path / "a") == figures(tmp_path / "b")
+    assert figures(tmp_path / "a") != figures(tmp_path / "c")
+
+
+@pytest.mark.parametrize(
+    "choice",
+    [
+        *(f"optimizer={name}" for name in group("optimizer")),
+        *(f"scheduler={name}" for name in group("scheduler")),
+        *(f"augment={name}" for name in group("augment")),
+        *(f"callbacks={name}" for name in group("callbacks")),
+        "trainer.precision=bf16-mixed",
+        "trainer.gradient_clip_val=0.5",
+        "loss.label_smoothing=0.1",
+        "augment.mixup=0.4",
+        "augment.cutmix=1.0",
+    ],
+)
+def test_every_choice_trains(choice: str, cifar_exp: Run, tmp_path: Path) -> None:
+    assert cifar_exp("train", *TINY, "trainer.max_epochs=1", choice, f"hydra.run.dir={tmp_path / 'run'}") == 0
+    assert result(tmp_path / "run")["status"] == "finished"
+
+
+@pytest.mark.parametrize("model", group("model"))
+def test_every_shipped_model_trains(model: str, cifar_exp: Run, tmp_path: Path) -> None:
+    data = ("data=synthetic", "data.train_size=40", "data.test_size=20", "data.val_fraction=0.5", "data.batch_size=20")
+    options = ("trainer.max_epochs=1", "logger.mode=disabled", f"hydra.run.dir={tmp_path / 'run'}")
+    assert cifar_exp("train", *data, f"model={model}", *options) == 0
+    assert result(tmp_path / "run")["params"] > 0
+
+
+def test_a_loss_that_is_not_finite_ends_the_run_and_says_so(
+    cifar_exp: Run, tmp_path: Path
+) -> None:
+    diverging = ("optimizer=sgd", "optimizer.lr=1e30", "scheduler=constant", "model.layer.norm=null")
+    with pytest.raises(RuntimeError, match=r"the training loss of epoch 0 is not finite; try a lower optimizer\.lr"):
+        cifar_exp("train", *TINY, *diverging, "trainer.max_epochs=2", f"hydra.run.dir={tmp_path / 'run'}")
+    found = result(tmp_path / "run")
+    assert found["status"] == "failed"
+    assert "not finite" in found["reason"]
+
+
+def test_early_stopping_stops(cifar_exp: Run, tmp_path: Path) -> None:
+    stopping = ("callbacks=early_stopping", "callbacks.early_stopping.patience=1", "callbacks.early_stopping.min_delta=9.0")
+    cifar_exp("train", *TINY, *stopping, "trainer.max_epochs=9", f"hydra.run.dir={tmp_path / 'run'}")
+    assert result(tmp_path / "run")["epochs"] == 2
+
+
+def test_eval_repeats_the_run_s_test(cifar_exp: Run, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    run = tmp_path / "run"
+    cifar_exp("train", *TINY, "trainer.max_epochs=2", f"hydra.run.dir={run}")
+    capsys.readouterr()
+    assert cifar_exp("eval", f"run={run}", "format=json") == 0
+    document: dict[str, Any] = json.loads(capsys.readouterr().out)
+    assert document["test/acc"] == result(run)["test/acc"]
+    assert document["test/loss"] == pytest.approx(result(run)["test/loss"])
+    confusion = torch.tensor(document["confusion"])
+    assert confusion.sum() == 60
+    assert confusion.diagonal().sum() / 60 == pytest.approx(document["test/acc"])
+    assert list(document["class_acc"]) == ["class0", "class1", "class2", "class3"]
+
+
+def test_eval_refuses_data_of_other_classes(
+    cifar_exp: Run, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    cifar_exp("train", *TINY, "trainer.max_epochs=1", f"hydra.run.dir={tmp_path / 'run'}")
+    capsys.readouterr()
+    assert cifar_exp("eval", f"run={tmp_path / 'run'}", "data.num_classes=5") == 2
+    assert "5 classes" in capsys.readouterr().err
+
+
+def test_summary_prints_one_json_document(cifar_exp: Run, capsys: pytest.CaptureFixture[str]) -> None:
+    assert cifar_exp("summary", "model=model50k", "format=json") == 0
+    document = json.loads(capsys.readouterr().out)
+    assert (document["params"], document["macs"], document["peak_activation_bytes"]) == (49_803, 795_392, 24_576)
+    assert document["input_shape"] == [3, 32, 32]
+    by_name = {layer["name"]: layer for layer in document["layers"]}
+    assert (by_name["conv1"]["params"], by_name["conv7"]["params"]) == (283, 7_726)
+    assert sum(layer["params"] for layer in document["layers"]) == document["params"]
+
+
+def test_summary_needs_no_torch() -> None:
+    code = (
+        "import sys; from cifar_exp.cli import run; "
+        "assert run(['summary', 'model=model3']) == 0; assert 'torch' not in sys.modules"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True, capture_output=True)
+
+
+@pytest.mark.parametrize("model", ["model2"])
+def test_real_images_are_learned(model: str, cifar_exp: Run, tmp_path: Path, real_images: Path) -> None:
+    cifar_exp(
+        "train", f"model={model}", "data=folder", f"data.root={real_images}", "data.train_limit=10000",
+        "data.test_limit=2000", "trainer.max_epochs=4", "logger.mode=disabled", f"hydra.run.dir={tmp_path / 'run'}",
+    )  # fmt: skip
+    assert result(tmp_path / "run")["test/acc"] > 0.36
