@@ -10,7 +10,6 @@ from cifar_exp.commands.tables import figures_table, show
 from cifar_exp.config.check import CheckedEval, check_eval
 from cifar_exp.data.loader import EvalLoader
 from cifar_exp.data.sources import load_test
-from cifar_exp.errors import UserError
 from cifar_exp.network import check_budget
 from cifar_exp.training.classifier import chosen_device, load_trained
 from cifar_exp.training.evaluation import Evaluation, evaluate
@@ -34,12 +33,7 @@ def test(checked: CheckedEval) -> tuple[Evaluation, Evaluation]:
     """Answers all test images of the checked data source, as they are and averaged with their mirror images."""
     trained = load_trained(checked.run.checkpoint)
     check_budget(trained.plan, checked.config.budget)
-    info = checked.data_info
-    if info.input_shape != trained.plan.input_shape or tuple(info.class_names) != trained.class_names:
-        raise UserError(
-            f"data={checked.data.name}: {info.num_classes} classes of images {list(info.input_shape)}, but the run was "
-            f"trained on {len(trained.class_names)} classes of images {list(trained.plan.input_shape)}."
-        )
+    trained.check_fits(checked.data.name, checked.data_info)
     device = chosen_device(checked.config.accelerator)
     loader = EvalLoader(load_test(checked.data).to(device), checked.data.eval_batch_size)
     classifier = trained.classifier.to(device)

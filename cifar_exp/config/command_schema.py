@@ -15,8 +15,11 @@ Format = Literal["table", "json"]
 
 def _known_picture(path: str) -> str:
     if not path.lower().endswith(PICTURES):
-        raise ValueError(f"'{path}' should end in {', '.join(PICTURES)}")
+        raise ValueError(f"expected a file that ends in {', '.join(PICTURES)}")
     return path
+
+
+Picture = Annotated[Text, AfterValidator(_known_picture)]
 
 
 class SummaryConfig(Spec):
@@ -43,7 +46,7 @@ class PredictConfig(Spec):
 
     run: Text  # the run's directory, or a weights file (.ckpt)
     image: Text  # an image file, or a directory of them, searched with its subdirectories
-    picture: Annotated[Text, AfterValidator(_known_picture)] | None = "predictions.png"  # what the network saw, with its answers; None: no picture
+    picture: Picture | None = "predictions.png"  # what the network saw, with its answers; None: no picture
     output: Text | None = None  # a file for the JSON document, besides what is printed
     accelerator: Literal["auto", "cpu", "gpu", "cuda", "mps"] = "auto"
     budget: Budget = Budget()

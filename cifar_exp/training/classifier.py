@@ -7,6 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from cifar_exp.data.describe import DataInfo
 from cifar_exp.errors import UserError
 from cifar_exp.network import ModelSpec, Plan, build_network, plan_network
 from cifar_exp.training.checkpoints import load_checkpoint
@@ -41,6 +42,20 @@ class TrainedNetwork:
         self.classifier = classifier
         self.plan = plan
         self.class_names = tuple(class_names)
+
+    def check_fits(self, data_name: str, info: DataInfo) -> None:
+        """Raises UserError where the images or the classes of a data source are not those of the training."""
+        if info.input_shape == self.plan.input_shape and tuple(info.class_names) == self.class_names:
+            return
+        if len(info.class_names) == len(self.class_names):
+            given, known = " ".join(info.class_names[:5]), " ".join(self.class_names[:5])
+            hint = f"\nClasses given: {given} …\nClasses known: {known} …" if given != known else ""
+        else:
+            hint = ""
+        raise UserError(
+            f"data={data_name}: {info.num_classes} classes of images {list(info.input_shape)}, but the run was "
+            f"trained on {len(self.class_names)} classes of images {list(self.plan.input_shape)}.{hint}"
+        )
 
 
 def description(model: Mapping[str, Any], plan: Plan, class_names: Sequence[str]) -> dict[str, Any]:

@@ -1,0 +1,1 @@
+"""Trained networks for other runtimes, and proof that they answer as PyTorch does."""

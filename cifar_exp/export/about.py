@@ -1,0 +1,30 @@
+"""What an exported file says of itself."""
+
+import json
+from collections.abc import Mapping
+
+from cifar_exp import __version__
+from cifar_exp.training.classifier import TrainedNetwork
+
+INPUT, OUTPUT = "images", "logits"
+
+
+def about(trained: TrainedNetwork, data_name: str | None) -> dict[str, str]:
+    """Input, output, classes, normalisation, cost and training data, as texts; lists are JSON."""
+    plan, classifier = trained.plan, trained.classifier
+    channels, height, width = plan.input_shape
+    facts: Mapping[str, object] = {
+        "input": f"{INPUT}: uint8, N×{channels}×{height}×{width}, raw pixels 0–255, RGB, channels first; "
+        "normalisation is in the graph",
+        "output": f"{OUTPUT}: float32, N×{plan.num_classes}, in the order of class_names; softmax gives probabilities",
+        "class_names": json.dumps(list(trained.class_names), ensure_ascii=False),
+        "mean": json.dumps(classifier.mean.flatten().tolist()),
+        "std": json.dumps(classifier.std.flatten().tolist()),
+        "model": plan.name,
+        "params": plan.params,
+        "macs": plan.macs,
+        "peak_activation_bytes": plan.peak_activation_bytes,
+        "training_data": data_name or "unknown",
+        "producer": f"cifar-exp {__version__}",
+    }
+    return {name: str(value) for name, value in facts.items()}

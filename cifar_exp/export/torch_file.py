@@ -1,0 +1,30 @@
+"""A `torch.export` file: the graph for PyTorch without this package."""
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from cifar_exp.export.onnx_file import IMAGES_AT_ONCE, example
+from cifar_exp.export.quiet import quietly
+from cifar_exp.files import atomic
+from cifar_exp.training.classifier import TrainedNetwork
+
+METADATA = "metadata.json"
+
+
+def write_torch(path: Path, trained: TrainedNetwork, facts: Mapping[str, str]) -> None:
+    """Writes the network with `facts` as the extra file `metadata.json`."""
+    shapes = ({0: torch.export.Dim("batch")},)
+    program = torch.export.export(trained.classifier, (example(trained),), dynamic_shapes=shapes)
+    with quietly(), atomic(path) as temporary:
+        torch.export.save(program, temporary, extra_files={METADATA: json.dumps(facts, ensure_ascii=False)})
+
+
+def answers(path: Path, images: Tensor) -> Tensor:
+    """What the file answers to images uint8 (N, C, H, W): float (N, K)."""
+    module = torch.export.load(path).module()
+    with torch.inference_mode():
+        return torch.cat([module(some) for some in images.split(IMAGES_AT_ONCE)])
