@@ -1,0 +1,173 @@
+"""Finished runs, read back from their directories."""
+
+import csv
+import json
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+from omegaconf import OmegaConf
+
+from cifar_exp.config.check import plain
+from cifar_exp.errors import UserError
+from cifar_exp.network.plan import Plan, plan_network
+from cifar_exp.network.spec import ModelSpec
+from cifar_exp.training.run_dir import RunDir
+
+NAMES_SHOWN = 8
+OVERRIDES_IN_LABEL = 3
+
+
+@dataclass(frozen=True, eq=False)
+class Run:
+    """One finished run. What an older or a foreign run lacks is None or empty."""
+
+    label: str  # short, and unlike that of any other run in the report
+    directory: Path
+    result: Mapping[str, Any]  # result.json
+    rows: Sequence[Mapping[str, float]]  # metrics.csv, a row an epoch
+    test: Mapping[str, Any] | None = None  # test.json
+    config: Mapping[str, Any] = field(default_factory=dict)  # resolved
+    choices: Mapping[str, Any] = field(default_factory=dict)  # the option of each config group
+    overrides: Sequence[str] = ()  # the keys that were set on the command line or by a sweep
+    plan: Plan | None = None
+
+    def value(self, key: str) -> Any:
+        """What `key` was in this run: a group's option, or a config value; None where it has none."""
+        if key in self.choices:
+            return self.choices[key]
+        return OmegaConf.select(OmegaConf.create(dict(self.config)), key)
+
+
+@dataclass(frozen=True)
+class Collection:
+    """The runs of a report, and the directories of those left out, with their status."""
+
+    runs: Sequence[Run]
+    left_out: Mapping[Path, str]
+
+
+def collect(paths: Iterable[Path]) -> Collection:
+    """The finished runs in `paths`; a directory that is no run stands for the runs in it.
+
+    Raises:
+        UserError: a directory without any run, or no finished one in all of them.
+    """
+    directories: dict[Path, Path] = {}
+    for path in paths:
+        found = list(runs_below(path))
+        if not found:
+            raise UserError(f"runs: {path}: neither a run nor a directory of runs (a run has a result.json).")
+        directories |= {one.resolve(): one for one in found}
+    status = {one: _status(one) for one in directories.values()}
+    left_out = {one: state for one, state in status.items() if state != "finished"}
+    if len(left_out) == len(status):
+        raise UserError(f"runs: none has finished:\n{listed(left_out)}")
+    runs = [read_run(one) for one, state in status.items() if state == "finished"]
+    return Collection(with_labels(runs), left_out)
+
+
+def listed(left_out: Mapping[Path, str]) -> str:
+    """The directories of runs that have not finished, at most 8, a line each."""
+    lines = [f"  {path}: {status}" for path, status in left_out.items()]
+    more = [f"  … and {len(lines) - NAMES_SHOWN} more"] if len(lines) > NAMES_SHOWN else []
+    return "\n".join([*lines[:NAMES_SHOWN], *more])
+
+
+def runs_below(path: Path) -> Iterator[Path]:
+    """`path` if it is a run's directory, else the runs in it, in the order of their names."""
+    if (path / "result.json").is_file() or (path / ".hydra" / "config.yaml").is_file():
+        yield path
+        return
+    children = [child for child in path.iterdir() if child.is_dir() and not child.name.startswith(".")]
+    for child in sorted(children, key=lambda child: (len(child.name) if child.name.isdigit() else 0, child.name)):
+        yield from runs_below(child)
+
+
+def _status(directory: Path) -> str:
+    run = RunDir(directory)
+    return str(run.read_result().get("status")) if run.result.is_file() else "not finished"
+
+
+def read_run(directory: Path) -> Run:
+    """A finished run, labelled by its name."""
+    files = RunDir(directory)
+    result = files.read_result()
+    config = plain(_yaml(files.config))
+    test = _json(files.test)
+    return Run(
+        label=str(config.get("name") or result["model"]),
+        directory=directory,
+        result=result,
+        rows=_metrics(files.metrics),
+        test=test,
+        config=config,
+        choices=_choices(_yaml(files.hydra)),
+        overrides=_keys(files.path / ".hydra" / "overrides.yaml"),
+        plan=_plan(config, test),
+    )
+
+
+def _yaml(file: Path) -> Any:
+    return OmegaConf.load(file) if file.is_file() else {}
+
+
+def _json(file: Path) -> dict[str, Any] | None:
+    return json.loads(file.read_text(encoding="utf-8")) if file.is_file() else None
+
+
+def _metrics(file: Path) -> list[dict[str, float]]:
+    if not file.is_file():
+        return []
+    with file.open(encoding="utf-8", newline="") as lines:
+        return [{key: float(value) for key, value in row.items()} for row in csv.DictReader(lines)]
+
+
+def _choices(hydra: Any) -> dict[str, Any]:
+    choices = OmegaConf.select(hydra, "hydra.runtime.choices") if hydra else None
+    return {key: value for key, value in (choices or {}).items() if not key.startswith("hydra/")}
+
+
+def _keys(overrides_file: Path) -> list[str]:
+    overrides = _yaml(overrides_file) or []
+    return [str(one).partition("=")[0].lstrip("+~") for one in overrides]
+
+
+def _plan(config: Mapping[str, Any], test: Mapping[str, Any] | None) -> Plan | None:
+    """The network's plan, where the run says how many classes it has."""
+    if test is None or "model" not in config:
+        return None
+    size = config["data"]["image_size"]
+    try:
+        return plan_network(ModelSpec.model_validate(config["model"]), (3, size, size), len(test["class_acc"]))
+    except (UserError, ValueError):  # of a version that described networks otherwise
+        return None
+
+
+def differing(runs: Sequence[Run]) -> dict[str, list[Any]]:
+    """The overridden keys whose values are not the same in all runs, with the value of each run."""
+    keys = dict.fromkeys(key for run in runs for key in run.overrides if not key.startswith(("hydra.", "logger.")))
+    values = {key: [run.value(key) for run in runs] for key in keys if key not in ("name", "tags", "resume")}
+    return {key: each for key, each in values.items() if any(value != each[0] for value in each)}
+
+
+def with_labels(runs: Sequence[Run]) -> list[Run]:
+    """The runs with labels that tell them apart: the name, then what differs, then the directory."""
+    labels = [run.label for run in runs]
+    if len(set(labels)) < len(labels):
+        labels = [f"{run.label}{_difference(run, runs)}" for run in runs]
+    if len(set(labels)) < len(labels):
+        labels = [f"{run.label} {run.directory.name}" for run in runs]
+    if len(set(labels)) < len(labels):
+        labels = [str(run.directory) for run in runs]
+    return [replace(run, label=label) for run, label in zip(runs, labels, strict=True)]
+
+
+def _difference(run: Run, runs: Sequence[Run]) -> str:
+    """` seed=1`, of the runs with the same name."""
+    namesakes = [other for other in runs if other.label == run.label]
+    keys = list(differing(namesakes))
+    if len(keys) > OVERRIDES_IN_LABEL:
+        return f" {run.directory.name}" if len(namesakes) > 1 else ""
+    return "".join(f" {key.rpartition('.')[2]}={run.value(key)}" for key in keys)

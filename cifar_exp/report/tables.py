@@ -1,0 +1,144 @@
+"""What a report says in tables."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from cifar_exp.network.plan import Plan
+from cifar_exp.report.runs import Run, differing
+
+
+@dataclass(frozen=True)
+class Table:
+    """Texts in rows; `best` are the positions (row, column) worth marking."""
+
+    columns: Sequence[str]
+    rows: Sequence[Sequence[str]]
+    text_columns: int = 1  # the others are figures, aligned to the right
+    best: frozenset[tuple[int, int]] = frozenset()
+
+
+@dataclass(frozen=True)
+class Figure:
+    """A figure of `result.json` as a column."""
+
+    title: str
+    key: str
+    show: Callable[[Any], str]
+    better: Callable[..., Any] | None = None  # max or min
+
+
+def percent(share: float) -> str:
+    """`81.25%`."""
+    return f"{share:.2%}"
+
+
+def count(number: int) -> str:
+    """`704,842`."""
+    return f"{number:,}"
+
+
+FIGURES = (
+    Figure("train", "train/acc", percent),
+    Figure("validation", "val/acc", percent, max),
+    Figure("test", "test/acc", percent, max),
+    Figure("s/epoch", "seconds_per_epoch", lambda seconds: f"{seconds:.2f}", min),
+    Figure("parameters", "params", count, min),
+    Figure("MACs", "macs", count, min),
+    Figure("peak activation bytes", "peak_activation_bytes", count, min),
+    Figure("epochs", "epochs", count),
+)
+
+
+def comparison(runs: Sequence[Run]) -> Table:
+    """Accuracies, time and cost of each run."""
+    texts = [
+        Figure("run", "", str),
+        *(Figure(key, key, str) for key in ("model", "data", "device") if _tells(runs, key)),
+    ]
+    rows = [
+        [run.label, *(str(run.result.get(one.key)) for one in texts[1:]), *(_cell(run, one) for one in FIGURES)]
+        for run in runs
+    ]
+    best = {(row, len(texts) + column) for column, one in enumerate(FIGURES) for row in _best_rows(runs, one)}
+    return Table([one.title for one in (*texts, *FIGURES)], rows, len(texts), frozenset(best))
+
+
+def _tells(runs: Sequence[Run], key: str) -> bool:
+    """Whether a column of `key` would say more than the labels do."""
+    values = [run.result.get(key) for run in runs]
+    return len(set(values)) > 1 and values != [run.label for run in runs]
+
+
+def _cell(run: Run, figure: Figure) -> str:
+    value = run.result.get(figure.key)
+    return "–" if value is None else figure.show(value)
+
+
+def _best_rows(runs: Sequence[Run], figure: Figure) -> list[int]:
+    values = [run.result.get(figure.key) for run in runs]
+    known = [value for value in values if value is not None]
+    if figure.better is None or len(set(known)) < 2:
+        return []
+    best = figure.better(known)
+    return [row for row, value in enumerate(values) if value == best]
+
+
+def overrides(runs: Sequence[Run]) -> Table | None:
+    """The overridden keys whose values differ, a column a run; a row a run where there are more runs than keys."""
+    labels = [run.label for run in runs]
+    shown = {key: [_plain(value) for value in each] for key, each in differing(runs).items()}
+    shown = {key: texts for key, texts in shown.items() if texts != labels}
+    if not shown:
+        return None
+    if len(runs) <= len(shown):
+        return Table(["", *labels], [[key, *texts] for key, texts in shown.items()], len(runs) + 1)
+    rows = [[label, *(texts[row] for texts in shown.values())] for row, label in enumerate(labels)]
+    return Table(["run", *shown], rows, len(shown) + 1)
+
+
+def _plain(value: Any) -> str:
+    """As it would be written on the command line."""
+    if value is None:
+        return "–"
+    return str(value).lower() if isinstance(value, bool) else str(value)
+
+
+def class_accuracy(runs: Sequence[Run]) -> Table | None:
+    """Test accuracy a class, a column a run, of the runs that know it."""
+    known: list[tuple[Run, Mapping[str, float]]] = [(run, run.test["class_acc"]) for run in runs if run.test]
+    if not known:
+        return None
+    names = list(dict.fromkeys(name for _, shares in known for name in shares))
+    rows = [[name, *(percent(shares[name]) if name in shares else "–" for _, shares in known)] for name in names]
+    return Table(["class", *(run.label for run, _ in known)], rows)
+
+
+def layers(plan: Plan) -> Table:
+    """A network's layers with parameters, MACs and output size (height, width, channels)."""
+    rows = [
+        [
+            row.name,
+            row.type,
+            count(row.params),
+            count(row.macs),
+            ", ".join(map(str, (*row.output_shape[1:], row.output_shape[0]))),
+        ]
+        for row in plan.rows
+    ]
+    totals = ["total", f"{plan.trainable_params:,} trainable", count(plan.params), count(plan.macs), ""]
+    return Table(["layer", "type", "parameters", "MACs", "output"], [*rows, totals], 2)
+
+
+def networks(runs: Sequence[Run]) -> list[tuple[Plan, list[Run]]]:
+    """The different networks among the runs, each with the runs that trained it."""
+    groups: list[tuple[Plan, list[Run]]] = []
+    for run in runs:
+        if run.plan is None:
+            continue
+        same = next((group for plan, group in groups if plan.rows == run.plan.rows), None)
+        if same is None:
+            groups.append((run.plan, [run]))
+        else:
+            same.append(run)
+    return groups
