@@ -1,0 +1,69 @@
+"""How a trial ended, read from its directory or from what its job returned."""
+
+import json
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from omegaconf import OmegaConf
+
+NO_VALUE = "the job returned no value"
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """How a trial ended: with one value an objective, pruned, or failed for a reason."""
+
+    state: str  # Optuna's: COMPLETE, PRUNED, FAIL
+    values: list[float] | None = None
+    reason: str | None = None
+    figures: Mapping[str, float] = field(default_factory=dict)  # val/acc and seconds
+
+
+def outcome_in(directory: Path, metrics: Sequence[str]) -> Outcome | None:
+    """What `result.json` says, None where there is none yet or where the run was interrupted."""
+    try:
+        result = json.loads((directory / "result.json").read_text(encoding="utf-8"))
+    except (FileNotFoundError, json.JSONDecodeError):
+        return None
+    renamed = {"val/acc": "val/acc", "seconds": "total_seconds"}
+    figures = {name: result[key] for name, key in renamed.items() if result.get(key) is not None}
+    status, reason = result.get("status"), result.get("reason")
+    if status == "finished":
+        return _complete([result.get(name) for name in metrics], metrics, figures)
+    if status == "pruned":
+        return Outcome("PRUNED", reason=reason, figures=figures)
+    if status == "failed":
+        return Outcome("FAIL", reason=reason or "no reason given", figures=figures)
+    return None
+
+
+def outcome_of(value: Any, metrics: Sequence[str]) -> Outcome:
+    """Of a job that leaves no `result.json`: what it returned, or the exception that ended it."""
+    if isinstance(value, BaseException):
+        return Outcome("FAIL", reason=f"{type(value).__name__}: {value}".strip(": "))
+    values = list(value) if isinstance(value, Sequence) and not isinstance(value, str) else [value]
+    if values == [None]:
+        return Outcome("FAIL", reason=NO_VALUE)
+    return _complete(values, metrics, {})
+
+
+def _complete(values: Sequence[Any], metrics: Sequence[str], figures: Mapping[str, float]) -> Outcome:
+    if len(values) != len(metrics):
+        return Outcome("FAIL", reason=f"{len(values)} values for {len(metrics)} objectives", figures=figures)
+    for value, name in zip(values, metrics, strict=True):
+        is_number = isinstance(value, int | float) and not isinstance(value, bool)
+        if not is_number or not math.isfinite(value):
+            return Outcome("FAIL", reason=f"{name} is {value}", figures=figures)
+    return Outcome("COMPLETE", [float(value) for value in values], figures=figures)
+
+
+def belongs_to(directory: Path, study_name: str, number: int) -> bool:
+    """Whether a run's directory is that of this trial, by the config that it keeps."""
+    try:
+        trial = OmegaConf.select(OmegaConf.load(directory / ".hydra" / "config.yaml"), "trial")
+    except (FileNotFoundError, ValueError, OSError):
+        return False
+    return trial is not None and trial.get("study_name") == study_name and trial.get("number") == number

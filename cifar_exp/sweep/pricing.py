@@ -1,0 +1,166 @@
+"""What a candidate costs and whether it may be trained: from its plan, without weights, thousands a second."""
+
+from collections.abc import Callable, Collection, Mapping
+from copy import deepcopy
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+from omegaconf import DictConfig, OmegaConf
+from pydantic import ValidationError
+
+from cifar_exp.config.check import parse, plain
+from cifar_exp.config.schema import TrainConfig
+from cifar_exp.data.describe import DataInfo, describe
+from cifar_exp.errors import UserError
+from cifar_exp.network.cost import Budget
+from cifar_exp.network.plan import plan_network
+from cifar_exp.network.spec import ModelSpec
+from cifar_exp.sweep.space import Candidate, Space
+
+COSTS = ("params", "macs", "peak_activation_bytes")
+Compose = Callable[[list[str]], DictConfig]
+
+
+@dataclass(frozen=True)
+class Price:
+    """What one candidate costs. `reason` says why it may not be trained, None if it may."""
+
+    costs: Mapping[str, int] = field(default_factory=dict)  # empty where there is no plan
+    reason: str | None = None
+    excess: float = 0.0  # how far over the budget: the largest cost / limit - 1; infinite without a plan
+
+    @property
+    def fits(self) -> bool:
+        """Whether the candidate may be trained."""
+        return self.reason is None
+
+
+class Pricer(Protocol):
+    """Prices candidates."""
+
+    keys: Collection[str]  # the swept keys that make a difference to the price
+
+    def price(self, candidate: Candidate) -> Price:
+        """The candidate's price."""
+
+    def model(self, candidate: Candidate) -> dict[str, Any] | None:
+        """The model that the candidate's trial will have."""
+
+
+class Free:
+    """For applications without a `model`: every candidate fits."""
+
+    keys: Collection[str] = ()
+
+    def price(self, candidate: Candidate) -> Price:
+        """No cost."""
+        return Price()
+
+    def model(self, candidate: Candidate) -> None:
+        """None."""
+
+
+@dataclass
+class _Base:
+    """What all candidates with the same choice of groups share."""
+
+    config: DictConfig
+    model: dict[str, Any]
+    refers: bool  # whether the model's YAML refers to other keys, which must then be resolved for each candidate
+    budget: Budget
+    data: DataInfo
+
+
+class PlanPricer:
+    """Prices by planning: Hydra composes once for each choice of groups, then values are put into its model."""
+
+    def __init__(self, space: Space, compose: Compose, groups: Collection[str]) -> None:
+        self._space = space
+        self._compose = compose
+        self._model_keys = [key for key in space.swept if key.startswith("model.")]
+        self._composed_keys = [key for key in space.swept if _is_composed(key, groups)]
+        self._bases: dict[tuple[Any, ...], _Base] = {}
+        self._known: dict[tuple[Any, ...], Price] = {}
+        self.keys = [*self._composed_keys, *self._model_keys]
+
+    def price(self, candidate: Candidate) -> Price:
+        """The candidate's price; one that was seen before is remembered."""
+        key = self._key(candidate, self.keys)
+        if key not in self._known:
+            self._known[key] = self._priced(candidate)
+        return self._known[key]
+
+    def model(self, candidate: Candidate) -> dict[str, Any]:
+        """The model that the candidate's trial will have, as plain data."""
+        return deepcopy(self._filled(self._base(candidate), candidate))
+
+    def _priced(self, candidate: Candidate) -> Price:
+        try:
+            base = self._base(candidate)
+            spec = ModelSpec.model_validate(self._filled(base, candidate))
+            plan = plan_network(spec, base.data.input_shape, base.data.num_classes)
+        except ValidationError as error:
+            details = error.errors()[0]
+            where = ".".join(map(str, details["loc"]))
+            return Price(reason=f"model.{where}: {details['msg']}", excess=float("inf"))
+        except UserError as error:
+            return Price(reason=str(error), excess=float("inf"))
+        costs = {name: getattr(plan, name) for name in COSTS}
+        exceeded = base.budget.exceeded_by(plan)
+        if not exceeded:
+            return Price(costs)
+        over = {name: costs[name] / getattr(base.budget, name) - 1 for name in exceeded}
+        worst = max(over, key=lambda name: over[name])
+        limit = getattr(base.budget, worst)
+        return Price(costs, f"{costs[worst]:,} {worst}, budget.{worst}={limit:,}", over[worst])
+
+    def _base(self, candidate: Candidate) -> _Base:
+        key = self._key(candidate, self._composed_keys)
+        if key not in self._bases:
+            self._bases[key] = self._composed(candidate)
+        return self._bases[key]
+
+    def _composed(self, candidate: Candidate) -> _Base:
+        cfg = self._compose(self._space.overrides(candidate))
+        config = parse(TrainConfig, cfg)
+        return _Base(
+            cfg,
+            plain(cfg)["model"],
+            "${" in OmegaConf.to_yaml(cfg.model, resolve=False),
+            config.budget,
+            describe(config.data),
+        )
+
+    def _filled(self, base: _Base, candidate: Candidate) -> dict[str, Any]:
+        values = {key: self._space.swept[key].plain(candidate[key]) for key in self._model_keys}
+        if base.refers:
+            for key, value in values.items():
+                OmegaConf.update(base.config, key, value, force_add=True)
+            return dict(plain(base.config)["model"])
+        merges = any(isinstance(value, Mapping) for value in values.values())
+        model = deepcopy(base.model) if merges else base.model
+        for key, value in values.items():
+            _put(model, key.split(".")[1:], value)
+        return model
+
+    def _key(self, candidate: Candidate, keys: Collection[str]) -> tuple[Any, ...]:
+        return tuple((type(candidate[key]), candidate[key]) for key in keys)
+
+
+def _is_composed(key: str, groups: Collection[str]) -> bool:
+    """Whether Hydra must compose anew for another value of `key`: a group, or what the plan depends on."""
+    return key.split("@")[0] in groups or key.startswith(("data.", "budget."))
+
+
+def _put(model: dict[str, Any], path: list[str], value: Any) -> None:
+    """Sets one value, as Hydra does: a mapping is merged into what is there."""
+    node = model
+    for part in path[:-1]:
+        if not isinstance(node.get(part), dict):
+            node[part] = {}
+        node = node[part]
+    if isinstance(value, Mapping) and isinstance(node.get(path[-1]), dict):
+        for key, inner in value.items():
+            _put(node[path[-1]], [str(key)], inner)
+    else:
+        node[path[-1]] = value
