@@ -63,7 +63,7 @@ def _cost(content: Content, key: str, word: str) -> "Figure":
     runs = [run for run in content.runs if run.result.get(key) is not None]
     best = front(runs, key)
     texts = [f"{run.label}<br>{word}: {_number(run.result[key])}<br>test {run.result['test/acc']:.2%}" for run in runs]
-    traces = [
+    traces: list[dict[str, Any]] = [
         {
             "type": "scatter",
             "mode": "lines",

@@ -52,6 +52,6 @@ def _left_out(content: Content) -> str:
 
 
 def _escaped(text: str) -> str:
-    for sign in "\\|<*_`":
+    for sign in "\\|<*`":
         text = text.replace(sign, f"\\{sign}")
     return text
