@@ -33,7 +33,7 @@ from cifar_exp.config.resume import resumed, resumed_directory
 from cifar_exp.config.run_directory import Task, check_is_free, undone_on_mistake
 from cifar_exp.config.sweep_file import expand_sweep
 from cifar_exp.config.sweeping import combinations
-from cifar_exp.errors import UserError, did_you_mean
+from cifar_exp.errors import RunFailedError, UserError, did_you_mean
 
 
 def run(command: str, arguments: Sequence[str]) -> int:
@@ -43,6 +43,9 @@ def run(command: str, arguments: Sequence[str]) -> int:
     except UserError as error:
         print(listing([str(error)]), file=sys.stderr)
         return 2
+    except RunFailedError as error:
+        print(f"The run failed: {error}.", file=sys.stderr)
+        return 1
     return 0
 
 

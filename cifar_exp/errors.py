@@ -1,4 +1,4 @@
-"""The one kind of error that is the user's to mend."""
+"""The errors that are told in one message: the user's to mend, and the run's own."""
 
 from collections.abc import Iterable
 from difflib import get_close_matches
@@ -10,6 +10,10 @@ class UserError(Exception):
     It names what was given, what was expected, and the nearest right name. Every command turns it into
     that message on stderr and exit status 2, without a traceback.
     """
+
+
+class RunFailedError(Exception):
+    """A run that went wrong for a known reason, which `str(error)` tells; exit status 1, without a traceback."""
 
 
 def did_you_mean(given: str, known: Iterable[object]) -> str:

@@ -105,7 +105,7 @@ class Keys:
             items = node.get("items")
             return f"a list, each {self._words(items)}" if items else "a list"
         words = _TYPES.get(node.get("type", ""), "a value")
-        bounds = [f"{sign} {node[name]:g}" for name, sign in _BOUNDS if name in node]
+        bounds = [f"{sign} {node[name]:.10g}" for name, sign in _BOUNDS if name in node]
         return " ".join([words, " and ".join(bounds)]).strip()
 
 

@@ -13,13 +13,14 @@ from pytorch_lightning.utilities.types import OptimizerLRScheduler
 from torch import Tensor
 
 from cifar_exp.config.schema import LossConfig, OptimizerConfig, SchedulerConfig
+from cifar_exp.errors import RunFailedError
 from cifar_exp.training.classifier import Classifier
 from cifar_exp.training.metrics import Metrics, RunningMetrics
 from cifar_exp.training.optimizers import build_optimizer
 from cifar_exp.training.schedules import build_schedule
 
 
-class NonFiniteLoss(RuntimeError):  # noqa: N818 - the name says what happened
+class NonFiniteLossError(RunFailedError):
     """The training loss became infinite or not a number."""
 
 
@@ -64,10 +65,10 @@ class ImageClassifier(pl.LightningModule):
         return loss
 
     def train_figures(self) -> Metrics:
-        """The epoch's training loss and accuracy. Raises NonFiniteLoss where the loss ran away."""
+        """The epoch's training loss and accuracy. Raises NonFiniteLossError where the loss ran away."""
         metrics = self.train_metrics.summed_over(self.trainer)
         if not metrics.finite:
-            raise NonFiniteLoss(
+            raise NonFiniteLossError(
                 f"the training loss of epoch {self.current_epoch} is not finite; "
                 "try a lower optimizer.lr, or trainer.gradient_clip_val=1"
             )

@@ -31,10 +31,14 @@ def build_trainer(config: TrainConfig, run: RunDir, callbacks: Sequence[Callback
 
 
 def checkpoints(run: RunDir) -> list[Callback]:
-    """Keeps `best.ckpt` and, after it, `last.ckpt`: with `save_last`, Lightning would write it for better epochs only."""
-    common: dict[str, Any] = {"dirpath": run.checkpoints, "save_on_train_epoch_end": True, "enable_version_counter": False}
-    best = ModelCheckpoint(filename="best", monitor="val/acc", mode="max", **common)
-    return [best, ModelCheckpoint(filename="last", **common)]
+    """Keeps `best.ckpt` and then `last.ckpt`, which Lightning's `save_last` would write for better epochs only."""
+
+    def checkpoint(name: str, **kind: Any) -> ModelCheckpoint:
+        return ModelCheckpoint(
+            run.checkpoints, name, save_on_train_epoch_end=True, enable_version_counter=False, **kind
+        )
+
+    return [checkpoint("best", monitor="val/acc", mode="max"), checkpoint("last")]
 
 
 def trainer_arguments(config: TrainConfig) -> dict[str, Any]:

@@ -72,7 +72,11 @@ def test_resuming_a_finished_run_says_so_and_changes_nothing(
 
 def test_a_run_that_had_stopped_early_does_not_go_on(cifar_exp: Run, tmp_path: Path) -> None:
     run = tmp_path / "run"
-    stopping = ("callbacks=early_stopping", "callbacks.early_stopping.patience=1", "callbacks.early_stopping.min_delta=9.0")
+    stopping = (
+        "callbacks=early_stopping",
+        "callbacks.early_stopping.patience=1",
+        "callbacks.early_stopping.min_delta=9.0",
+    )
     cifar_exp("train", *TINY, *stopping, "trainer.max_epochs=9", f"hydra.run.dir={run}")
     (run / "result.json").unlink()
     assert cifar_exp("train", f"resume={run}") == 0
