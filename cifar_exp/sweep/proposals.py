@@ -72,18 +72,33 @@ class Proposer:
             nearest = price if nearest is None or price.excess < nearest.excess else nearest
         raise UserError(f"hydra.sweeper.params: nothing in this space fits; the nearest candidate:\n{_reason(nearest)}")
 
-    def propose(self, trials: Sequence[FrozenTrial], seed: int | None) -> Proposal:
-        """The next candidate after `trials`, which are those of the study so far, running ones included."""
+    def propose(self, trials: Sequence[FrozenTrial], seed: int | None) -> Proposal | None:
+        """The next candidate after `trials`, which are those of the study so far, running ones included.
+
+        None where a grid has no more.
+        """
         self._priced = self._fitted = 0
         random = Random(seed)
-        tried = {self._identity(trial.params) for trial in trials if trial.params}
+        tried = {self._identity(trial.params) for trial in trials}
+        if self._settings.sampler.get("name") == "grid":
+            return self._next_of_grid(tried)
         candidate, notes = None, {}
         ended = sum(trial.state in (TrialState.COMPLETE, TrialState.PRUNED) for trial in trials)
         if self._searched and ended >= startup_trials(self._settings.sampler):
             candidate, notes = self._ask(trials, random, tried)
         if candidate is None:
             candidate = self._drawn(random, tried)
+        return self._proposal(candidate, notes)
+
+    def _proposal(self, candidate: Candidate, notes: dict[str, Any]) -> Proposal:
         return Proposal(candidate, self._pricer.price(candidate), self._priced, self._fitted, notes)
+
+    def _next_of_grid(self, tried: set[Any]) -> Proposal | None:
+        for values in product(*(self._space.swept[key].values for key in self._searched)):
+            candidate, price = self._judged(dict(zip(self._searched, values, strict=True)))
+            if price.fits and self._identity(candidate) not in tried:
+                return self._proposal(candidate, {})
+        return None
 
     def _ask(
         self, trials: Sequence[FrozenTrial], random: Random, tried: set[Any]

@@ -12,8 +12,7 @@ from cifar_exp.sweep.storage import open_storage, unmasked
 
 log = logging.getLogger(__name__)
 
-METRIC = "val/acc"
-LOSSES = ("train/loss", "val/loss")
+METRIC, LOSS = "val/acc", "val/loss"
 PRUNER = "pruner"  # the study's user attribute with the pruner's settings
 
 
@@ -49,9 +48,8 @@ class TrialReporter(pl.Callback):
         import optuna
 
         metrics = {name: float(value) for name, value in trainer.callback_metrics.items()}
-        for name in LOSSES:
-            if not math.isfinite(metrics.get(name, 0.0)):
-                raise FloatingPointError(f"{name} is {metrics[name]} after epoch {trainer.current_epoch + 1}")
+        if not math.isfinite(metrics.get(LOSS, 0.0)):
+            raise FloatingPointError(f"{LOSS} is {metrics[LOSS]} after epoch {trainer.current_epoch + 1}")
         poor = METRIC in metrics and trainer.is_global_zero and self._is_poor(metrics[METRIC], trainer.current_epoch + 1)
         if trainer.strategy.broadcast(poor):
             raise optuna.TrialPruned(f"{METRIC} {metrics[METRIC]:.4f} after epoch {trainer.current_epoch + 1}")

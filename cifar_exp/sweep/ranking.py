@@ -1,0 +1,86 @@
+"""Figures of a study's trials: the best, the front, the share that fitted."""
+
+from collections.abc import Sequence
+from typing import Any
+
+from optuna.trial import FrozenTrial, TrialState
+
+from cifar_exp.sweep.settings import SweepSettings
+
+STATES = {
+    TrialState.COMPLETE: "complete",
+    TrialState.PRUNED: "pruned",
+    TrialState.FAIL: "failed",
+    TrialState.RUNNING: "running",
+}
+
+
+def complete(trials: Sequence[FrozenTrial]) -> list[FrozenTrial]:
+    """Those that trained to their end."""
+    return [trial for trial in trials if trial.state == TrialState.COMPLETE]
+
+
+def front(trials: Sequence[FrozenTrial], settings: SweepSettings) -> list[FrozenTrial]:
+    """The complete trials that no other beats in every objective; of one objective, the best trial alone."""
+    signs = [-1.0 if direction == "maximize" else 1.0 for direction in settings.directions]
+    scores = [(tuple(sign * value for sign, value in zip(signs, t.values, strict=True)), t) for t in complete(trials)]
+    return [
+        trial
+        for score, trial in scores
+        if not any(_beats(other, score) or (other == score and rival.number < trial.number) for other, rival in scores)
+    ]
+
+
+def _beats(one: tuple[float, ...], other: tuple[float, ...]) -> bool:
+    return one != other and all(mine <= theirs for mine, theirs in zip(one, other, strict=True))
+
+
+def best(trials: Sequence[FrozenTrial], settings: SweepSettings) -> FrozenTrial | None:
+    """The best trial; of several objectives, the one of the front that is best in the first. None before the first."""
+    sign = -1.0 if settings.directions[0] == "maximize" else 1.0
+    return min(front(trials, settings), key=lambda trial: sign * trial.values[0], default=None)
+
+
+def accuracy_front(trials: Sequence[FrozenTrial], cost: str) -> list[FrozenTrial]:
+    """The complete trials that no other beats in both val/acc and `cost`, by rising cost."""
+    known = [trial for trial in complete(trials) if accuracy(trial) is not None and cost in trial.user_attrs]
+    known.sort(key=lambda trial: (trial.user_attrs[cost], -(accuracy(trial) or 0.0)))
+    chosen: list[FrozenTrial] = []
+    for trial in known:
+        if not chosen or (accuracy(trial) or 0.0) > (accuracy(chosen[-1]) or 0.0):
+            chosen.append(trial)
+    return chosen
+
+
+def accuracy(trial: FrozenTrial) -> float | None:
+    """The trial's val/acc: of its best epoch where it has ended, else the last one reported."""
+    if "val/acc" in trial.user_attrs:
+        return float(trial.user_attrs["val/acc"])
+    return trial.intermediate_values[trial.last_step] if trial.last_step is not None else None
+
+
+def seconds(trial: FrozenTrial) -> float | None:
+    """How long the trial took, interruptions not counted."""
+    if "seconds" in trial.user_attrs:
+        return float(trial.user_attrs["seconds"])
+    return trial.duration.total_seconds() if trial.duration is not None else None
+
+
+def candidates(trials: Sequence[FrozenTrial]) -> tuple[int, int]:
+    """How many candidates were priced for these trials, and how many of them fitted."""
+    return _sum(trials, "priced"), _sum(trials, "fitted")
+
+
+def _sum(trials: Sequence[FrozenTrial], name: str) -> int:
+    return sum(int(trial.user_attrs.get(name, 0)) for trial in trials)
+
+
+def share_fitted(trials: Sequence[FrozenTrial]) -> float | None:
+    """The share of the candidates that fitted; None before the first."""
+    priced, fitted = candidates(trials)
+    return fitted / priced if priced else None
+
+
+def values_of(trial: FrozenTrial, metrics: Sequence[str]) -> dict[str, Any]:
+    """The trial's objectives by name."""
+    return dict(zip(metrics, trial.values or [], strict=False))

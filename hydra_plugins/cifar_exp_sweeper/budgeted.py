@@ -1,0 +1,35 @@
+"""The sweeper plugin. Hydra imports it at every start, so all that is heavy is imported when a sweep begins."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from hydra.plugins.sweeper import Sweeper
+from hydra.types import HydraContext, TaskFunction
+from omegaconf import DictConfig
+
+if TYPE_CHECKING:
+    from cifar_exp.sweep.face import Face
+
+
+class BudgetedSweeper(Sweeper):
+    """Searches under hard budgets, with Optuna; its settings are in `conf/hydra/sweeper/budgeted.yaml`."""
+
+    def __init__(self, **settings: Any) -> None:
+        """Keeps the settings, which are checked when the sweep begins."""
+        self._settings = settings
+        self._face: Face | None = None
+
+    def setup(self, *, hydra_context: HydraContext, task_function: TaskFunction, config: DictConfig) -> None:
+        """Makes ready; raises UserError for settings that make no sense."""
+        from cifar_exp.sweep.face import Face
+
+        self.hydra_context = hydra_context
+        self.config = config
+        self._face = Face(self._settings, hydra_context, task_function, config)
+        self.launcher = self._face.launcher
+
+    def sweep(self, arguments: list[str]) -> Any:
+        """Runs the sweep; `arguments` are the command line's overrides of the application's own config."""
+        assert self._face is not None
+        return self._face.sweep(arguments)
