@@ -1,0 +1,95 @@
+#!/usr/bin/env python
+"""Measures cifar-exp's speed, shows it, and keeps it in results/bench/.
+
+  python scripts/bench.py                      everything, on the processor and on a CUDA GPU where there is one
+  python scripts/bench.py training --rounds 7  ours, the usual pipeline and a bare loop; see scripts/benchmarks/
+  python scripts/bench.py startup memory       start-up, and peak resident memory
+  python scripts/bench.py scaling              an epoch of 10,000 to 1,000,000 synthetic images
+  python scripts/bench.py pricing              candidates priced a second
+
+On two cores everything takes a quarter of an hour. Leave the machine alone meanwhile: its load is kept with the
+figures.
+"""
+
+import argparse
+import json
+import sys
+from collections.abc import Callable, Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from benchmarks import machine, table
+
+from cifar_exp.process import settle
+
+RESULTS = Path(__file__).parents[1] / "results" / "bench"
+SUBJECTS = ("training", "startup", "memory", "scaling", "pricing")
+STEPS = {"cpu": 60, "cuda": 391}  # of an epoch; on a GPU a whole one of 50,000 images
+COUNTS = (10_000, 30_000, 100_000, 300_000, 1_000_000)
+
+
+def parse(arguments: Sequence[str]) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("subjects", nargs="*", metavar="SUBJECT", help=f"of {', '.join(SUBJECTS)}; default: all")
+    parser.add_argument("--device", choices=("cpu", "cuda"), help="default: each that is there")
+    parser.add_argument("--models", nargs="+", default=["model2", "model3", "model50k"])
+    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--steps", type=int, help=f"of an epoch, per device {STEPS}")
+    parser.add_argument("--precision", default="32-true", help="of all pipelines: 32-true, bf16-mixed")
+    parser.add_argument("--workers", nargs="+", type=int, default=[0, 2], help="of the usual pipeline; the best counts")
+    parser.add_argument("--counts", nargs="+", type=int, default=COUNTS, help="images of `scaling`")
+    parser.add_argument(
+        "--data",
+        nargs="+",
+        default=["data=synthetic", "data.train_size=50000", "data.test_size=10000"],
+        metavar="OVERRIDE",
+        help="of `startup` and `memory`, e.g. data=cifar10",
+    )
+    parser.add_argument("--output", type=Path, default=RESULTS, help="directory of the JSON")
+    options = parser.parse_args(arguments)
+    unknown = [subject for subject in options.subjects if subject not in SUBJECTS]
+    if unknown:
+        parser.error(f"{unknown[0]}: expected one of {', '.join(SUBJECTS)}")
+    options.subjects = options.subjects or list(SUBJECTS)
+    return options
+
+
+def measure(options: argparse.Namespace, device: str) -> dict[str, Any]:
+    """Each subject's figures on one device."""
+    from benchmarks import commands, pricing, training
+    from benchmarks.gate import Setting
+
+    setting = Setting("", device, options.precision, steps=options.steps or STEPS[device])
+    subjects: dict[str, Callable[[], Any]] = {
+        "pricing": lambda: pricing.priced_a_second(options.rounds),
+        "startup": lambda: commands.startup(device, options.data, options.rounds),
+        "memory": lambda: commands.memory(device, options.data),
+        "training": lambda: training.measure(options.models, setting, options.rounds, options.workers),
+        "scaling": lambda: commands.scaling(device, options.counts),
+    }
+    return {name: subject() for name, subject in subjects.items() if name in options.subjects}
+
+
+def devices(chosen: str | None) -> list[str]:
+    """The chosen device, or all that are there."""
+    import torch
+
+    return [chosen] if chosen else ["cpu", *(["cuda"] if torch.cuda.is_available() else [])]
+
+
+def main() -> None:
+    options = parse(sys.argv[1:])
+    settle()
+    for device in devices(options.device):
+        document = {"machine": machine.facts(device), "precision": options.precision, **measure(options, device)}
+        table.show(document)
+        options.output.mkdir(parents=True, exist_ok=True)
+        stamp = datetime.now(UTC).strftime("%Y-%m-%d-%H%M")
+        file = options.output / f"{stamp}-{machine.slug(device)}.json"
+        file.write_text(json.dumps(document, indent=1) + "\n", encoding="utf-8")
+        print(file)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,65 @@
+"""What a figure was measured on and with. No name or path of the machine is told."""
+
+import os
+import platform
+import re
+from datetime import UTC, datetime
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+PACKAGES = ("cifar-exp", "torch", "pytorch-lightning", "torchvision", "torchmetrics", "numpy", "pillow")
+
+
+def facts(device: str) -> dict[str, Any]:
+    """Processor, memory, accelerator, versions, date (UTC), and how busy the machine is."""
+    return {
+        "date": datetime.now(UTC).strftime("%Y-%m-%d %H:%M"),
+        "device": device_name(device),
+        "cpu": cpu_name(),
+        "cores": len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count(),
+        "memory_gb": _memory_gb(),
+        "load_average": load(),
+        "system": platform.system(),
+        "python": platform.python_version(),
+        **{name: version(name) for name in PACKAGES},
+    }
+
+
+def device_name(device: str) -> str:
+    """The accelerator's own name, or `cpu`."""
+    if device != "cuda":
+        return device
+    import torch
+
+    return torch.cuda.get_device_name()
+
+
+def cpu_name() -> str:
+    """The processor as it calls itself, with the instructions that matter here."""
+    try:
+        text = Path("/proc/cpuinfo").read_text(encoding="utf-8")
+    except OSError:
+        return platform.processor() or platform.machine()
+    name = re.search(r"model name\s*:\s*(.+)", text)
+    flags = re.search(r"flags\s*:\s*(.+)", text)
+    known = set(flags[1].split()) if flags else set()
+    extras = [label for flag, label in (("avx2", "AVX2"), ("avx512f", "AVX-512"), ("amx_bf16", "AMX")) if flag in known]
+    return f"{name[1] if name else platform.machine()} ({', '.join(extras)})"
+
+
+def load() -> float | None:
+    """How many processes wanted a core in the last minute."""
+    return round(os.getloadavg()[0], 2) if hasattr(os, "getloadavg") else None
+
+
+def slug(device: str) -> str:
+    """The device in a file's name."""
+    return re.sub(r"[^a-z0-9]+", "-", device_name(device).lower()).strip("-")
+
+
+def _memory_gb() -> float | None:
+    try:
+        return round(os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 1e9, 1)
+    except (AttributeError, ValueError, OSError):
+        return None

@@ -1,0 +1,42 @@
+"""`cifar-exp train` itself: its config, its Job, its callbacks, with wandb off."""
+
+from pathlib import Path
+
+from hydra import compose, initialize_config_dir
+
+from benchmarks.gate import Gate, GateCallback, Setting
+from cifar_exp.config.check import CheckedRun, check_train
+from cifar_exp.config.location import conf_dir
+from cifar_exp.training.fit import Job
+from cifar_exp.training.run_dir import RunDir
+
+VAL_FRACTION = 0.1
+ENDLESS = 100_000
+
+
+def overrides(setting: Setting) -> list[str]:
+    """The benchmark's run, as a user would ask for it."""
+    return [
+        f"model={setting.model}",
+        "data=synthetic",
+        f"data.train_size={round(setting.images / (1 - VAL_FRACTION))}",
+        f"data.val_fraction={VAL_FRACTION}",
+        f"data.batch_size={setting.batch_size}",
+        f"trainer.max_epochs={ENDLESS}",
+        f"trainer.accelerator={'gpu' if setting.device == 'cuda' else 'cpu'}",
+        "trainer.devices=1",
+        f"trainer.precision={setting.precision}",
+        "trainer.enable_progress_bar=false",
+        "logger.mode=disabled",
+    ]
+
+
+def checked(setting: Setting) -> CheckedRun:
+    """The same run, composed and checked."""
+    with initialize_config_dir(str(conf_dir()), version_base="1.3"):
+        return check_train(compose("train", overrides(setting)))
+
+
+def train(setting: Setting, gate: Gate) -> None:
+    """Trains an epoch whenever the gate opens."""
+    Job(checked(setting), RunDir(Path("run").absolute()), [GateCallback(gate)]).train()

@@ -1,0 +1,86 @@
+"""The figures as tables."""
+
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+
+Figures = dict[str, Any]
+
+
+def show(document: Figures) -> None:
+    """Prints every table that the document has figures for."""
+    console = Console(width=None if Console().is_terminal else 120)
+    about = document["machine"]
+    console.print(
+        f"{about['device']} · {about['cpu']}, {about['cores']} cores · torch {about['torch']} · {about['date']}"
+    )
+    if "training" in document:
+        console.print(training(document["training"]))
+    rows = [*_startup(document), *_memory(document), *_pricing(document)]
+    if rows:
+        console.print(_table("Commands", ("figure", "measured"), rows))
+    if "scaling" in document:
+        console.print(scaling(document["scaling"]))
+
+
+def training(models: dict[str, Figures]) -> Table:
+    """A row a model."""
+    header = ("model", "ours", "ours, all in", "bare loop", "usual", "usual / ours", "ours / bare")
+    rows = [
+        (
+            model,
+            _spread(figures["seconds"]["ours"], " s"),
+            _spread(figures["ours_all_in"], " s"),
+            _spread(figures["seconds"]["bare"], " s"),
+            f"{_spread(figures['seconds'][figures['usual_chosen']], ' s')}, {figures['usual_chosen'].split(', ')[1]}",
+            _spread(figures["usual_over_ours"], ""),
+            _spread(figures["ours_over_bare"], ""),
+        )
+        for model, figures in models.items()
+    ]
+    return _table("Seconds for 50,000 images: median (least – most)", header, rows)
+
+
+def scaling(figures: Figures) -> Table:
+    """A row a number of images."""
+    rows = [
+        (f"{row['images']:,}", f"{row['seconds']:.2f} s", f"{row['seconds'] / row['images'] * 1e6:.1f} µs")
+        for row in figures["epochs"]
+    ]
+    title = f"An epoch of a small network; off a straight line by at most {figures['straightness']:.1%}"
+    return _table(title, ("images", "epoch", "an image"), rows)
+
+
+def _startup(document: Figures) -> list[tuple[str, str]]:
+    if "startup" not in document:
+        return []
+    figures = document["startup"]
+    names = {"help": "cifar-exp --help", "summary": "cifar-exp summary", "first_step": "train, to its first step"}
+    return [(label, _spread(figures[name], " s")) for name, label in names.items()]
+
+
+def _memory(document: Figures) -> list[tuple[str, str]]:
+    if "memory" not in document:
+        return []
+    return [("peak resident memory", f"{document['memory']['peak_bytes'] / 1e9:.2f} GB")]
+
+
+def _pricing(document: Figures) -> list[tuple[str, str]]:
+    if "pricing" not in document:
+        return []
+    figures = document["pricing"]
+    return [("candidates priced a second", f"{figures['median']:,.0f} ({figures['min']:,.0f} – {figures['max']:,.0f})")]
+
+
+def _table(title: str, header: tuple[str, ...], rows: list[Any]) -> Table:
+    table = Table(title=title, title_justify="left")
+    for number, name in enumerate(header):
+        table.add_column(name, justify="right" if number else "left")
+    for row in rows:
+        table.add_row(*row)
+    return table
+
+
+def _spread(figures: Figures, unit: str) -> str:
+    return f"{figures['median']:.2f}{unit} ({figures['min']:.2f} – {figures['max']:.2f})"

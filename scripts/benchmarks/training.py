@@ -1,0 +1,110 @@
+"""Seconds for 50,000 images: ours, the usual pipeline and a bare loop, an epoch of each in turn, several times over."""
+
+import json
+import os
+import subprocess
+import sys
+import tempfile
+from collections.abc import Sequence
+from contextlib import ExitStack
+from dataclasses import asdict, replace
+from pathlib import Path
+from statistics import median
+from typing import Any, Self
+
+from benchmarks import machine
+from benchmarks.gate import Epoch, Setting
+
+IMAGES = 50_000
+Figures = dict[str, Any]
+SCRIPTS = Path(__file__).parents[1]
+
+
+class Runner:
+    """A pipeline in a process of its own, which trains an epoch when asked."""
+
+    def __init__(self, name: str, setting: Setting) -> None:
+        self._name, self._setting = name, setting
+
+    def __enter__(self) -> Self:
+        self._directory = tempfile.TemporaryDirectory(ignore_cleanup_errors=True)
+        self._process = subprocess.Popen(
+            [sys.executable, "-m", "benchmarks.pipeline", self._name, json.dumps(asdict(self._setting))],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            cwd=self._directory.name,
+            env={**os.environ, "PYTHONPATH": str(SCRIPTS)},
+            text=True,
+        )
+        self._answer()  # ready
+        self.epoch()  # warms up
+        return self
+
+    def epoch(self) -> Epoch:
+        """Trains an epoch."""
+        assert self._process.stdin is not None
+        print(file=self._process.stdin, flush=True)
+        return Epoch(**self._answer())
+
+    def _answer(self) -> Any:
+        assert self._process.stdout is not None
+        line = self._process.stdout.readline()
+        if not line:
+            raise RuntimeError(f"the pipeline '{self._name}' ended with status {self._process.wait()}")
+        return json.loads(line)
+
+    def __exit__(self, *exception: object) -> None:
+        self._process.kill()
+        self._process.wait()
+        self._directory.cleanup()
+
+
+def measure(models: Sequence[str], setting: Setting, rounds: int, workers: Sequence[int]) -> dict[str, Figures]:
+    """The figures of each model; of the usual pipeline, with whichever number of workers is fastest."""
+    return {model: _measure_one(replace(setting, model=model), rounds, workers) for model in models}
+
+
+def _measure_one(setting: Setting, rounds: int, workers: Sequence[int]) -> Figures:
+    load_before = machine.load()
+    chosen = {
+        "ours": ("ours", setting),
+        "bare": ("bare", setting),
+        **{f"usual, {count} workers": ("usual", replace(setting, workers=count)) for count in workers},
+    }
+    epochs: dict[str, list[Epoch]] = {name: [] for name in chosen}
+    with ExitStack() as stack:
+        runners = {name: stack.enter_context(Runner(*what)) for name, what in chosen.items()}
+        for number in range(rounds):
+            names = list(runners)
+            for name in names[number % len(names) :] + names[: number % len(names)]:
+                epochs[name].append(runners[name].epoch())
+                print(f"{setting.model} {number + 1}/{rounds} {name}: {epochs[name][-1]}", file=sys.stderr)
+    return _figures(epochs) | {"load_average": [load_before, machine.load()], "images_timed": setting.images}
+
+
+def _figures(epochs: dict[str, list[Epoch]]) -> Figures:
+    seconds = {name: [scaled(one.train_seconds, one) for one in each] for name, each in epochs.items()}
+    usual = min((name for name in seconds if name.startswith("usual")), key=lambda name: median(seconds[name]))
+    return {
+        "seconds": {name: spread(values) for name, values in seconds.items()},
+        "ours_all_in": spread([scaled(one.all_seconds, one) for one in epochs["ours"]]),
+        "usual_chosen": usual,
+        "usual_over_ours": ratio(seconds[usual], seconds["ours"]),
+        "ours_over_bare": ratio(seconds["ours"], seconds["bare"]),
+    }
+
+
+def scaled(seconds: float, epoch: Epoch) -> float:
+    """Seconds for 50,000 images."""
+    return seconds * IMAGES / epoch.images
+
+
+def ratio(above: Sequence[float], below: Sequence[float]) -> dict[str, Any]:
+    """The ratio round by round, so that what slows a whole round down cancels."""
+    return spread([a / b for a, b in zip(above, below, strict=True)])
+
+
+def spread(values: Sequence[float]) -> dict[str, Any]:
+    """Median, least and largest, and all that was measured."""
+    rounded = [round(value, 4) for value in values]
+    return {"median": round(median(values), 4), "min": min(rounded), "max": max(rounded), "all": rounded}
