@@ -43,3 +43,14 @@ def cifar_exp(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Run:
 
     monkeypatch.chdir(tmp_path)
     return lambda *arguments: run([str(argument) for argument in arguments])
+
+
+@pytest.fixture(scope="session")
+def trained_run(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The directory of one finished run of two epochs; tests that write into it take a copy."""
+    from cifar_exp.cli import run
+    from tests.training.tiny import TINY
+
+    directory = tmp_path_factory.mktemp("trained") / "run"
+    assert run(["train", *TINY, "trainer.max_epochs=2", f"hydra.run.dir={directory}"]) == 0
+    return directory

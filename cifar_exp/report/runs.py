@@ -37,7 +37,10 @@ class Run:
         """What `key` was in this run: a group's option, or a config value; None where it has none."""
         if key in self.choices:
             return self.choices[key]
-        return OmegaConf.select(OmegaConf.create(dict(self.config)), key)
+        value: Any = self.config
+        for name in key.split("."):
+            value = value.get(name) if isinstance(value, Mapping) else None
+        return value
 
 
 @dataclass(frozen=True)
@@ -156,7 +159,9 @@ def with_labels(runs: Sequence[Run]) -> list[Run]:
     """The runs with labels that tell them apart: the name, then what differs, then the directory."""
     labels = [run.label for run in runs]
     if len(set(labels)) < len(labels):
-        labels = [f"{run.label}{_difference(run, runs)}" for run in runs]
+        namesakes = {label: [run for run in runs if run.label == label] for label in labels}
+        endings = {label: _endings(group) for label, group in namesakes.items()}
+        labels = [f"{run.label}{endings[run.label][run]}" for run in runs]
     if len(set(labels)) < len(labels):
         labels = [f"{run.label} {run.directory.name}" for run in runs]
     if len(set(labels)) < len(labels):
@@ -164,10 +169,9 @@ def with_labels(runs: Sequence[Run]) -> list[Run]:
     return [replace(run, label=label) for run, label in zip(runs, labels, strict=True)]
 
 
-def _difference(run: Run, runs: Sequence[Run]) -> str:
-    """` seed=1`, of the runs with the same name."""
-    namesakes = [other for other in runs if other.label == run.label]
+def _endings(namesakes: Sequence[Run]) -> dict[Run, str]:
+    """` seed=1`: what tells runs of the same name apart; their directories where that is much."""
     keys = list(differing(namesakes))
     if len(keys) > OVERRIDES_IN_LABEL:
-        return f" {run.directory.name}" if len(namesakes) > 1 else ""
-    return "".join(f" {key.rpartition('.')[2]}={run.value(key)}" for key in keys)
+        return {run: f" {run.directory.name}" for run in namesakes}
+    return {run: "".join(f" {key.rpartition('.')[2]}={run.value(key)}" for key in keys) for run in namesakes}

@@ -1,0 +1,157 @@
+"""`cifar-exp export`: files that answer as PyTorch does, and say what they are."""
+
+import json
+import shutil
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+import yaml
+from torch import Tensor, nn
+
+from cifar_exp.config.location import conf_dir
+from cifar_exp.export import packages
+from cifar_exp.network import ModelSpec, build_network, plan_network
+from cifar_exp.training.classifier import Classifier, TrainedNetwork, load_trained
+from tests.conftest import Run
+
+onnx = pytest.importorskip("onnx")
+onnxruntime = pytest.importorskip("onnxruntime")
+pytest.importorskip("onnxscript")
+
+from cifar_exp.export import onnx_file, torch_file  # noqa: E402
+from cifar_exp.export.about import about  # noqa: E402
+
+SHIPPED = sorted((conf_dir() / "model").glob("*.yaml"))
+WIDE_LANGUAGE = {  # what the shipped networks may not use
+    "name": "wide",
+    "layer": {"channels": 8},
+    "layers": {
+        "plain": {"stride": 2},
+        "mixed": {"conv_type": "mixed", "channels": 12, "skip": "plain", "projection": "pad"},
+        "gated": {"conv_type": "gated", "channels": 12, "skip": "mixed", "norm": "layer"},
+        "even": {
+            "channels": 24,
+            "kernel_size": 2,
+            "stride": 2,
+            "activation": "gelu",
+            "skip": "gated",
+            "projection": "depthwise1x1",
+        },
+    },
+    "head": {"pool": "avg", "hidden": [16]},
+}
+
+
+@pytest.fixture
+def run(trained_run: Path, tmp_path: Path) -> Path:
+    """A copy that may be written into."""
+    return Path(shutil.copytree(trained_run, tmp_path / "copy"))
+
+
+@pytest.fixture(scope="module")
+def pixels() -> Tensor:
+    return torch.randint(0, 256, (7, 3, 32, 32), dtype=torch.uint8, generator=torch.Generator().manual_seed(0))
+
+
+def expected(run: Path, pixels: Tensor) -> Tensor:
+    with torch.inference_mode():
+        return torch.as_tensor(load_trained(run / "checkpoints" / "best.ckpt").classifier(pixels))
+
+
+def test_onnx_takes_raw_pixels_in_batches_of_any_size(cifar_exp: Run, run: Path, pixels: Tensor) -> None:
+    assert cifar_exp("export", f"run={run}") == 0
+    session = onnxruntime.InferenceSession(run / "model.onnx")
+    assert [(one.name, one.type) for one in session.get_inputs()] == [("images", "tensor(uint8)")]
+    for count in (1, 2, 7):
+        (logits,) = session.run(None, {"images": pixels[:count].numpy()})
+        torch.testing.assert_close(torch.from_numpy(logits), expected(run, pixels[:count]), atol=1e-4, rtol=1e-4)
+
+
+def test_the_file_says_what_it_is_and_nothing_of_this_machine(cifar_exp: Run, run: Path) -> None:
+    cifar_exp("export", f"run={run}", "output=sub/net.onnx")
+    file = Path("sub/net.onnx")
+    facts = {entry.key: entry.value for entry in onnx.load(file).metadata_props}
+    result = json.loads((run / "result.json").read_text())
+    assert json.loads(facts["class_names"]) == ["class0", "class1", "class2", "class3"]
+    assert (facts["params"], facts["macs"]) == (str(result["params"]), str(result["macs"]))
+    assert facts["training_data"] == "synthetic"
+    assert "raw pixels 0–255" in facts["input"]
+    assert len(json.loads(facts["mean"])) == len(json.loads(facts["std"])) == 3
+    for path in (b"site-packages", str(Path(__file__).parents[2]).encode(), str(run).encode()):
+        assert path not in file.read_bytes()
+
+
+def test_int8_is_smaller_and_its_accuracy_stands_beside_the_float_one(
+    cifar_exp: Run, run: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert cifar_exp("export", f"run={run}", "int8=true") == 0
+    printed = capsys.readouterr().out
+    accuracies = next(line for line in printed.splitlines() if "test accuracy" in line).split()[-2:]
+    assert accuracies[0] == f"{json.loads((run / 'result.json').read_text())['test/acc']:.2%}"
+    assert 0 <= float(accuracies[1].rstrip("%")) <= 100
+    weights = [onnx_file.weight_bytes(run / name) for name in ("model.onnx", "model.int8.onnx")]
+    assert weights[1] < weights[0]
+    assert f"{weights[1]:,}" in printed
+    assert f"{(run / 'model.int8.onnx').stat().st_size:,}" in printed
+
+
+def test_torch_export_answers_the_same(cifar_exp: Run, run: Path, pixels: Tensor) -> None:
+    assert cifar_exp("export", f"run={run}", "format=torch") == 0
+    torch.testing.assert_close(torch_file.answers(run / "model.pt2", pixels), expected(run, pixels))
+    assert cifar_exp("export", f"run={run}", "format=torch", "int8=true") == 2
+
+
+def test_the_check_is_printed(cifar_exp: Run, run: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    cifar_exp("export", f"run={run}")
+    printed = capsys.readouterr().out
+    assert "60 test images of synthetic" in printed
+    assert "100.00%" in printed
+
+
+def test_weights_alone_are_exported_beside_themselves(
+    cifar_exp: Run, run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    weights = shutil.copy(run / "checkpoints" / "best.ckpt", tmp_path / "shipped.ckpt")
+    assert cifar_exp("export", f"run={weights}") == 0
+    assert (tmp_path / "shipped.onnx").is_file()
+    assert "random pixels" in capsys.readouterr().out
+    assert cifar_exp("export", f"run={weights}", "int8=true") == 2
+    assert "data=" in capsys.readouterr().err
+
+
+def test_other_classes_than_those_of_the_training_are_a_mistake(
+    cifar_exp: Run, run: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert cifar_exp("export", f"run={run}", "data=synthetic") == 2
+    assert "10 classes" in capsys.readouterr().err
+    assert not (run / "model.onnx").exists()
+
+
+def test_missing_packages_are_told_with_the_command_that_installs_them(
+    cifar_exp: Run, run: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(packages, "find_spec", lambda name: None if name == "onnxscript" else object())
+    assert cifar_exp("export", f"run={run}") == 2
+    assert 'pip install "cifar-exp[export]"' in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("model", [*SHIPPED, WIDE_LANGUAGE], ids=[*(path.stem for path in SHIPPED), "wide"])
+def test_every_network_exports(model: Path | dict[str, Any], tmp_path: Path, pixels: Tensor) -> None:
+    spec = ModelSpec.model_validate(model if isinstance(model, dict) else yaml.safe_load(model.read_text()))
+    plan = plan_network(spec, (3, 32, 32), 10)
+    torch.manual_seed(0)
+    network = build_network(plan)
+    for module in network.modules():
+        if isinstance(module, nn.BatchNorm1d | nn.BatchNorm2d):  # unlike the identity of a new one
+            nn.init.uniform_(module.running_mean, -0.5, 0.5)
+            nn.init.uniform_(module.running_var, 0.5, 2)
+    classifier = Classifier(network, torch.tensor([125.0, 122, 113]), torch.tensor([63.0, 62, 66])).eval()
+    trained = TrainedNetwork(classifier, plan, [f"class{number}" for number in range(10)])
+    onnx_file.write_onnx(tmp_path / "model.onnx", trained, about(trained, None))
+    given = onnx_file.answers(tmp_path / "model.onnx", pixels)
+    with torch.inference_mode():
+        answers = classifier(pixels)
+    assert answers.std() > 0
+    torch.testing.assert_close(given, answers, atol=2e-3 * answers.abs().max().item(), rtol=1e-3)

@@ -1,0 +1,52 @@
+"""Under which group and tags a run is found."""
+
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+from omegaconf import OmegaConf
+
+from cifar_exp.tracking.labels import labels_of
+
+
+def config(group: str | None = None, study: str | None = None) -> Any:
+    return SimpleNamespace(
+        tags=["mine", "model2"],
+        model=SimpleNamespace(name="model2"),
+        data=SimpleNamespace(name="cifar10"),
+        logger=SimpleNamespace(group=group),
+        trial=SimpleNamespace(study_name=study) if study else None,
+    )
+
+
+def hydra_file(tmp_path: Path, mode: str, experiment: str | None = None) -> Path:
+    sweep = {"dir": "multirun/width50k"}
+    hydra = {"mode": mode, "sweep": sweep, "runtime": {"choices": {"experiment": experiment}}}
+    OmegaConf.save(OmegaConf.create({"hydra": hydra}), tmp_path / "hydra.yaml")
+    return tmp_path / "hydra.yaml"
+
+
+@pytest.mark.parametrize(
+    ("mode", "experiment", "given", "group"),
+    [
+        ("RUN", None, {}, None),
+        ("RUN", "best50k", {}, "best50k"),
+        ("MULTIRUN", None, {}, "width50k"),
+        ("MULTIRUN", "best50k", {}, "width50k"),
+        ("MULTIRUN", None, {"study": "shared"}, "shared"),
+        ("MULTIRUN", "best50k", {"study": "shared", "group": "chosen"}, "chosen"),
+    ],
+)
+def test_a_run_s_group(
+    mode: str, experiment: str | None, given: dict[str, str], group: str | None, tmp_path: Path
+) -> None:
+    assert labels_of(config(**given), hydra_file(tmp_path, mode, experiment)).group == group
+
+
+def test_tags_name_nothing_twice(tmp_path: Path) -> None:
+    assert labels_of(config(), hydra_file(tmp_path, "RUN", "best50k")).tags == ("mine", "model2", "cifar10", "best50k")
+
+
+def test_a_run_without_hydra_s_file_has_no_group(tmp_path: Path) -> None:
+    assert labels_of(config(), tmp_path / "none.yaml").group is None
