@@ -21,7 +21,7 @@ from hydra.core.hydra_config import HydraConfig
 from hydra.core.plugins import Plugins
 from hydra.core.utils import JobStatus, configure_log, run_job
 from hydra.types import HydraContext
-from omegaconf import DictConfig
+from omegaconf import DictConfig, read_write
 
 from cifar_exp.config.check import CHECKS
 from cifar_exp.config.compose import Composer
@@ -30,7 +30,7 @@ from cifar_exp.config.location import conf_dir
 from cifar_exp.config.messages import listing
 from cifar_exp.config.overrides import without_sweeps, written
 from cifar_exp.config.resume import resumed, resumed_directory
-from cifar_exp.config.run_directory import Task, check_is_free, undone_on_mistake
+from cifar_exp.config.run_directory import Task, check_is_free, is_first_process, undone_on_mistake
 from cifar_exp.config.sweep_file import expand_sweep
 from cifar_exp.config.sweeping import combinations
 from cifar_exp.errors import RunFailedError, UserError, did_you_mean
@@ -140,6 +140,9 @@ def _check(command: str, cfg: DictConfig) -> None:
 def _job(composer: Composer, cfg: DictConfig) -> None:
     """What `Hydra.run` does once its config is composed."""
     configure_log(cfg.hydra.hydra_logging, cfg.hydra.verbose)
+    if not is_first_process():
+        with read_write(cfg.hydra):
+            cfg.hydra.job_logging = cfg.hydra.hydra_logging  # the run's log is the first process's
     callbacks = Callbacks(cfg)
     callbacks.on_run_start(config=cfg, config_name=composer.config_name)
     done = run_job(

@@ -8,11 +8,13 @@ from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig
 
 from cifar_exp.commands.tables import result_table, show
+from cifar_exp.process import settle
 from cifar_exp.training.run_dir import RunDir
 
 
 def main(cfg: DictConfig) -> float:
     """Runs the job in Hydra's output directory; returns the best validation accuracy, for sweepers."""
+    settle()
     from cifar_exp.config.check import check_train
     from cifar_exp.training.fit import Job
 

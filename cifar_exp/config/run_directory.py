@@ -14,12 +14,17 @@ from omegaconf import DictConfig, OmegaConf
 from cifar_exp.errors import UserError
 
 
+def is_first_process() -> bool:
+    """Whether this is not one of the processes that the first one of a distributed run has started."""
+    return not int(os.environ.get("LOCAL_RANK", "0")) and not int(os.environ.get("RANK", "0"))
+
+
 def check_is_free(directory: Path) -> None:
     """Raises UserError where `directory` cannot be made, or holds a run already.
 
     The other processes of a distributed run share the directory of the first, which has checked it.
     """
-    if int(os.environ.get("LOCAL_RANK", "0")) or int(os.environ.get("RANK", "0")):
+    if not is_first_process():
         return
     there = next(path for path in (directory.absolute(), *directory.absolute().parents) if path.exists())
     if not there.is_dir() or not os.access(there, os.W_OK):
