@@ -72,6 +72,6 @@ def show_evaluation(evaluation: Evaluation, flipped: Evaluation) -> None:
     ]
     if len(names) <= CLASSES_SHOWN:
         confusion = [[name, *map(str, row)] for name, row in zip(names, evaluation.confusion.tolist(), strict=True)]
-        columns = ["true \\ answered", *(name[:6] for name in names)]
-        tables.append(figures_table("Confusion", columns, confusion))
+        columns = ["true class", *(name[:4] for name in names)]
+        tables.append(figures_table("Confusion: true class by answer", columns, confusion))
     show(*tables)

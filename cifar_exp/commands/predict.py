@@ -57,13 +57,13 @@ def is_shown(file: Path, below: Path) -> bool:
 def show_predictions(predictions: Predictions) -> None:
     """The top classes of one image; the answers to several."""
     if len(predictions.files) == 1:
-        rows = [[name, bar(share), f"{share:.2%}"] for name, share in predictions.top(0)]
+        rows = [[name, f"[cyan]{bar(share)}[/cyan]", f"{share:.2%}"] for name, share in predictions.top(0)]
         show(figures_table(escape(str(predictions.files[0])), ["class", "", "probability"], rows, text_columns=2))
         return
     rows = []
     for position, file in enumerate(predictions.files):
         (name, share), *others = predictions.top(position, 2)
         second = " ".join(f"{other} {less:.1%}" for other, less in others)
-        rows.append([escape(str(file)), name, bar(share, width=12), f"{share:.2%}", second])
+        rows.append([escape(str(file)), name, f"[cyan]{bar(share, width=12)}[/cyan]", f"{share:.2%}", second])
     columns = ["image", "class", "", "probability", "then"]
     show(figures_table(f"{len(rows):,} images", columns, rows, text_columns=3))

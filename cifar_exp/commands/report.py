@@ -41,7 +41,7 @@ def write_report(directory: Path, content: Content) -> None:
 
 def show_comparison(content: Content) -> None:
     """The comparison table, the best of each column in bold."""
-    table = tables.comparison(content.runs)
+    table = tables.comparison(content.runs, tables.NARROW)
     rows = [
         [
             f"[bold]{escape(text)}[/bold]" if (row, column) in table.best else escape(text)

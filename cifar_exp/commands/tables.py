@@ -19,7 +19,7 @@ def result_table(title: str, rows: Iterable[tuple[str, str]]) -> Table:
 
 def figures_table(title: str, columns: Sequence[str], rows: Iterable[Sequence[str]], text_columns: int = 1) -> Table:
     """Columns of figures, aligned to the right after the first `text_columns`."""
-    table = Table(title=title, title_justify="left", box=box.SIMPLE_HEAD)
+    table = Table(title=title, title_justify="left", box=box.SIMPLE_HEAD, collapse_padding=True)
     for index, column in enumerate(columns):
         table.add_column(column, justify="left" if index < text_columns else "right")
     for row in rows:

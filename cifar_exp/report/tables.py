@@ -1,7 +1,7 @@
 """What a report says in tables."""
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from cifar_exp.network.plan import Plan
@@ -50,18 +50,26 @@ FIGURES = (
 )
 
 
-def comparison(runs: Sequence[Run]) -> Table:
+SHORT = {"peak_activation_bytes": "peak bytes"}
+NARROW = tuple(  # what a terminal of 80 columns holds
+    replace(figure, title=SHORT.get(figure.key, figure.title))
+    for figure in FIGURES
+    if figure.title not in ("train", "epochs")
+)
+
+
+def comparison(runs: Sequence[Run], figures: Sequence[Figure] = FIGURES) -> Table:
     """Accuracies, time and cost of each run."""
     texts = [
         Figure("run", "", str),
         *(Figure(key, key, str) for key in ("model", "data", "device") if _tells(runs, key)),
     ]
     rows = [
-        [run.label, *(str(run.result.get(one.key)) for one in texts[1:]), *(_cell(run, one) for one in FIGURES)]
+        [run.label, *(str(run.result.get(one.key)) for one in texts[1:]), *(_cell(run, one) for one in figures)]
         for run in runs
     ]
-    best = {(row, len(texts) + column) for column, one in enumerate(FIGURES) for row in _best_rows(runs, one)}
-    return Table([one.title for one in (*texts, *FIGURES)], rows, len(texts), frozenset(best))
+    best = {(row, len(texts) + column) for column, one in enumerate(figures) for row in _best_rows(runs, one)}
+    return Table([one.title for one in (*texts, *figures)], rows, len(texts), frozenset(best))
 
 
 def _tells(runs: Sequence[Run], key: str) -> bool:
