@@ -81,7 +81,9 @@ class Display:
         winner = ranking.best(trials, self._settings)
         if winner is not None:
             value = ranking.values_of(winner, self._settings.metrics)
-            parts.append(f"best {', '.join(f'{name} {_figure(one)}' for name, one in value.items())} (trial {winner.number})")
+            parts.append(
+                f"best {', '.join(f'{name} {_figure(one)}' for name, one in value.items())} (trial {winner.number})"
+            )
         priced, fitted = ranking.candidates(trials)
         if priced:
             parts.append(f"{_percent(fitted / priced)} of {priced:,} candidates fitted")
@@ -168,5 +170,3 @@ def _figure(value: float) -> str:
 
 def _percent(share: float) -> str:
     return f"{share:.0%}" if share >= 0.1 else f"{share:.2%}"
-
-

@@ -95,7 +95,7 @@ class Face:
         at_once = self._settings.n_jobs > 1 and any(name in target for name in ON_THIS_MACHINE)
         if self._settings.n_jobs > 1 and target.endswith("BasicLauncher"):
             log.warning(
-                "n_jobs=%d: Hydra's basic launcher runs one job after the other; hydra/launcher=joblib runs them at once.",
+                "n_jobs=%d: Hydra's basic launcher runs one job after the other; hydra/launcher=joblib several.",
                 self._settings.n_jobs,
             )
         return 1 if at_once else None
@@ -123,6 +123,7 @@ def _without_password(config: DictConfig, storage: str | None) -> DictConfig:
         config.hydra.sweeper.storage = masked(storage)
         kept = [str(one) for one in config.hydra.overrides.hydra]
         config.hydra.overrides.hydra = [
-            f"hydra.sweeper.storage={written(masked(storage))}" if "hydra.sweeper.storage=" in one else one for one in kept
+            f"hydra.sweeper.storage={written(masked(storage))}" if "hydra.sweeper.storage=" in one else one
+            for one in kept
         ]
     return config

@@ -130,7 +130,9 @@ def revive(storage: Any, trial_id: int, grace_period: int) -> bool:
     with storage.scoped_session() as session:
         now = session.execute(select(func.now())).scalar().replace(tzinfo=None)
         stale = now - timedelta(seconds=grace_period)
-        beat = update(Heartbeat).where(Heartbeat.trial_id == trial_id, Heartbeat.heartbeat < stale).values(heartbeat=now)
+        beat = (
+            update(Heartbeat).where(Heartbeat.trial_id == trial_id, Heartbeat.heartbeat < stale).values(heartbeat=now)
+        )
         revived = session.execute(beat).rowcount == 1
         session.commit()
         if not revived and Heartbeat.where_trial_id(trial_id, session) is None:

@@ -13,13 +13,12 @@ from cifar_exp.files import write_text
 from cifar_exp.sweep import ranking
 from cifar_exp.sweep.importance import importances
 from cifar_exp.sweep.plot import plot_sweep
-from cifar_exp.sweep.pricing import COSTS
 from cifar_exp.sweep.settings import SweepSettings
 from cifar_exp.sweep.space import Space
 
 TRIALS, RESULTS, PLOT, BEST = "trials.csv", "optimization_results.yaml", "sweep.png", "best/model/best.yaml"
 
-_UNITS = {"params": "parameters", "macs": "MACs", "peak_activation_bytes": "bytes of activations at once"}
+COSTS = ("params", "macs", "peak_activation_bytes")
 
 
 class Outputs:
@@ -100,8 +99,14 @@ class Outputs:
         return {key: swept[key].plain(value) if key in swept else value for key, value in trial.params.items()}
 
     def _best_model(self, winner: FrozenTrial) -> str:
-        costs = ", ".join(f"{winner.user_attrs[cost]:,} {_UNITS[cost]}" for cost in COSTS)
-        score = ", ".join(f"{name} {value:g}" for name, value in ranking.values_of(winner, self._settings.metrics).items())
+        attrs = winner.user_attrs
+        costs = (
+            f"{attrs['params']:,} parameters ({attrs['trainable_params']:,} trainable), {attrs['macs']:,} MACs, "
+            f"{attrs['peak_activation_bytes']:,} bytes of activations at once"
+        )
+        score = ", ".join(
+            f"{name} {value:g}" for name, value in ranking.values_of(winner, self._settings.metrics).items()
+        )
         header = f"# Trial {winner.number} of the sweep {self._settings.study_name}: {score}.\n# {costs}.\n"
         return header + model_yaml({**winner.user_attrs["model"], "name": "best"})
 

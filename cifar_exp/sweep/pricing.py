@@ -1,11 +1,13 @@
 """What a candidate costs and whether it may be trained: from its plan, without weights, thousands a second."""
 
-from collections.abc import Callable, Collection, Mapping
+import re
+from collections.abc import Callable, Collection, Iterator, Mapping
 from copy import deepcopy
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 from omegaconf import DictConfig, OmegaConf
+from omegaconf.errors import OmegaConfBaseException
 from pydantic import ValidationError
 
 from cifar_exp.config.check import parse, plain
@@ -17,7 +19,7 @@ from cifar_exp.network.plan import plan_network
 from cifar_exp.network.spec import ModelSpec
 from cifar_exp.sweep.space import Candidate, Space
 
-COSTS = ("params", "macs", "peak_activation_bytes")
+COSTS = ("params", "trainable_params", "macs", "peak_activation_bytes")
 Compose = Callable[[list[str]], DictConfig]
 
 
@@ -60,13 +62,17 @@ class Free:
         """None."""
 
 
+Path = tuple[str, ...]
+Link = tuple[Path, Path]  # a place in the model, and the place whose value it has
+
+
 @dataclass
 class _Base:
     """What all candidates with the same choice of groups share."""
 
     config: DictConfig
     model: dict[str, Any]
-    refers: bool  # whether the model's YAML refers to other keys, which must then be resolved for each candidate
+    links: list[Link] | None  # None: more than plain references within the model, left to OmegaConf
     budget: Budget
     data: DataInfo
 
@@ -81,7 +87,7 @@ class PlanPricer:
         self._composed_keys = [key for key in space.swept if _is_composed(key, groups)]
         self._bases: dict[tuple[Any, ...], _Base] = {}
         self._known: dict[tuple[Any, ...], Price] = {}
-        self.keys = [*self._composed_keys, *self._model_keys]
+        self.keys: Collection[str] = [*self._composed_keys, *self._model_keys]
 
     def price(self, candidate: Candidate) -> Price:
         """The candidate's price; one that was seen before is remembered."""
@@ -126,25 +132,37 @@ class PlanPricer:
         return _Base(
             cfg,
             plain(cfg)["model"],
-            "${" in OmegaConf.to_yaml(cfg.model, resolve=False),
+            _links(OmegaConf.to_container(cfg.model, resolve=False)),
             config.budget,
             describe(config.data),
         )
 
     def _filled(self, base: _Base, candidate: Candidate) -> dict[str, Any]:
         values = {key: self._space.swept[key].plain(candidate[key]) for key in self._model_keys}
-        if base.refers:
+        if base.links is None:
             for key, value in values.items():
                 OmegaConf.update(base.config, key, value, force_add=True)
-            return dict(plain(base.config)["model"])
+            return _resolved(base.config)
         merges = any(isinstance(value, Mapping) for value in values.values())
         model = deepcopy(base.model) if merges else base.model
         for key, value in values.items():
-            _put(model, key.split(".")[1:], value)
+            _put(model, tuple(key.split(".")[1:]), value)
+        for place, source in base.links:
+            _put(model, place, _get(model, source))
         return model
 
     def _key(self, candidate: Candidate, keys: Collection[str]) -> tuple[Any, ...]:
         return tuple((type(candidate[key]), candidate[key]) for key in keys)
+
+
+def _resolved(config: DictConfig) -> dict[str, Any]:
+    """The model with what it refers to filled in."""
+    try:
+        model = OmegaConf.to_container(config.model, resolve=True)
+    except OmegaConfBaseException as error:
+        raise UserError(f"model: {str(error).splitlines()[0]}") from None
+    assert isinstance(model, dict)
+    return {str(key): value for key, value in model.items()}
 
 
 def _is_composed(key: str, groups: Collection[str]) -> bool:
@@ -152,7 +170,45 @@ def _is_composed(key: str, groups: Collection[str]) -> bool:
     return key.split("@")[0] in groups or key.startswith(("data.", "budget."))
 
 
-def _put(model: dict[str, Any], path: list[str], value: Any) -> None:
+_REFERENCE = re.compile(r"\$\{model\.([\w.-]+)\}")
+
+
+def _links(model: Any) -> list[Link] | None:
+    """The plain references within the model, each after those that it depends on; None if there are others."""
+    texts = {path: value for path, value in _leaves(model, ()) if isinstance(value, str) and "${" in value}
+    matches = {path: _REFERENCE.fullmatch(text) for path, text in texts.items()}
+    sources = {path: tuple(match[1].split(".")) for path, match in matches.items() if match is not None}
+    if len(sources) < len(texts) or any("?" in path for path in texts):
+        return None
+    links: list[Link] = []
+    while len(links) < len(sources):
+        done = {place for place, _ in links}
+        ready = [(p, s) for p, s in sources.items() if p not in done and (s not in sources or s in done)]
+        if not ready:  # in a circle, of which OmegaConf will speak
+            return None
+        links += ready
+    return links
+
+
+def _leaves(node: Any, path: Path) -> Iterator[tuple[Path, Any]]:
+    if isinstance(node, Mapping):
+        for key, value in node.items():
+            yield from _leaves(value, (*path, str(key)))
+    elif isinstance(node, list):
+        for value in node:
+            yield from _leaves(value, (*path, "?"))  # of a list
+    else:
+        yield path, node
+
+
+def _get(model: Mapping[str, Any], path: Path) -> Any:
+    node: Any = model
+    for part in path:
+        node = node[part]
+    return node
+
+
+def _put(model: dict[str, Any], path: Path, value: Any) -> None:
     """Sets one value, as Hydra does: a mapping is merged into what is there."""
     node = model
     for part in path[:-1]:
@@ -161,6 +217,6 @@ def _put(model: dict[str, Any], path: list[str], value: Any) -> None:
         node = node[part]
     if isinstance(value, Mapping) and isinstance(node.get(path[-1]), dict):
         for key, inner in value.items():
-            _put(node[path[-1]], [str(key)], inner)
+            _put(node[path[-1]], (str(key),), inner)
     else:
         node[path[-1]] = value

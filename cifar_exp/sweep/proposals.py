@@ -82,7 +82,8 @@ class Proposer:
         tried = {self._identity(trial.params) for trial in trials}
         if self._settings.sampler.get("name") == "grid":
             return self._next_of_grid(tried)
-        candidate, notes = None, {}
+        candidate: Candidate | None = None
+        notes: dict[str, Any] = {}
         ended = sum(trial.state in (TrialState.COMPLETE, TrialState.PRUNED) for trial in trials)
         if self._searched and ended >= startup_trials(self._settings.sampler):
             candidate, notes = self._ask(trials, random, tried)

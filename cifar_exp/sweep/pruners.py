@@ -5,6 +5,8 @@ from typing import Any
 
 from cifar_exp.errors import UserError, did_you_mean
 
+PRUNER = "pruner"  # the study's user attribute with the pruner's settings
+
 PRUNERS = {
     "median": "MedianPruner",
     "successive_halving": "SuccessiveHalvingPruner",

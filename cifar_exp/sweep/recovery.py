@@ -45,7 +45,7 @@ def _candidate(space: Space, overrides: Sequence[str], directory: Path) -> Candi
     saved = {one.get_key_element().lstrip("+"): one for one in parse_overrides(overrides)}
     candidate: dict[str, Any] = {}
     for key, swept in space.swept.items():
-        text = saved[key].get_value_string() if key in saved else None
+        text = saved[key].get_value_string() if key in saved else ""
         of_choice = {known: value for value, (known, _) in swept.choices.items()}
         value = of_choice.get(text) if swept.choices else saved[key].value() if key in saved else None
         if value is None or not _may_be(value, swept):

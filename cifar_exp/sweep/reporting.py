@@ -7,13 +7,12 @@ from typing import Any
 import pytorch_lightning as pl
 
 from cifar_exp.config.schema import TrialConfig
-from cifar_exp.sweep.pruners import build_pruner
+from cifar_exp.sweep.pruners import PRUNER, build_pruner
 from cifar_exp.sweep.storage import open_storage, unmasked
 
 log = logging.getLogger(__name__)
 
 METRIC, LOSS = "val/acc", "val/loss"
-PRUNER = "pruner"  # the study's user attribute with the pruner's settings
 
 
 class TrialReporter(pl.Callback):
@@ -50,7 +49,9 @@ class TrialReporter(pl.Callback):
         metrics = {name: float(value) for name, value in trainer.callback_metrics.items()}
         if not math.isfinite(metrics.get(LOSS, 0.0)):
             raise FloatingPointError(f"{LOSS} is {metrics[LOSS]} after epoch {trainer.current_epoch + 1}")
-        poor = METRIC in metrics and trainer.is_global_zero and self._is_poor(metrics[METRIC], trainer.current_epoch + 1)
+        poor = (
+            METRIC in metrics and trainer.is_global_zero and self._is_poor(metrics[METRIC], trainer.current_epoch + 1)
+        )
         if trainer.strategy.broadcast(poor):
             raise optuna.TrialPruned(f"{METRIC} {metrics[METRIC]:.4f} after epoch {trainer.current_epoch + 1}")
 

@@ -1,9 +1,7 @@
 """The sweep's loop: take trials over, propose new ones, launch them, tell how they ended."""
 
 import logging
-import os
 import shutil
-import socket
 import time
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack, redirect_stderr
@@ -20,7 +18,7 @@ from optuna.trial import FrozenTrial, TrialState
 from cifar_exp.config.overrides import written
 from cifar_exp.errors import UserError
 from cifar_exp.sweep.display import Display
-from cifar_exp.sweep.outcome import NO_VALUE, Outcome, belongs_to, outcome_in, outcome_of
+from cifar_exp.sweep.outcome import NO_VALUE, belongs_to, outcome_in, outcome_of
 from cifar_exp.sweep.outputs import Outputs
 from cifar_exp.sweep.pricing import Pricer
 from cifar_exp.sweep.proposals import Proposer
@@ -264,9 +262,3 @@ def _value(job_return: JobReturn) -> Any:
             return job_return.return_value
     except BaseException as error:
         return error
-
-
-def here() -> tuple[str, int]:
-    """This process."""
-    return socket.gethostname(), os.getpid()
-

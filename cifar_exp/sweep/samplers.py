@@ -78,7 +78,9 @@ def build_sampler(
     options = dict(settings)
     name = str(options.pop("name", "tpe"))
     if name not in SAMPLERS:
-        raise UserError(f"hydra.sweeper.sampler.name: no '{name}'.{did_you_mean(name, SAMPLERS)} {', '.join(SAMPLERS)}.")
+        raise UserError(
+            f"hydra.sweeper.sampler.name: no '{name}'.{did_you_mean(name, SAMPLERS)} {', '.join(SAMPLERS)}."
+        )
     try:
         if name == "tpe":
             return FittingTPE(distributions, fits, seed=seed, **options)

@@ -21,7 +21,7 @@ from cifar_exp.errors import UserError
 from cifar_exp.sweep.liveness import Heart, Lock, lock_of_dead, may_live, revive, this_worker
 from cifar_exp.sweep.outcome import Outcome
 from cifar_exp.sweep.proposals import Proposal
-from cifar_exp.sweep.reporting import PRUNER
+from cifar_exp.sweep.pruners import PRUNER
 from cifar_exp.sweep.settings import SweepSettings
 from cifar_exp.sweep.space import Space
 from cifar_exp.sweep.storage import open_storage, sqlite_file
