@@ -117,7 +117,6 @@ def show_int8(path: Path, trained: TrainedNetwork, data: DataConfig | None) -> N
     ]
     table = figures_table(f"Export, {len(test):,} test images of {data.name}", ["", "float32", "int8"], rows)
     table.caption = f"{path}\n{int8_path}"
-    table.caption_justify = "left"
     show(table)
 
 

@@ -43,7 +43,6 @@ def show_plan(plan: Plan) -> None:
     table.caption = (
         f"input {size(plan.input_shape)}, at most {plan.peak_activation_bytes:,} bytes of activations at once"
     )
-    table.caption_justify = "left"
     show(table)
 
 

@@ -33,7 +33,12 @@ def show(*tables: Table) -> None:
     if not console.is_terminal:
         console = Console(width=160)
     for table in tables:
+        title, caption, table.title, table.caption = table.title, table.caption, None, None
+        if title:  # a table would wrap it to its own width, and break paths
+            console.print(title, style="table.title", highlight=False, soft_wrap=True)
         console.print(table)
+        if caption:
+            console.print(caption, style="table.caption", highlight=False, soft_wrap=True)
 
 
 def note(text: str) -> None:

@@ -100,7 +100,8 @@ class WandbRun:
         rows: list[Iterable[Any]] = [
             [row.name, row.type, row.params, row.macs, "×".join(map(str, row.output_shape))] for row in plan.rows
         ]
-        self._run.log({"layers": self._wandb.Table(["layer", "type", "params", "MACs", "output"], data=rows)})
+        table = self._wandb.Table(["layer", "type", "params", "MACs", "output"], data=rows)
+        self._run.summary["layers"] = table  # logged, its size would be drawn as a curve
         self.summarise({name: getattr(plan, name) for name in COSTS})
 
     def log_epoch(self, row: Mapping[str, float]) -> None:
