@@ -1,8 +1,10 @@
 """`cifar-exp train`: trains a network, validates it each epoch, tests it once with the best weights."""
 
+from __future__ import annotations
+
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig
@@ -10,6 +12,11 @@ from omegaconf import DictConfig
 from cifar_exp.commands.tables import result_table, show
 from cifar_exp.process import settle
 from cifar_exp.training.run_dir import RunDir
+
+if TYPE_CHECKING:
+    from pytorch_lightning.callbacks import Callback
+
+    from cifar_exp.config.schema import TrainConfig
 
 
 def main(cfg: DictConfig) -> float:
@@ -24,11 +31,20 @@ def main(cfg: DictConfig) -> float:
         result = run.read_result()
         print(f"{run.path} has finished already: test accuracy {result['test/acc']:.2%}")
     else:
-        job = Job(checked, run)
+        job = Job(checked, run, trial_callbacks(checked.config))
         result = job.train()
         if job.trainer.is_global_zero:
             show_result(result, run)
     return float(result["val/acc"])
+
+
+def trial_callbacks(config: TrainConfig) -> list[Callback]:
+    """What ties the run to a study, if it is a trial of one."""
+    if config.trial is None:
+        return []
+    from cifar_exp.sweep.reporting import TrialReporter
+
+    return [TrialReporter(config.trial)]
 
 
 def show_result(result: Mapping[str, Any], run: RunDir) -> None:
