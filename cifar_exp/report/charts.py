@@ -70,7 +70,6 @@ def _cost(content: Content, key: str, word: str) -> "Figure":
             "x": [run.result[key] for run in best],
             "y": [run.result["val/acc"] for run in best],
             "line": {"shape": "hv", "dash": "dash", "width": 1.4, "color": "#8a8a8a"},
-            "name": "front: no run is better at the same cost",
             "hoverinfo": "skip",
         },
         {
@@ -88,13 +87,13 @@ def _cost(content: Content, key: str, word: str) -> "Figure":
             },
             "cliponaxis": False,
             "hovertemplate": "%{customdata}<br>validation %{y:.2%}<extra></extra>",
-            "showlegend": False,
         },
     ]
     return _figure(
         traces,
         xaxis={"title": word, "rangemode": "tozero", "tickformat": "~s"},
         yaxis={"title": "validation accuracy", "tickformat": ".1%"},
+        showlegend=False,
     )
 
 
