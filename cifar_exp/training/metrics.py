@@ -29,7 +29,8 @@ class RunningMetrics:
 
     def reset(self, device: torch.device) -> None:
         """Starts anew on `device`."""
-        self._loss = torch.zeros((), device=device, dtype=torch.float64)
+        exact = torch.float32 if device.type == "mps" else torch.float64  # Apple's GPUs have no more
+        self._loss = torch.zeros((), device=device, dtype=exact)
         self._correct = torch.zeros((), device=device, dtype=torch.int64)
         self._images = 0
 
@@ -43,7 +44,7 @@ class RunningMetrics:
     def summed_over(self, trainer: pl.Trainer) -> Metrics:
         """The means over the images of all processes."""
         images = torch.tensor(self._images, device=self._loss.device)
-        sums = torch.stack([self._loss.double(), self._correct.double(), images.double()])
+        sums = torch.stack([figure.to(self._loss.dtype) for figure in (self._loss, self._correct, images)])
         if trainer.world_size > 1:
             sums = trainer.strategy.reduce(sums, reduce_op="sum")
         loss, correct, seen = sums.tolist()

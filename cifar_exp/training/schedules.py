@@ -1,5 +1,7 @@
 """Learning-rate schedules: torch's own, chosen by config, advanced once a step."""
 
+import math
+
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import (
     ConstantLR,
@@ -16,11 +18,14 @@ from cifar_exp.config.schema import ConstantConfig, CosineConfig, OneCycleConfig
 def build_schedule(config: SchedulerConfig, optimizer: Optimizer, steps: int, epochs: int) -> LRScheduler:
     """The schedule of a run of `steps` optimizer steps in `epochs` epochs; each group's own rate is its peak."""
     if isinstance(config, OneCycleConfig):
+        total, rising = max(steps, 2), config.pct_start
+        if rising * total == 1.0:
+            rising = math.nextafter(rising, 1.0)  # torch divides by the steps after the first one of the way up
         return OneCycleLR(
             optimizer,
             max_lr=[group["lr"] for group in optimizer.param_groups],
-            total_steps=max(steps, 2),
-            pct_start=config.pct_start,
+            total_steps=total,
+            pct_start=rising,
             div_factor=config.div_factor,
             final_div_factor=config.final_div_factor,
             cycle_momentum=False,

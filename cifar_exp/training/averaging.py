@@ -1,0 +1,42 @@
+"""The average of the weights over the steps, which is what is validated, tested and kept."""
+
+import pytorch_lightning as pl
+import torch
+from pytorch_lightning.callbacks import WeightAveraging
+from torch import Tensor
+
+
+class MovingAverage(WeightAveraging):
+    """Lightning's, updated by one operation a step: torch's `AveragedModel` asks its counter twice on the host.
+
+    Exponential moving average (Polyak & Juditsky 1992; with a decay as in Tarvainen & Valpola 2017) of parameters and
+    batch norm statistics, which starts as the weights after the first step.
+    """
+
+    def __init__(self, decay: float) -> None:
+        """`decay` is the share of the average that a step keeps."""
+        super().__init__()
+        self.decay = decay
+
+    def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Finds what is averaged: both lists stay the same tensors throughout."""
+        assert self._average_model is not None
+        self._averages, averaged_counts = _parted(self._average_model.module)
+        self._values, counts = _parted(pl_module)
+        self._counts = list(zip(averaged_counts, counts, strict=True))
+
+    @torch.no_grad()
+    def on_train_batch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule, *_: object) -> None:
+        """Moves the average towards the weights."""
+        if trainer.global_step <= self._latest_update_step:
+            return
+        torch._foreach_lerp_(self._averages, self._values, 1.0 - self.decay if self._latest_update_step else 1.0)
+        for average, count in self._counts:
+            average.copy_(count)
+        self._latest_update_step = trainer.global_step
+
+
+def _parted(module: torch.nn.Module) -> tuple[list[Tensor], list[Tensor]]:
+    """The module's floating-point numbers, and its integers (the steps that batch norms have seen)."""
+    tensors = [tensor.detach() for tensor in (*module.parameters(), *module.buffers())]
+    return [x for x in tensors if x.is_floating_point()], [x for x in tensors if not x.is_floating_point()]
