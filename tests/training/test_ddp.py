@@ -1,0 +1,105 @@
+"""Two processes on the CPU (gloo), as a user starts them."""
+
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from tests.training.tiny import TINY, metrics, result
+
+TWO = ("trainer.devices=2", "trainer.strategy=ddp")
+LEARNING = ("data.train_size=1000", "data.test_size=200", "trainer.max_epochs=3", "optimizer.lr=0.01")
+STARTS = {
+    "console script": [str(Path(sys.executable).with_name("cifar-exp"))],
+    "python -m": [sys.executable, "-m", "cifar_exp"],
+}
+
+
+def environment() -> dict[str, str]:
+    """This process's, without what a distributed run may have left in it."""
+    ranks = ("LOCAL_RANK", "RANK", "NODE_RANK", "WORLD_SIZE", "MASTER_ADDR", "MASTER_PORT")
+    return {name: value for name, value in os.environ.items() if name not in ranks} | {"OMP_NUM_THREADS": "1"}
+
+
+def train(start: list[str], run: Path, *overrides: str) -> subprocess.CompletedProcess[str]:
+    command = [*start, "train", *TINY, *overrides, f"hydra.run.dir={run}"]
+    return subprocess.run(command, capture_output=True, text=True, timeout=120, env=environment(), check=False)
+
+
+@pytest.mark.parametrize("start", STARTS)
+def test_two_processes_make_one_run_that_learns_as_one_process_does(start: str, tmp_path: Path) -> None:
+    if start == "console script" and shutil.which(STARTS[start][0]) is None:
+        pytest.skip("the package is not installed")
+    learning = (*LEARNING, "model.head.hidden=[32]", "logger.mode=offline")
+    ended = train(STARTS[start], tmp_path / "two", *learning, *TWO)
+    assert ended.returncode == 0, ended.stderr
+    assert ended.stdout.count("test accuracy") == 1
+    assert "Traceback" not in ended.stderr
+    found = result(tmp_path / "two")
+    assert (found["status"], found["epochs"]) == ("finished", 3)
+    assert [row["epoch"] for row in metrics(tmp_path / "two")] == ["0", "1", "2"]
+    seen = {round(float(row["images_per_second"]) * float(row["seconds"])) for row in metrics(tmp_path / "two")}
+    assert seen == {900}  # each image once an epoch, over both
+    assert [path.name for path in tmp_path.rglob("*.log")].count("train.log") == 1
+    assert not list(tmp_path.rglob("train_ddp_process*"))
+    assert len(list((tmp_path / "two" / "wandb").glob("offline-run-*"))) == 1
+    if start != "python -m":
+        return
+    alone = train(STARTS[start], tmp_path / "one", *learning)
+    assert alone.returncode == 0, alone.stderr
+    assert found["val/acc"] == pytest.approx(result(tmp_path / "one")["val/acc"], abs=0.25)
+
+
+@pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="finds processes in /proc")
+@pytest.mark.parametrize("victim", ["the first process", "the other process"])
+def test_when_one_process_is_killed_the_other_ends(victim: str, tmp_path: Path) -> None:
+    run = tmp_path / "run"
+    overrides = (*TINY, *TWO, "trainer.max_epochs=100000", f"hydra.run.dir={run}")
+    command = [*STARTS["python -m"], "train", *overrides]
+    first = subprocess.Popen(command, stderr=subprocess.DEVNULL, stdout=subprocess.DEVNULL, env=environment())
+    try:
+        wait_for(lambda: (run / "metrics.csv").is_file() or first.poll() is not None, seconds=60)
+        (other,) = children(first.pid)
+        killed, survivor = (first.pid, other) if victim == "the first process" else (other, first.pid)
+        os.kill(killed, signal.SIGKILL)
+        wait_for(lambda: first.poll() is not None and not is_running(survivor), seconds=30)
+    finally:
+        first.kill()
+        first.wait()
+    if victim == "the other process" and (run / "result.json").is_file():  # its peer may have been killed too
+        assert result(run)["status"] == "failed"
+
+
+def wait_for(condition: Callable[[], bool], seconds: float) -> None:
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline
+        time.sleep(0.1)
+
+
+def children(pid: int) -> list[int]:
+    """The processes that run the command for process `pid`."""
+    found = []
+    for status in Path("/proc").glob("[0-9]*/stat"):
+        try:
+            parent = int(status.read_text().rsplit(")", 1)[1].split()[1])
+            commands = (status.parent / "cmdline").read_text()
+        except OSError:
+            continue
+        if parent == pid and "hydra.output_subdir=null" in commands:
+            found.append(int(status.parent.name))
+    return found
+
+
+def is_running(pid: int) -> bool:
+    """Whether the process is there and no zombie."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()[0] != "Z"
+    except OSError:
+        return False
