@@ -1,7 +1,8 @@
 """Keeps the results of finished runs and writes `results/leaderboard.md` from them, never by hand.
 
-python scripts/leaderboard.py add RUN [RUN …]   copies what may be shown of finished runs into results/runs/
-python scripts/leaderboard.py                   writes the table
+python scripts/leaderboard.py add RUN [RUN …]      copies what may be shown of finished runs to results/runs/
+python scripts/leaderboard.py weights RUN [RUN …]  copies the weights alone to results/weights/, for predict
+python scripts/leaderboard.py                      writes the table, as the other two do at their end
 """
 
 import json
@@ -12,7 +13,7 @@ from typing import Any
 import yaml
 
 from cifar_exp.errors import UserError
-from cifar_exp.files import write_json, write_text
+from cifar_exp.files import atomic, write_json, write_text
 from cifar_exp.training.run_dir import RunDir
 
 RESULTS = Path(__file__).parents[1] / "results"
@@ -49,6 +50,20 @@ def add(directory: Path, label: str | None = None) -> Path:
     return kept
 
 
+def add_weights(directory: Path, label: str | None = None) -> Path:
+    """Copies a finished run's best weights, without the optimizer's state, as a checkpoint that describes itself."""
+    import torch
+
+    from cifar_exp.training.checkpoints import load_checkpoint
+    from cifar_exp.training.classifier import DESCRIPTION
+
+    checkpoint = load_checkpoint(RunDir(directory).best)
+    kept = RESULTS / "weights" / f"{label or directory.name}.ckpt"
+    with atomic(kept) as temporary:
+        torch.save({key: checkpoint[key] for key in (DESCRIPTION, "state_dict")}, temporary)
+    return kept
+
+
 def row(result: dict[str, Any]) -> str:
     """One line of the table."""
     cells = [
@@ -73,9 +88,8 @@ def leaderboard(results: list[dict[str, Any]]) -> str:
 def main(arguments: list[str]) -> int:
     """See the module."""
     try:
-        if arguments[:1] == ["add"]:
-            for directory in arguments[1:]:
-                print(add(Path(directory)))
+        for directory in arguments[1:]:
+            print({"add": add, "weights": add_weights}[arguments[0]](Path(directory)))
     except UserError as error:
         print(error, file=sys.stderr)
         return 2

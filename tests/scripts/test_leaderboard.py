@@ -6,8 +6,10 @@ from pathlib import Path
 from types import ModuleType
 
 import pytest
+import torch
 
 from cifar_exp.errors import UserError
+from cifar_exp.training.classifier import load_trained
 from tests.conftest import Run
 from tests.training.tiny import TINY, result
 
@@ -37,6 +39,14 @@ def test_a_finished_run_becomes_a_row(cifar_exp: Run, tmp_path: Path, script: Mo
     assert f"{result(run)['test/acc']:.2%}" in row
     assert "cifar-exp train data=synthetic" in row
     assert "model.layer.dropout=0.1" in row
+
+
+def test_kept_weights_answer_as_the_run_s_own(trained_run: Path, script: ModuleType) -> None:
+    kept = load_trained(script.add_weights(trained_run))
+    own = load_trained(trained_run / "checkpoints" / "best.ckpt")
+    images = torch.randint(0, 256, (4, 3, 32, 32), dtype=torch.uint8)
+    assert torch.equal(kept.classifier(images), own.classifier(images))
+    assert kept.class_names == own.class_names
 
 
 def test_the_best_comes_first(script: ModuleType) -> None:
