@@ -70,7 +70,8 @@ class Display:
             parts.append(f"{trial.user_attrs['params']:>9,} params")
         if ranking.accuracy(trial) is not None:
             parts.append(f"val/acc {ranking.accuracy(trial):.4f}")
-        if reason := trial.user_attrs.get("reason"):
+        reason = trial.user_attrs.get("reason")
+        if reason and trial.state == TrialState.FAIL:
             parts.append(str(reason).splitlines()[0][:80])
         return "  ".join([*parts, f"| {self._status(trials)}"])
 

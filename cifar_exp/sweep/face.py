@@ -17,7 +17,6 @@ from omegaconf import DictConfig, OmegaConf, open_dict
 from cifar_exp.config.hydra_messages import explain, is_users
 from cifar_exp.config.overrides import written
 from cifar_exp.errors import UserError
-from cifar_exp.files import write_text
 from cifar_exp.sweep.pricing import Free, PlanPricer, Pricer
 from cifar_exp.sweep.runner import Sweep
 from cifar_exp.sweep.settings import parse_settings
@@ -57,7 +56,6 @@ class Face:
         pricer = self._pricer(space)
         sweep = Sweep(self._settings, space, pricer, self._config, self._compose, self._launch, self._url)
         sweep.check()
-        write_text(self._sweep_dir / "multirun.yaml", OmegaConf.to_yaml(self._config))
         return sweep.run()
 
     def _pricer(self, space: Space) -> Pricer:

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import yaml
-from optuna.trial import FrozenTrial
+from optuna.trial import FrozenTrial, TrialState
 
 from cifar_exp.files import write_text
 from cifar_exp.sweep import ranking
@@ -71,7 +71,7 @@ class Outputs:
             "trials": {state: states.count(state) for state in ("complete", "pruned", "failed")},
             "candidates": {"priced": priced, "fitted": fitted, "share_fitted": ranking.share_fitted(trials)},
             "importances": importances(trials, self._settings),
-            "failed": {trial.number: reason for trial in ended if (reason := trial.user_attrs.get("reason"))},
+            "failed": {trial.number: trial.user_attrs.get("reason") for trial in ended if trial.state == TrialState.FAIL},
         }
 
     def _best_results(self, trials: Sequence[FrozenTrial]) -> dict[str, Any]:

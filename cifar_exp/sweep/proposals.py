@@ -15,7 +15,7 @@ from optuna.trial import FrozenTrial, TrialState
 
 from cifar_exp.errors import UserError
 from cifar_exp.sweep.pricing import Price, Pricer
-from cifar_exp.sweep.samplers import build_sampler, startup_trials
+from cifar_exp.sweep.samplers import Pool, build_sampler, startup_trials
 from cifar_exp.sweep.settings import SweepSettings
 from cifar_exp.sweep.space import Candidate, Space, Swept
 
@@ -54,8 +54,9 @@ class Proposer:
     def check(self) -> Candidate:
         """A candidate that fits: the smallest if it does, else one found by chance.
 
-        Raises UserError, saying how far off the nearest is, where nothing fits.
+        Raises UserError where nothing fits, saying how far off the nearest is, and for a sampler that is none.
         """
+        self._sampler(0, list)
         nearest: Price | None = None
         for corner in self._corners():
             candidate, price = self._completed(corner)
@@ -105,10 +106,8 @@ class Proposer:
         self, trials: Sequence[FrozenTrial], random: Random, tried: set[Any]
     ) -> tuple[Candidate | None, dict[str, Any]]:
         """What the sampler proposes, None if nothing new of it fits, and its notes."""
-        pool = partial(self._pool, trials, random)
-        seed = random.randrange(2**31)
-        sampler = build_sampler(self._settings.sampler, seed, self._searched, self._fits, pool)
         notes: dict[str, Any] = {}
+        sampler = self._sampler(random.randrange(2**31), partial(self._pool, trials, random))
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             study = optuna.create_study(directions=self._settings.directions, sampler=sampler)
@@ -122,6 +121,11 @@ class Proposer:
                     return candidate, notes
                 study.tell(asked, state=TrialState.FAIL)
         return None, notes
+
+    def _sampler(self, seed: int, pool: Pool) -> optuna.samplers.BaseSampler:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of options that are experimental
+            return build_sampler(self._settings.sampler, seed, self._searched, self._fits, pool)
 
     def _rewritten(self, trials: Sequence[FrozenTrial]) -> Iterator[FrozenTrial]:
         """The trials as the sampler shall see them: the searched keys alone; those that wait are under way."""

@@ -17,11 +17,13 @@ from optuna.trial import FrozenTrial, TrialState
 
 from cifar_exp.config.overrides import written
 from cifar_exp.errors import UserError
+from cifar_exp.files import write_text
 from cifar_exp.sweep.display import Display
 from cifar_exp.sweep.outcome import NO_VALUE, belongs_to, outcome_in, outcome_of
 from cifar_exp.sweep.outputs import Outputs
 from cifar_exp.sweep.pricing import Pricer
 from cifar_exp.sweep.proposals import Proposer
+from cifar_exp.sweep.pruners import build_pruner
 from cifar_exp.sweep.recovery import recover, saved_overrides
 from cifar_exp.sweep.settings import SweepSettings
 from cifar_exp.sweep.space import Space
@@ -71,6 +73,7 @@ class Sweep:
 
     def check(self) -> None:
         """Raises UserError where nothing fits, or where what fits is no config of a run; makes no directory."""
+        build_pruner(self._settings.pruner)
         candidate = self._proposer.check()
         cfg = self._compose(self._space.overrides(candidate))
         if self._is_ours:
@@ -117,6 +120,7 @@ class Sweep:
             if is_new:
                 shutil.rmtree(self._dir, ignore_errors=True)
             raise
+        write_text(self._dir / "multirun.yaml", OmegaConf.to_yaml(self._base))
         return study
 
     @property

@@ -1,0 +1,64 @@
+"""`cifar-exp` whose `train` only pretends: no torch, no images, and misfortunes on demand.
+
+Its accuracy is a fixed function of the widths. It writes what a real run writes for the sweep to find.
+"""
+
+import json
+import os
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+from hydra.core.hydra_config import HydraConfig
+from omegaconf import DictConfig, OmegaConf
+
+LOG = "STAND_IN_LOG"  # a file to which each start adds: trial number, first epoch, process
+SECONDS = "STAND_IN_SECONDS"  # an epoch takes so long
+MISFORTUNES = "STAND_IN_MISFORTUNES"  # {trial number: what happens}
+
+
+def accuracy(widths: list[int]) -> float:
+    """The wider the better, up to a point."""
+    return round(min(0.95, 0.3 + sum(widths) / 1000), 4)
+
+
+def main(cfg: DictConfig) -> float:
+    """Pretends to train."""
+    run, number = Path(HydraConfig.get().runtime.output_dir), cfg.trial.number
+    last = run / "checkpoints" / "last.ckpt"
+    first = int(last.read_text()) if last.is_file() else 0
+    if LOG in os.environ:
+        with open(os.environ[LOG], "a") as log:
+            log.write(f"{number} {first} {os.getpid()}\n")
+    misfortune = json.loads(os.environ.get(MISFORTUNES, "{}")).get(str(number))
+    if misfortune == "raises":
+        raise ValueError("no such luck")
+    if misfortune == "exits":
+        sys.exit(3)
+    for epoch in range(first, cfg.trainer.max_epochs):
+        time.sleep(float(os.environ.get(SECONDS, "0")))
+        last.parent.mkdir(parents=True, exist_ok=True)
+        last.write_text(str(epoch + 1))
+    value = accuracy([layer.channels for layer in cfg.model.layers.values()])
+    value = float("nan") if misfortune == "nan" else value
+    result: dict[str, Any] = {"status": "finished", "val/acc": value, "total_seconds": 1.0}
+    result |= {"macs": 1000 - number, "params": 7, "model": OmegaConf.select(cfg, "model.name")}
+    (run / "result.json").write_text(json.dumps(result))
+    if misfortune == "dies before it is told":
+        os._exit(9)
+    return value
+
+
+def install() -> None:
+    """Puts `main` in the place of the command's."""
+    import cifar_exp.commands.train as train
+
+    train.main = main
+
+
+if __name__ == "__main__":
+    from cifar_exp.cli import run
+
+    install()
+    sys.exit(run(sys.argv[1:]))

@@ -1,0 +1,142 @@
+"""Several workers and sudden death: nothing is lost, repeated or counted twice."""
+
+import os
+import signal
+import subprocess
+from collections import Counter
+from collections.abc import Callable
+from pathlib import Path
+
+import optuna
+import pytest
+
+from tests.sweep.conftest import numbers, starts, study_in, sweep_arguments, table, wait_until
+
+Workers = Callable[..., "subprocess.Popen[str]"]
+
+POSTGRES = "CIFAR_EXP_POSTGRES"  # the URL of an empty database; scripts/with_postgres starts one
+
+
+def ends_well(process: "subprocess.Popen[str]") -> None:
+    _, told = process.communicate(timeout=120)
+    assert process.returncode == 0, told
+
+
+def kill(process: "subprocess.Popen[str]") -> None:
+    process.send_signal(signal.SIGKILL)
+    process.wait()
+
+
+@pytest.fixture(params=["sqlite", "postgres"])
+def storage(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    """The URL of an empty storage that several processes share."""
+    if request.param == "sqlite":
+        return f"sqlite:///{tmp_path / 'shared.db'}"
+    if POSTGRES not in os.environ:
+        pytest.skip(f"{POSTGRES} is not set; scripts/with_postgres sets it")
+    return os.environ[POSTGRES]
+
+
+def shared(storage: str, tmp_path: Path, worker: str, n_trials: int) -> list[str]:
+    """A worker's arguments: its own directory, the common study."""
+    more = (f"hydra.sweeper.storage='{storage}'", f"hydra.sweeper.study_name={tmp_path.name}", "trainer.max_epochs=4")
+    return sweep_arguments(tmp_path / worker, n_trials, *more)
+
+
+def load(storage: str, tmp_path: Path) -> optuna.Study:
+    return optuna.load_study(study_name=tmp_path.name, storage=storage)
+
+
+def test_after_a_kill_the_same_command_goes_on(workers: Workers, tmp_path: Path) -> None:
+    arguments, log = sweep_arguments(tmp_path / "sweep", 4, "trainer.max_epochs=5"), tmp_path / "starts.log"
+    process = workers(*arguments, seconds=0.3)
+    checkpoint = tmp_path / "sweep" / "1" / "checkpoints" / "last.ckpt"
+    wait_until(lambda: checkpoint.is_file() and checkpoint.read_text() == "2")
+    kill(process)
+    ends_well(workers(*arguments))
+    assert numbers(tmp_path / "sweep") == [0, 1, 2, 3]
+    started = [(trial, epoch) for trial, epoch, _ in starts(log)]
+    assert started[:2] == [(0, 0), (1, 0)]
+    assert started[2][0] == 1
+    assert started[2][1] >= 2  # from its last checkpoint
+    assert started[3:] == [(2, 0), (3, 0)]
+    assert len(study_in(tmp_path / "sweep").trials) == 4
+
+
+def test_a_kill_before_the_first_checkpoint_repeats_the_trial_under_its_number(
+    workers: Workers, tmp_path: Path
+) -> None:
+    arguments, log = sweep_arguments(tmp_path / "sweep", 2, "trainer.max_epochs=2"), tmp_path / "starts.log"
+    process = workers(*arguments, seconds=30)
+    wait_until(lambda: len(starts(log)) == 1)
+    kill(process)
+    ends_well(workers(*arguments))
+    assert [(trial, epoch) for trial, epoch, _ in starts(log)] == [(0, 0), (0, 0), (1, 0)]
+    assert numbers(tmp_path / "sweep") == [0, 1]
+
+
+def test_a_trial_that_ended_as_its_worker_died_is_told_and_not_run_again(workers: Workers, tmp_path: Path) -> None:
+    arguments, log = sweep_arguments(tmp_path / "sweep", 3), tmp_path / "starts.log"
+    process = workers(*arguments, misfortunes={1: "dies before it is told"})
+    process.communicate(timeout=60)
+    assert process.returncode == 9
+    ends_well(workers(*arguments))
+    assert [trial for trial, *_ in starts(log)] == [0, 1, 2]
+    assert [row["state"] for row in table(tmp_path / "sweep")] == ["complete"] * 3
+
+
+def test_kills_at_any_moment_lose_nothing(workers: Workers, tmp_path: Path) -> None:
+    arguments, log = sweep_arguments(tmp_path / "sweep", 8, "trainer.max_epochs=2"), tmp_path / "starts.log"
+    for delay in (2.2, 2.7, 3.1, 3.6):
+        process = workers(*arguments, seconds=0.15)
+        try:
+            process.wait(timeout=delay)
+        except subprocess.TimeoutExpired:
+            kill(process)
+    ends_well(workers(*arguments))
+    study = study_in(tmp_path / "sweep")
+    assert [trial.number for trial in study.trials] == list(range(8))
+    assert all(trial.state == optuna.trial.TrialState.COMPLETE for trial in study.trials)
+    assert numbers(tmp_path / "sweep") == list(range(8))
+    finished_once = Counter(trial for trial, epoch, _ in starts(log) if epoch == 0)
+    assert set(finished_once) == set(range(8))
+
+
+def test_two_processes_share_one_study(storage: str, workers: Workers, tmp_path: Path) -> None:
+    both = [workers(*shared(storage, tmp_path, name, 9), seconds=0.15) for name in ("one", "two")]
+    for process in both:
+        ends_well(process)
+    study, log = load(storage, tmp_path), starts(tmp_path / "starts.log")
+    assert [trial.state.name for trial in study.trials[:9]] == ["COMPLETE"] * 9
+    assert sorted(trial for trial, *_ in log) == list(range(9))
+    assert len({process for *_, process in log}) == 2
+    for name in ("one", "two"):
+        assert numbers(tmp_path / name) == list(range(9))
+        assert (tmp_path / name / "best" / "model" / "best.yaml").is_file()
+
+
+def test_two_processes_may_share_a_directory_too(workers: Workers, tmp_path: Path) -> None:
+    arguments = sweep_arguments(tmp_path / "sweep", 8, "trainer.max_epochs=3")
+    both = [workers(*arguments, seconds=0.1) for _ in range(2)]
+    for process in both:
+        ends_well(process)
+    log = starts(tmp_path / "starts.log")
+    assert sorted(trial for trial, *_ in log) == list(range(8))
+    assert len({process for *_, process in log}) == 2
+    assert len({(row["params"], row["model.layers.conv7.channels"]) for row in table(tmp_path / "sweep")}) == 8
+
+
+def test_the_trial_of_a_killed_worker_is_taken_over_by_a_living_one(
+    storage: str, workers: Workers, tmp_path: Path
+) -> None:
+    doomed = workers(*shared(storage, tmp_path, "doomed", 4), seconds=5)
+    wait_until(lambda: (tmp_path / "doomed" / "0" / "checkpoints" / "last.ckpt").is_file())
+    living = workers(*shared(storage, tmp_path, "living", 4), seconds=0.2)
+    wait_until(lambda: len(starts(tmp_path / "starts.log")) == 2)
+    kill(doomed)
+    ends_well(living)
+    assert [trial.state.name for trial in load(storage, tmp_path).trials[:4]] == ["COMPLETE"] * 4
+    log = starts(tmp_path / "starts.log")
+    assert Counter(trial for trial, *_ in log) == {0: 2, 1: 1, 2: 1, 3: 1}
+    assert [epoch for trial, epoch, _ in log if trial == 0][1] >= 1  # where the dead one had left it
+    assert numbers(tmp_path / "living") == [0, 1, 2, 3]
