@@ -47,6 +47,8 @@ def main(cfg: DictConfig) -> None:
     trained = load_trained(run.checkpoint)
     check_budget(trained.plan, config.budget)
     data = known_data(run, config, trained)
+    if config.int8 and data is None:
+        raise UserError("int8=true needs training images to calibrate with: choose data=… too.")
     path = Path(config.output) if config.output else default_path(run, config.format)
     facts = about(trained, data.name if data else None)
     with users_choice(path), working(f"writing {path.name}"):
@@ -54,7 +56,7 @@ def main(cfg: DictConfig) -> None:
             onnx_file.write_onnx(path, trained, facts)
         else:
             torch_file.write_torch(path, trained, facts)
-    if config.int8:
+    if config.int8 and data is not None:
         show_int8(path, trained, data)
     else:
         show_file(path, trained, data, config.format)
@@ -93,10 +95,8 @@ def show_file(path: Path, trained: TrainedNetwork, data: DataConfig | None, file
     show(result_table("Export", rows))
 
 
-def show_int8(path: Path, trained: TrainedNetwork, data: DataConfig | None) -> None:
+def show_int8(path: Path, trained: TrainedNetwork, data: DataConfig) -> None:
     """Writes the 8-bit file; both files' sizes, and their answers to the whole test set."""
-    if data is None:
-        raise UserError("int8=true needs training images to calibrate with: choose data=… too.")
     int8_path = path.with_suffix(f".int8{path.suffix}")
     train, _ = load_train_val(data)
     test = load_test(data)

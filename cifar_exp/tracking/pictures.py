@@ -27,7 +27,8 @@ def mosaic_of_mistakes(test: Evaluation, images: Tensor) -> np.ndarray | None:
     if not len(worst):
         return None
     rows = -(-len(worst) // COLUMNS)
-    figure = Figure(figsize=(1.9 * COLUMNS, 2.2 * rows), dpi=100, layout="constrained")
+    figure = Figure(figsize=(1.9 * COLUMNS, 2.2 * rows), dpi=100)
+    figure.subplots_adjust(left=0.01, right=0.99, bottom=0.02 / rows, top=1 - 0.18 / rows, hspace=0.3, wspace=0.06)
     canvas = FigureCanvasAgg(figure)
     shares = test.logits[worst].softmax(dim=1)
     names = [shortened(name) for name in test.class_names]
