@@ -9,7 +9,7 @@ from typing import Any
 
 from omegaconf import OmegaConf
 
-NO_VALUE = "the job returned no value"
+NO_VALUE = "the job returned no number"
 
 
 @dataclass(frozen=True)
@@ -45,7 +45,7 @@ def outcome_of(value: Any, metrics: Sequence[str]) -> Outcome:
     if isinstance(value, BaseException):
         return Outcome("FAIL", reason=f"{type(value).__name__}: {value}".strip(": "))
     values = list(value) if isinstance(value, Sequence) and not isinstance(value, str) else [value]
-    if values == [None]:
+    if any(not isinstance(one, int | float) for one in values):
         return Outcome("FAIL", reason=NO_VALUE)
     return _complete(values, metrics, {})
 

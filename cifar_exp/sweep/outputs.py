@@ -71,7 +71,9 @@ class Outputs:
             "trials": {state: states.count(state) for state in ("complete", "pruned", "failed")},
             "candidates": {"priced": priced, "fitted": fitted, "share_fitted": ranking.share_fitted(trials)},
             "importances": importances(trials, self._settings),
-            "failed": {trial.number: trial.user_attrs.get("reason") for trial in ended if trial.state == TrialState.FAIL},
+            "failed": {
+                trial.number: trial.user_attrs.get("reason") for trial in ended if trial.state == TrialState.FAIL
+            },
         }
 
     def _best_results(self, trials: Sequence[FrozenTrial]) -> dict[str, Any]:

@@ -87,11 +87,12 @@ class PlanPricer:
         self._composed_keys = [key for key in space.swept if _is_composed(key, groups)]
         self._bases: dict[tuple[Any, ...], _Base] = {}
         self._known: dict[tuple[Any, ...], Price] = {}
+        self._refers = False  # whether a model refers to keys outside of it, any of which then makes a difference
         self.keys: Collection[str] = [*self._composed_keys, *self._model_keys]
 
     def price(self, candidate: Candidate) -> Price:
         """The candidate's price; one that was seen before is remembered."""
-        key = self._key(candidate, self.keys)
+        key = self._key(candidate, self._space.swept if self._refers else self.keys)
         if key not in self._known:
             self._known[key] = self._priced(candidate)
         return self._known[key]
@@ -124,6 +125,7 @@ class PlanPricer:
         key = self._key(candidate, self._composed_keys)
         if key not in self._bases:
             self._bases[key] = self._composed(candidate)
+            self._refers = self._refers or self._bases[key].links is None
         return self._bases[key]
 
     def _composed(self, candidate: Candidate) -> _Base:
@@ -138,11 +140,11 @@ class PlanPricer:
         )
 
     def _filled(self, base: _Base, candidate: Candidate) -> dict[str, Any]:
-        values = {key: self._space.swept[key].plain(candidate[key]) for key in self._model_keys}
         if base.links is None:
-            for key, value in values.items():
-                OmegaConf.update(base.config, key, value, force_add=True)
+            for key in self._space.swept.keys() - self._composed_keys:
+                OmegaConf.update(base.config, key, self._space.swept[key].plain(candidate[key]), force_add=True)
             return _resolved(base.config)
+        values = {key: self._space.swept[key].plain(candidate[key]) for key in self._model_keys}
         merges = any(isinstance(value, Mapping) for value in values.values())
         model = deepcopy(base.model) if merges else base.model
         for key, value in values.items():

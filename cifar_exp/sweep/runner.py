@@ -251,7 +251,7 @@ class Sweep:
         if not reasons or len(reasons) < len(ended(trials)):
             return
         if set(reasons) == {NO_VALUE}:
-            log.warning("No trial has a value: %s.", NO_VALUE)
+            log.warning("No trial can be judged: %s.", NO_VALUE)
             return
         common = max(set(reasons), key=reasons.count)
         raise UserError(f"All {len(reasons)} trials failed; {reasons.count(common)} of them with:\n{common}")

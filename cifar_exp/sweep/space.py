@@ -21,7 +21,7 @@ from optuna.distributions import (
     IntDistribution,
 )
 
-from cifar_exp.config.overrides import written
+from cifar_exp.config.overrides import parse_overrides, written
 from cifar_exp.errors import UserError
 
 Candidate = dict[str, Any]  # a value for each swept key, as Optuna knows it
@@ -174,7 +174,8 @@ def _choice(key: str, prefix: str, override: Override) -> Swept:
     elements = value.list if isinstance(value, ChoiceSweep) else list(override.sweep_iterator())
     choices: dict[Any, tuple[str, Any]] = {}
     for element in elements:
-        text, plain = str(Transformer.str(element)), Override._convert_value(element)
+        text = str(Transformer.str(element))
+        plain = parse_overrides([f"{key}={text}"])[0].value()  # what the job's config will hold
         if text in (known for known, _ in choices.values()):
             continue
         is_itself = plain is None or (isinstance(plain, str | int | float | bool) and plain not in choices)

@@ -77,7 +77,7 @@ def pretend(
         monkeypatch.setenv(stand_in.MISFORTUNES, json.dumps(misfortunes or {}))
         return run(list(arguments))
 
-    yield pretended
+    return pretended
 
 
 @pytest.fixture

@@ -1,0 +1,67 @@
+"""The plugin as Hydra sees it: found, light, and well-behaved by Hydra's own suites for plugin authors."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from hydra.core.plugins import Plugins
+from hydra.plugins.sweeper import Sweeper
+from hydra.test_utils.launcher_common_tests import (
+    BatchedSweeperTestSuite,
+    IntegrationTestSuite,
+    LauncherTestSuite,
+)
+
+from cifar_exp.config.location import conf_dir
+
+GRID = [
+    "hydra/sweeper=budgeted",
+    "hydra/sweeper/sampler=grid",
+    f"hydra.searchpath=[file://{conf_dir()}]",
+]
+ANEW = "hydra.sweeper.study_name=${now:%H%M%S%f}"  # one of the tests sweeps twice in one directory
+
+
+def test_hydra_finds_the_sweeper() -> None:
+    assert "BudgetedSweeper" in [found.__name__ for found in Plugins.instance().discover(Sweeper)]
+
+
+def test_looking_for_plugins_imports_nothing_heavy() -> None:
+    code = (
+        "import sys; from hydra.core.plugins import Plugins; from hydra.plugins.sweeper import Sweeper\n"
+        "assert 'BudgetedSweeper' in [found.__name__ for found in Plugins.instance().discover(Sweeper)]\n"
+        "assert not {'optuna', 'torch', 'sqlalchemy', 'pydantic', 'rich'} & set(sys.modules), sys.modules.keys()"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True)
+
+
+def test_the_wheel_has_plugin_and_configs_in_a_shared_namespace(tmp_path: Path) -> None:
+    """`hydra_plugins` must have no `__init__.py`: other plugins put their packages beside ours."""
+    import zipfile
+
+    pytest.importorskip("hatchling")
+    from hatchling.builders.wheel import WheelBuilder
+
+    wheel = next(WheelBuilder(str(conf_dir().parent)).build(directory=str(tmp_path), versions=["standard"]))
+    names = set(zipfile.ZipFile(wheel).namelist())
+    assert "hydra_plugins/cifar_exp_sweeper/budgeted.py" in names
+    assert "hydra_plugins/__init__.py" not in names
+    assert {"cifar_exp/conf/sweep/width50k.yaml", "cifar_exp/conf/hydra/sweeper/sampler/gp.yaml"} <= names
+
+
+@pytest.mark.parametrize("launcher_name", ["basic"])
+@pytest.mark.parametrize("overrides", [[*GRID, "hydra.sweeper.n_jobs=8"]])
+class TestLaunching(LauncherTestSuite):
+    """Hydra's suite for what runs jobs, with our sweeper in charge."""
+
+
+@pytest.mark.parametrize("launcher_name", ["basic"])
+@pytest.mark.parametrize("overrides", [[*GRID, "hydra.sweeper.n_jobs=2"]])
+class TestBatches(BatchedSweeperTestSuite):
+    """Hydra's suite for sweepers that launch in batches."""
+
+
+@pytest.mark.parametrize(("task_launcher_cfg", "extra_flags"), [({}, ["-m", *GRID, ANEW])])
+class TestIntegration(IntegrationTestSuite):
+    """Hydra's suite of applications of their own."""

@@ -1,0 +1,247 @@
+"""What is proposed: within the budget, new, in time, and better than chance."""
+
+import time
+from collections.abc import Callable, Iterator
+from math import log
+from pathlib import Path
+from random import Random
+from typing import Any
+
+import optuna
+import pytest
+import yaml
+from hydra import compose, initialize_config_dir
+from omegaconf import OmegaConf
+from optuna.trial import FrozenTrial, TrialState
+
+from cifar_exp.config.location import conf_dir
+from cifar_exp.config.overrides import parse_overrides
+from cifar_exp.errors import UserError
+from cifar_exp.network.plan import plan_network
+from cifar_exp.network.spec import ModelSpec
+from cifar_exp.sweep.pricing import PlanPricer
+from cifar_exp.sweep.proposals import Proposer
+from cifar_exp.sweep.settings import SweepSettings, parse_settings
+from cifar_exp.sweep.space import Candidate, Space, build_space
+
+WIDTHS = tuple(f"++model.layers.conv{number}.channels=range(16,129,step=8)" for number in range(1, 8))
+BASE = ("model=model50k", "data=synthetic", "++model.layer.projection=conv1x1")
+SAMPLERS = ("tpe", "random", "gp", "nsgaii")
+
+Make = Callable[..., tuple[Proposer, PlanPricer, Space]]
+
+
+def settings(sampler: str = "tpe", **more: Any) -> SweepSettings:
+    return parse_settings(
+        {"n_trials": 9, "study_name": "s", "sampler": {"name": sampler}, "pruner": {"name": "none"}, **more}
+    )
+
+
+@pytest.fixture
+def make() -> Iterator[Make]:
+    """Proposers of the spaces that overrides describe."""
+    with initialize_config_dir(str(conf_dir()), version_base="1.3"):
+
+        def made(*overrides: str, sampler: str = "tpe", **more: Any) -> tuple[Proposer, PlanPricer, Space]:
+            space = build_space(parse_overrides(overrides))
+            pricer = PlanPricer(space, lambda given: compose("train", overrides=given), ("model", "data"))
+            return Proposer(space, pricer, settings(sampler, **more)), pricer, space
+
+        yield made
+
+
+def price_in_full(overrides: list[str]) -> int:
+    """The parameters of what the job itself would build."""
+    cfg = compose("train", overrides=overrides)
+    return plan_network(
+        ModelSpec.model_validate(OmegaConf.to_container(cfg.model, resolve=True)), (3, 32, 32), 10
+    ).params
+
+
+def ended(space: Space, candidate: Candidate, notes: dict[str, Any], *values: float) -> FrozenTrial:
+    return optuna.create_trial(
+        state=TrialState.COMPLETE,
+        values=list(values),
+        params=candidate,
+        distributions=space.distributions,
+        system_attrs=notes,
+    )
+
+
+def draw(space: Space, random: Random) -> Candidate:
+    return {key: swept.draw(random) for key, swept in space.swept.items()}
+
+
+def score(candidate: Candidate) -> float:
+    """What a study might measure: every width helps, the last ones less."""
+    return sum(log(width) / (1 + position / 4) for position, width in enumerate(candidate.values()))
+
+
+def proposed(proposer: Proposer, space: Space, count: int, values: Callable[[Candidate], tuple[float, ...]]) -> Any:
+    trials: list[FrozenTrial] = []
+    for seed in range(count):
+        proposal = proposer.propose(trials, seed)
+        assert proposal is not None
+        trials.append(ended(space, proposal.candidate, proposal.notes, *values(proposal.candidate)))
+    return trials
+
+
+@pytest.mark.parametrize("sampler", SAMPLERS)
+def test_every_sampler_proposes_new_candidates_that_fit(make: Make, sampler: str) -> None:
+    proposer, pricer, space = make(*BASE, *WIDTHS, "budget.params=50000", sampler=sampler)
+    trials = proposed(proposer, space, 16, lambda candidate: (score(candidate),))
+    assert all(pricer.price(trial.params).costs["params"] <= 50_000 for trial in trials)
+    assert len({tuple(trial.params.values()) for trial in trials}) == 16
+
+
+@pytest.mark.parametrize("sampler", ["tpe", "nsgaii", "gp"])
+def test_two_objectives_are_searched_too(make: Make, sampler: str) -> None:
+    two = {"direction": ["maximize", "minimize"], "objectives": ["val/acc", "macs"]}
+    proposer, pricer, space = make(*BASE, *WIDTHS, "budget.params=50000", sampler=sampler, **two)
+    trials = proposed(proposer, space, 13, lambda one: (score(one), pricer.price(one).costs["macs"]))
+    assert all(pricer.price(trial.params).fits for trial in trials)
+
+
+@pytest.mark.parametrize("sampler", ["tpe", "gp"])
+def test_a_sampler_that_learns_beats_chance_under_the_budget(make: Make, sampler: str) -> None:
+    found = {}
+    for name in (sampler, "random"):
+        proposer, _, space = make(*BASE, *WIDTHS, "budget.params=50000", sampler=name)
+        trials = proposed(proposer, space, 30, lambda candidate: (score(candidate),))
+        found[name] = sum(trial.value for trial in trials[20:]) / 10
+    assert found[sampler] > found["random"] + 0.3
+
+
+def test_the_price_is_that_of_what_the_job_builds(make: Make) -> None:
+    model = "model=model50k,resnet8,model2"
+    more = ("++model.head.hidden=choice([],[64],[32,32])", "data.num_classes=choice(4,10)", "seed=1,2")
+    _, pricer, space = make(model, "data=synthetic", "++model.layer.kernel_size=choice(3,5)", *more)
+    for seed in range(25):
+        candidate = draw(space, Random(seed))
+        cfg = compose("train", overrides=space.overrides(candidate))
+        spec = ModelSpec.model_validate(OmegaConf.to_container(cfg.model, resolve=True))
+        planned = plan_network(spec, (3, 32, 32), candidate["data.num_classes"])
+        assert pricer.price(candidate).costs == {
+            name: getattr(planned, name) for name in ("params", "trainable_params", "macs", "peak_activation_bytes")
+        }
+
+
+@pytest.mark.parametrize(
+    "tied",
+    [
+        ("++model.layers.conv2.channels=${model.layers.conv1.channels}",),  # followed by us
+        (
+            "++model.layers.conv3.channels=${model.layers.conv2.channels}",
+            "++model.layers.conv2.channels=${model.layers.conv1.channels}",
+        ),
+        ("++model.layers.conv2.channels=${seed}",),  # left to OmegaConf
+    ],
+)
+def test_references_in_a_model_follow_the_swept_values(make: Make, tied: tuple[str, ...]) -> None:
+    _, pricer, space = make(*BASE, "++model.layers.conv1.channels=range(8,65,step=8)", "seed=choice(24,48)", *tied)
+    for seed in range(12):
+        candidate = draw(space, Random(seed))
+        assert pricer.price(candidate).costs["params"] == price_in_full(space.overrides(candidate))
+        model = pricer.model(candidate)
+        assert isinstance(model["layers"]["conv2"]["channels"], int)
+
+
+def test_all_budgets_hold_together(make: Make) -> None:
+    limits = {"params": 40_000, "macs": 500_000, "peak_activation_bytes": 14_000}
+    budget = [f"budget.{name}={limit}" for name, limit in limits.items()]
+    proposer, pricer, space = make(*BASE, *WIDTHS, *budget)
+    for trial in proposed(proposer, space, 12, lambda candidate: (score(candidate),)):
+        costs = pricer.price(trial.params).costs
+        assert all(costs[name] <= limit for name, limit in limits.items())
+
+
+def test_thousands_of_candidates_a_second_are_turned_down(make: Make) -> None:
+    proposer, pricer, space = make(*BASE, *WIDTHS, "budget.params=9000")
+    proposer.check()
+    random, began, count = Random(0), time.perf_counter(), 3000
+    turned_down = sum(not pricer.price(draw(space, random)).fits for _ in range(count))
+    assert count / (time.perf_counter() - began) > 1000
+    assert turned_down > 0.99 * count
+
+
+def test_a_sliver_of_a_space_is_found(make: Make) -> None:
+    proposer, pricer, space = make(*BASE, *WIDTHS, "budget.params=9000", "optimizer.lr=interval(1e-3,1e-2)")
+    smallest = pricer.price(proposer.check()).costs["params"]
+    proposer, pricer, _space = make(*BASE, *WIDTHS, f"budget.params={smallest}", "optimizer.lr=interval(1e-3,1e-2)")
+    proposer.check()
+    began = time.monotonic()
+    proposal = proposer.propose([], 0)
+    assert proposal is not None
+    assert pricer.price(proposal.candidate).costs["params"] == smallest
+    assert time.monotonic() - began < 10
+
+
+def test_where_nothing_fits_the_nearest_is_named_within_seconds(make: Make) -> None:
+    proposer, _, _ = make(*BASE, *WIDTHS, "budget.params=5000")
+    began = time.monotonic()
+    with pytest.raises(UserError, match=r"nothing in this space fits.*\n[\d,]+ params, budget.params=5,000"):
+        proposer.check()
+    assert time.monotonic() - began < 8
+
+
+def test_shapes_that_never_fit_are_told_with_their_reason(make: Make) -> None:
+    proposer, _, _ = make("model=model50k", "data=synthetic", "++model.layers.conv1.channels=choice(48,40)")
+    with pytest.raises(UserError, match="the skip from 'conv1'"):
+        proposer.check()
+
+
+def test_fill_takes_the_largest_width_that_fits(make: Make) -> None:
+    key = "model.layers.conv7.channels"
+    proposer, pricer, space = make(*BASE, *WIDTHS[:6], f"++{key}=range(8,301)", "budget.params=50000", fill=key)
+    for trial in proposed(proposer, space, 13, lambda candidate: (score(candidate),)):
+        width = trial.params[key]
+        assert pricer.price(trial.params).fits
+        assert width == 300 or not pricer.price({**trial.params, key: width + 1}).fits
+
+
+def test_fill_copes_with_widths_that_do_not_fit_the_shapes(make: Make) -> None:
+    key = "model.layers.conv6.channels"  # its skip takes multiples of conv5's channels only
+    proposer, pricer, space = make(
+        "model=model50k",
+        "data=synthetic",
+        "++model.layers.conv5.channels=choice(24,32)",
+        f"++{key}=range(8,200)",
+        "budget.params=50000",
+        fill=key,
+    )
+    for trial in proposed(proposer, space, 2, lambda candidate: (score(candidate),)):
+        larger = list(range(trial.params[key] + 1, 200))
+        assert trial.params[key] % trial.params["model.layers.conv5.channels"] == 0
+        assert not any(pricer.price({**trial.params, key: width}).fits for width in larger)
+
+
+def test_a_small_space_is_gone_through_before_anything_is_repeated(make: Make) -> None:
+    proposer, _, space = make(*BASE, "++model.layers.conv1.channels=choice(32,64)", "optimizer.lr=choice(0.1,0.2,0.3)")
+    trials = proposed(proposer, space, 8, lambda candidate: (0.5,))
+    assert len({tuple(trial.params.values()) for trial in trials[:6]}) == 6
+
+
+def test_the_same_trials_and_seed_give_the_same_proposal(make: Make) -> None:
+    proposer, _, space = make(*BASE, *WIDTHS, "budget.params=50000")
+    trials = proposed(proposer, space, 12, lambda candidate: (score(candidate),))
+    again, _, _ = make(*BASE, *WIDTHS, "budget.params=50000")
+    one, other = proposer.propose(trials, 99), again.propose(trials, 99)
+    assert one is not None
+    assert other is not None
+    assert one.candidate == other.candidate
+
+
+SWEEPS = sorted((conf_dir() / "sweep").glob("*.yaml"))
+
+
+@pytest.mark.parametrize("path", SWEEPS, ids=lambda path: path.stem)
+def test_each_shipped_sweep_has_candidates_that_fit(path: Path, make: Make) -> None:
+    file = yaml.safe_load(path.read_text())
+    given = file["hydra"]["sweeper"]
+    overrides = [f"++{key}={value}" for key, value in given["params"].items()]
+    budget = [f"budget.{name}={limit}" for name, limit in file["budget"].items()]
+    more = {key: given[key] for key in ("direction", "objectives", "fill") if key in given}
+    proposer, pricer, space = make(f"model={file['model']}", "data=synthetic", *budget, *overrides, **more)
+    assert pricer.price(proposer.check()).fits
+    for trial in proposed(proposer, space, 12, lambda _: tuple(0.5 for _ in settings(**more).directions)):
+        assert pricer.price(trial.params).costs["params"] <= file["budget"]["params"]
