@@ -1,0 +1,127 @@
+"""Who works on which trial, when workers elsewhere fall silent."""
+
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+from optuna.distributions import IntDistribution
+from optuna.trial import FrozenTrial, TrialState
+
+from cifar_exp.config.overrides import parse_overrides
+from cifar_exp.sweep.outcome import Outcome
+from cifar_exp.sweep.pricing import Price
+from cifar_exp.sweep.proposals import Proposal
+from cifar_exp.sweep.settings import parse_settings
+from cifar_exp.sweep.space import build_space
+from cifar_exp.sweep.study import WORKER, SharedStudy
+
+GRACE = 1
+
+
+@contextmanager
+def worker(tmp_path: Path, name: str, beating: bool = True) -> Iterator[SharedStudy]:
+    """A worker with its own directory, on the storage that all share."""
+    settings = parse_settings(
+        {"n_trials": 9, "study_name": "s", "sampler": {}, "pruner": {"name": "none"}, "grace_period": GRACE}
+    )
+    space = build_space(parse_overrides(["a=range(10)"]))
+    study = SharedStudy(f"sqlite:///{tmp_path / 'shared.db'}", settings, space, tmp_path / name)
+    if beating:
+        with study.heart:
+            yield study
+    else:
+        yield study
+
+
+def add(study: SharedStudy, value: int) -> None:
+    study.add(Proposal({"a": value}, Price({"params": 5}), 3, 1, {}), {"name": "net"})
+
+
+def first(study: SharedStudy) -> FrozenTrial:
+    return study.trials()[0]
+
+
+def elsewhere(study: SharedStudy, trial: FrozenTrial) -> None:
+    """Makes the trial's worker one of another machine, whose locks cannot be seen from here."""
+    study._storage.set_trial_user_attr(trial._trial_id, WORKER, {"host": "elsewhere", "lock": "/none"})
+
+
+def test_a_trial_enters_the_study_whole_and_waiting(tmp_path: Path) -> None:
+    with worker(tmp_path, "one") as one:
+        add(one, 4)
+        trial = first(one)
+        assert trial.state == TrialState.WAITING
+        assert trial.params == {"a": 4}
+        assert trial.distributions == {"a": IntDistribution(0, 9)}
+        assert trial.user_attrs == {"params": 5, "priced": 3, "fitted": 1, "model": {"name": "net"}}
+
+
+def test_one_of_two_that_claim_a_trial_has_it(tmp_path: Path) -> None:
+    with worker(tmp_path, "one") as one, worker(tmp_path, "two") as two:
+        add(one, 4)
+        seen_by_two = first(two)
+        assert one.claim(first(one), tmp_path / "one" / "0")
+        assert not two.claim(seen_by_two, tmp_path / "two" / "0")
+        assert one.is_ours(seen_by_two)
+        assert not two.is_ours(seen_by_two)
+
+
+def test_a_living_worker_s_trial_is_not_taken_over(tmp_path: Path) -> None:
+    with worker(tmp_path, "one") as one, worker(tmp_path, "two") as two:
+        add(one, 4)
+        one.claim(first(one), tmp_path / "one" / "0")
+        assert not two.take_over(first(two), tmp_path / "two" / "0")  # its lock is held
+        elsewhere(one, first(one))
+        time.sleep(2 * GRACE + 0.5)
+        assert not two.take_over(first(two), tmp_path / "two" / "0")  # its heart beats
+
+
+def test_a_silent_worker_s_trial_is_taken_over_by_one(tmp_path: Path) -> None:
+    with worker(tmp_path, "silent", beating=False) as silent:
+        add(silent, 4)
+        silent.claim(first(silent), tmp_path / "silent" / "0")
+        elsewhere(silent, first(silent))
+        with worker(tmp_path, "one") as one, worker(tmp_path, "two") as two:
+            seen = first(one), first(two)
+            assert not one.take_over(seen[0], tmp_path / "one" / "0")
+            time.sleep(2 * GRACE + 1.1)  # the clock of SQLite ticks in seconds
+            taken = [one.take_over(seen[0], tmp_path / "one" / "0"), two.take_over(seen[1], tmp_path / "two" / "0")]
+            assert taken == [True, False]
+            one.tell(first(one), Outcome("COMPLETE", [0.5]))
+            silent.tell(first(silent), Outcome("FAIL", reason="woke up too late"))
+            assert first(two).state == TrialState.COMPLETE
+            assert len(two.trials()) == 1
+
+
+def test_a_dead_worker_of_this_machine_is_known_at_once(tmp_path: Path) -> None:
+    with worker(tmp_path, "dead") as dead:
+        add(dead, 4)
+        dead.claim(first(dead), tmp_path / "dead" / "0")
+        dead.let_go(first(dead))  # the kernel frees a dead process's locks
+        with worker(tmp_path, "one") as one, worker(tmp_path, "two") as two:
+            seen_by_two = first(two)
+            assert one.take_over(first(one), tmp_path / "one" / "0")
+            assert not two.take_over(seen_by_two, tmp_path / "two" / "0")
+
+
+@pytest.mark.parametrize(
+    ("outcome", "state", "value"),
+    [
+        (Outcome("COMPLETE", [0.5], figures={"val/acc": 0.5, "seconds": 3.0}), TrialState.COMPLETE, 0.5),
+        (Outcome("FAIL", reason="it rained"), TrialState.FAIL, None),
+        (Outcome("PRUNED", figures={"val/acc": 0.1}), TrialState.PRUNED, None),
+    ],
+)
+def test_how_a_trial_ended_is_recorded(
+    tmp_path: Path, outcome: Outcome, state: TrialState, value: float | None
+) -> None:
+    with worker(tmp_path, "one") as one:
+        add(one, 4)
+        one.claim(first(one), tmp_path / "one" / "0")
+        one.tell(first(one), outcome)
+        trial = first(one)
+        assert (trial.state, trial.value) == (state, value)
+        assert trial.user_attrs.get("reason") == outcome.reason
+        assert {name: trial.user_attrs[name] for name in outcome.figures} == outcome.figures
