@@ -1,4 +1,4 @@
-"""What a process settles before torch is loaded, because of how steps of a few milliseconds use memory and threads."""
+"""What a process settles before it trains, because of how steps of a few milliseconds use memory."""
 
 import ctypes
 import os
@@ -10,7 +10,7 @@ LARGEST_KEPT = 32 * 2**20  # the most that glibc allows
 
 
 def settle() -> None:
-    """Keeps freed memory for the next step, and lets idle threads sleep rather than spin; may be called twice.
+    """Keeps freed memory for the next step; may be called twice. Only glibc needs it.
 
     A training step frees and allocates the same tensors again. glibc hands them back to the system in between, and
     each page must then be cleared anew: 10,000 page faults a step of model50k, a fifth of its time.

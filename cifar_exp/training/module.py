@@ -64,6 +64,13 @@ class ImageClassifier(pl.LightningModule):
         self.train_metrics.add(loss, logits, targets)
         return loss
 
+    def on_train_batch_end(self, *_: Any) -> None:
+        """Frees the gradients as soon as they have been used: the next forward pass then works in their memory."""
+        self.trainer.optimizers[0].zero_grad()
+
+    def optimizer_zero_grad(self, *_: Any) -> None:
+        """Nothing more: Lightning asks for it between the forward and the backward pass."""
+
     def train_figures(self) -> Metrics:
         """The epoch's training loss and accuracy. Raises NonFiniteLossError where the loss ran away."""
         metrics = self.train_metrics.summed_over(self.trainer)

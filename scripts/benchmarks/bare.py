@@ -43,9 +43,9 @@ def train(setting: Setting, gate: Gate) -> None:
             with torch.autocast(device.type, torch.bfloat16) if halved else nullcontext():
                 logits = network(images)
                 loss = F.cross_entropy(logits, targets)
-            optimizer.zero_grad()
             loss.backward()
             optimizer.step()
+            optimizer.zero_grad()
             schedule.step()
             loss_sum += loss.detach() * count
             correct += (logits.detach().argmax(dim=1) == targets).sum()

@@ -37,6 +37,7 @@ class Epoch:
     images: int
     train_seconds: float
     all_seconds: float
+    others: float = 0.0  # cores that other processes used meanwhile
 
 
 class Gate:

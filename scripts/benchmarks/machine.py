@@ -3,6 +3,7 @@
 import os
 import platform
 import re
+import time
 from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
@@ -63,3 +64,39 @@ def _memory_gb() -> float | None:
         return round(os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 1e9, 1)
     except (AttributeError, ValueError, OSError):
         return None
+
+
+class Others:
+    """How many cores other processes than `pid` and its children use, from now on; on Linux only."""
+
+    def __init__(self, pid: int) -> None:
+        self._pid = pid
+        self._started, self._busy, self._own = time.monotonic(), _busy_seconds(), _own_seconds(pid)
+
+    def cores(self) -> float:
+        """The mean since the start; 0 where it cannot be known."""
+        seconds = time.monotonic() - self._started
+        return max(0.0, (_busy_seconds() - self._busy - _own_seconds(self._pid) + self._own) / seconds)
+
+
+def _busy_seconds() -> float:
+    """Of all cores since the machine's start."""
+    try:
+        fields = Path("/proc/stat").read_text(encoding="ascii").splitlines()[0].split()[1:]
+    except OSError:
+        return 0.0
+    user, nice, system, _, _, interrupts, soft = map(int, fields[:7])
+    return (user + nice + system + interrupts + soft) / os.sysconf("SC_CLK_TCK")
+
+
+def _own_seconds(pid: int) -> float:
+    """Of process `pid` and its living children."""
+    seconds = 0.0
+    for file in Path("/proc").glob("[0-9]*/stat"):
+        try:
+            fields = file.read_text(errors="replace").rsplit(")", 1)[1].split()
+        except OSError:
+            continue
+        if int(file.parent.name) == pid or int(fields[1]) == pid:
+            seconds += (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+    return seconds

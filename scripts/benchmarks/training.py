@@ -16,6 +16,8 @@ from benchmarks import machine
 from benchmarks.gate import Epoch, Setting
 
 IMAGES = 50_000
+CALM = 0.1  # cores that others may use during an epoch
+TRIES = 4
 Figures = dict[str, Any]
 SCRIPTS = Path(__file__).parents[1]
 
@@ -37,14 +39,22 @@ class Runner:
             text=True,
         )
         self._answer()  # ready
-        self.epoch()  # warms up
+        self._epoch()  # warms up
         return self
 
     def epoch(self) -> Epoch:
-        """Trains an epoch."""
+        """Trains an epoch, again where other processes used the machine meanwhile; the one they disturbed least."""
+        epochs = [self._epoch()]
+        while epochs[-1].others > CALM and len(epochs) < TRIES:
+            epochs.append(self._epoch())
+        return min(epochs, key=lambda epoch: epoch.others)
+
+    def _epoch(self) -> Epoch:
         assert self._process.stdin is not None
+        others = machine.Others(self._process.pid)
         print(file=self._process.stdin, flush=True)
-        return Epoch(**self._answer())
+        epoch = Epoch(**self._answer())
+        return replace(epoch, others=round(others.cores(), 3))
 
     def _answer(self) -> Any:
         assert self._process.stdout is not None
@@ -88,6 +98,7 @@ def _figures(epochs: dict[str, list[Epoch]]) -> Figures:
     return {
         "seconds": {name: spread(values) for name, values in seconds.items()},
         "ours_all_in": spread([scaled(one.all_seconds, one) for one in epochs["ours"]]),
+        "others": {name: [one.others for one in each] for name, each in epochs.items()},
         "usual_chosen": usual,
         "usual_over_ours": ratio(seconds[usual], seconds["ours"]),
         "ours_over_bare": ratio(seconds["ours"], seconds["bare"]),
