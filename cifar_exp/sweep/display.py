@@ -17,6 +17,8 @@ from cifar_exp.sweep.settings import SweepSettings
 ROWS = 14  # trials shown: those that run, and the last that ended
 REFRESH = 2  # times a second
 
+COLUMNS = {"trial": 5, "state": 8, "params": 7, "MACs": 7, "val/acc": 7, "best": 6, "epoch": 5, "time": 8}  # widths
+
 STYLES = {"complete": "", "pruned": "dim", "failed": "red", "running": "cyan"}
 
 
@@ -96,9 +98,9 @@ class Display:
     def _table(self) -> Any:
         trials = self._trials()
         table = Table(box=None, pad_edge=False, header_style="bold", padding=(0, 2, 0, 0))
-        for name in ("trial", "state", "params", "MACs", "val/acc", "best so far", "epoch", "time"):
-            table.add_column(name, justify="left" if name in ("trial", "state") else "right", no_wrap=True)
-        table.add_column("candidate", overflow="ellipsis", no_wrap=True, style="dim")
+        for name, width in COLUMNS.items():
+            table.add_column(name, justify="left" if name == "state" else "right", no_wrap=True, min_width=width)
+        table.add_column("candidate", overflow="ellipsis", no_wrap=True, style="dim", ratio=1)
         bests = _bests(trials)
         winner = ranking.best(trials, self._settings)
         shown = [t for t in trials if t.state in ranking.STATES][-ROWS:]
@@ -115,18 +117,24 @@ def _cells(trial: FrozenTrial, bests: dict[int, float]) -> list[str]:
     if trial.state == TrialState.RUNNING and trial.datetime_start is not None:
         seconds = (datetime.now() - trial.datetime_start).total_seconds()
     reason = trial.user_attrs.get("reason") if trial.state == TrialState.FAIL else None
-    what = str(reason).splitlines()[0] if reason else " ".join(f"{_short(k)}={v}" for k, v in trial.params.items())
+    what = (
+        str(reason).splitlines()[0] if reason else " ".join(f"{_short(k)}={_value(v)}" for k, v in trial.params.items())
+    )
     return [
         str(trial.number),
         ranking.STATES[trial.state],
         f"{trial.user_attrs['params']:,}" if "params" in trial.user_attrs else "",
-        f"{trial.user_attrs['macs']:,}" if "macs" in trial.user_attrs else "",
+        f"{trial.user_attrs['macs'] / 1e6:.2f} M" if "macs" in trial.user_attrs else "",
         f"{accuracy:.4f}" if accuracy is not None else "",
         f"{best:.4f}" if best is not None else "",
         str(trial.last_step) if trial.last_step is not None else "",
         _duration(seconds) if seconds is not None else "",
         what,
     ]
+
+
+def _value(value: Any) -> str:
+    return f"{value:.3g}" if isinstance(value, float) else str(value)
 
 
 def _short(key: str) -> str:

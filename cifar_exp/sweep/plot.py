@@ -46,7 +46,7 @@ def _scatter(axes: Any, trials: Sequence[FrozenTrial], cost: str, limit: int | N
 
     kinds = (
         (TrialState.COMPLETE, "complete", {"color": TRIAL}),
-        (TrialState.PRUNED, "pruned (last epoch)", {"facecolors": "none", "edgecolors": PRUNED}),
+        (TrialState.PRUNED, "pruned", {"facecolors": "none", "edgecolors": PRUNED}),
     )
     for state, label, style in kinds:
         points = [t for t in trials if t.state == state and ranking.accuracy(t) is not None and cost in t.user_attrs]

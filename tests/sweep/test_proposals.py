@@ -165,9 +165,9 @@ def test_thousands_of_candidates_a_second_are_turned_down(make: Make) -> None:
 
 
 def test_a_sliver_of_a_space_is_found(make: Make) -> None:
-    proposer, pricer, space = make(*BASE, *WIDTHS, "budget.params=9000", "optimizer.lr=interval(1e-3,1e-2)")
+    proposer, pricer, _ = make(*BASE, *WIDTHS, "budget.params=9000", "optimizer.lr=interval(1e-3,1e-2)")
     smallest = pricer.price(proposer.check()).costs["params"]
-    proposer, pricer, _space = make(*BASE, *WIDTHS, f"budget.params={smallest}", "optimizer.lr=interval(1e-3,1e-2)")
+    proposer, pricer, _ = make(*BASE, *WIDTHS, f"budget.params={smallest}", "optimizer.lr=interval(1e-3,1e-2)")
     proposer.check()
     began = time.monotonic()
     proposal = proposer.propose([], 0)

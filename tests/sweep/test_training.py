@@ -105,7 +105,7 @@ def epoch(reporter: TrialReporter, metrics: dict[str, float]) -> None:
 
 
 def test_the_reporter_ends_a_poor_trial(tmp_path: Path) -> None:
-    with pytest.raises(optuna.TrialPruned, match="0.1000 after epoch 1"):
+    with pytest.raises(optuna.TrialPruned, match=r"0\.1000 after epoch 1"):
         epoch(reporter(tmp_path, "median"), {"val/acc": 0.1})
     assert study_in(tmp_path, "s").trials[2].intermediate_values == {1: 0.1}
 
