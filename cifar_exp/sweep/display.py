@@ -97,7 +97,7 @@ class Display:
 
     def _table(self) -> Any:
         trials = self._trials()
-        table = Table(box=None, pad_edge=False, header_style="bold", padding=(0, 2, 0, 0))
+        table = Table(box=None, pad_edge=False, header_style="bold", padding=(0, 1, 0, 0))
         for name, width in COLUMNS.items():
             table.add_column(name, justify="left" if name == "state" else "right", no_wrap=True, min_width=width)
         table.add_column("candidate", overflow="ellipsis", no_wrap=True, style="dim", ratio=1)

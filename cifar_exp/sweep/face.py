@@ -56,7 +56,11 @@ class Face:
         pricer = self._pricer(space)
         sweep = Sweep(self._settings, space, pricer, self._config, self._compose, self._launch, self._url)
         sweep.check()
-        return sweep.run()
+        try:
+            return sweep.run()
+        except KeyboardInterrupt:
+            again = f" Go on with it: the same command with hydra.sweep.dir={self._sweep_dir}"
+            raise KeyboardInterrupt(again) from None
 
     def _pricer(self, space: Space) -> Pricer:
         if all(key in self._config for key in ("model", "data", "budget")):

@@ -31,9 +31,14 @@ class Outputs:
         self._budget = budget
         self._settings = settings
         self._space = space
+        self._written: list[int] | None = None  # the trials that had ended when the files were last written
 
     def update(self, trials: Sequence[FrozenTrial]) -> None:
-        """Writes all but the plot, as of now."""
+        """Writes all but the plot, if a trial has ended since it last did."""
+        ended = [trial.number for trial in trials if trial.state.is_finished()]
+        if ended == self._written:
+            return
+        self._written = ended
         write_text(self._dir / TRIALS, self._table(trials))
         write_text(self._dir / RESULTS, yaml.safe_dump(self._results(trials), sort_keys=False))
         winner = ranking.best(trials, self._settings)

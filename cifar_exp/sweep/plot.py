@@ -1,5 +1,6 @@
 """The picture of a sweep: accuracy against cost with the front marked, and what mattered."""
 
+import logging
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -26,6 +27,7 @@ def plot_sweep(
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
+    logging.getLogger("matplotlib").setLevel(logging.WARNING)  # not that it made its list of fonts
     figure = Figure(figsize=(12 if importances else 7.5, 4.8), layout="constrained")
     FigureCanvasAgg(figure)
     widths = [3, 2] if importances else [1]

@@ -58,7 +58,7 @@ def install() -> None:
 
 
 if __name__ == "__main__":
-    from cifar_exp.cli import run
+    from cifar_exp.cli import main as cifar_exp
 
     install()
-    sys.exit(run(sys.argv[1:]))
+    cifar_exp()

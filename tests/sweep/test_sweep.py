@@ -1,5 +1,6 @@
 """One worker's sweep, from the command line to its files."""
 
+import io
 import json
 import math
 import shutil
@@ -40,6 +41,44 @@ def test_a_sweep_ends_with_n_trials_and_leaves_its_files(pretend: Pretend, tmp_p
     assert all((sweep / name).is_file() for name in ("study.db", "optimization_results.yaml", "sweep.png"))
     results = yaml.safe_load((sweep / "optimization_results.yaml").read_text())
     assert results["best_value"] == max(float(row["val/acc"]) for row in rows)
+
+
+def test_progress_is_a_line_a_trial_where_there_is_no_terminal(
+    pretend: Pretend, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    pretend(*sweep_arguments(tmp_path / "sweep", 3, "budget.params=45000"), misfortunes={1: "raises"})
+    told = capfd.readouterr()
+    assert told.out == ""
+    assert len(told.err.splitlines()) == 4, told.err
+    first, second, third, last = told.err.splitlines()
+    rows = table(tmp_path / "sweep")
+    assert f"{int(rows[0]['params']):,} params" in first
+    assert f"val/acc {float(rows[0]['val/acc']):.4f}" in first
+    assert "1 of 3 trials ended" in first
+    assert "candidates fitted" in first
+    assert "left" in first
+    assert "failed" in second
+    assert "ValueError: no such luck" in second
+    assert "complete" in third
+    assert last.startswith("sweep: 3 of 3 trials ended, best val/acc")
+
+
+def test_on_a_terminal_the_trials_are_a_live_table(pretend: Pretend, tmp_path: Path) -> None:
+    from rich.console import Console
+
+    from cifar_exp.sweep.display import Display
+    from cifar_exp.sweep.settings import parse_settings
+
+    pretend(*sweep_arguments(tmp_path / "sweep", 3), misfortunes={1: "raises"})
+    settings = parse_settings({"n_trials": 9, "study_name": "sweep", "sampler": {}, "pruner": {}})
+    console = Console(width=80, record=True, file=io.StringIO())
+    console.print(Display(settings, lambda: study_in(tmp_path / "sweep").trials)._table())
+    shown = console.export_text()
+    assert "3 of 9 trials ended" in shown
+    assert all(len(line) <= 80 for line in shown.splitlines())
+    for row in table(tmp_path / "sweep"):
+        assert f"{int(row['params']):,}" in shown
+    assert "ValueError:" in shown
 
 
 def test_the_table_tells_the_cost_of_what_each_trial_trained(pretend: Pretend, tmp_path: Path) -> None:

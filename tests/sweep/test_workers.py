@@ -85,6 +85,19 @@ def test_a_trial_that_ended_as_its_worker_died_is_told_and_not_run_again(workers
     assert [row["state"] for row in table(tmp_path / "sweep")] == ["complete"] * 3
 
 
+def test_ctrl_c_leaves_a_sweep_that_goes_on(workers: Workers, tmp_path: Path) -> None:
+    arguments, log = sweep_arguments(tmp_path / "sweep", 2, "trainer.max_epochs=3"), tmp_path / "starts.log"
+    process = workers(*arguments, seconds=5)
+    wait_until(lambda: (tmp_path / "sweep" / "0" / "checkpoints" / "last.ckpt").is_file())
+    process.send_signal(signal.SIGINT)
+    _, told = process.communicate(timeout=30)
+    assert process.returncode == 130
+    assert told.splitlines()[-1].endswith(f"the same command with hydra.sweep.dir={tmp_path / 'sweep'}")
+    assert "Traceback" not in told
+    ends_well(workers(*arguments))
+    assert [(trial, epoch) for trial, epoch, _ in starts(log)] == [(0, 0), (0, 1), (1, 0)]
+
+
 def test_kills_at_any_moment_lose_nothing(workers: Workers, tmp_path: Path) -> None:
     arguments, log = sweep_arguments(tmp_path / "sweep", 8, "trainer.max_epochs=2"), tmp_path / "starts.log"
     for delay in (2.2, 2.7, 3.1, 3.6):
