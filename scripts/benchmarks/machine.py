@@ -19,6 +19,7 @@ def facts(device: str) -> dict[str, Any]:
         "device": device_name(device),
         "cpu": cpu_name(),
         "cores": len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count(),
+        "threads": os.environ.get("OMP_NUM_THREADS", "as torch chooses"),
         "memory_gb": _memory_gb(),
         "load_average": load(),
         "system": platform.system(),
