@@ -5,7 +5,7 @@ import os
 import sys
 
 M_TRIM_THRESHOLD, M_MMAP_THRESHOLD = -1, -3  # of mallopt(3)
-KEPT_BYTES = 512 * 2**20
+KEPT_BYTES = 128 * 2**20
 LARGEST_KEPT = 32 * 2**20  # the most that glibc allows
 
 
