@@ -85,7 +85,7 @@ class Conv(Op):
 
 @dataclass
 class MixedDepthwise(Op):
-    """Depthwise convolution whose channels are split evenly over several kernel sizes (MixConv, arXiv:1907.09595, §3.1)."""
+    """A depthwise convolution with its channels split over several kernel sizes (MixConv, arXiv:1907.09595, §3.1)."""
 
     in_shape: Shape
     kernel_sizes: tuple[int, ...]
