@@ -1,13 +1,14 @@
 """Where a study is kept: an RDB that several processes share, and a password that no config shows."""
 
 import os
-import warnings
+import time
 from pathlib import Path
 
 from cifar_exp.errors import UserError
 
 STORAGE_VARIABLE = "CIFAR_EXP_STORAGE"  # the whole URL, password included, for the jobs of a sweep
 STUDY_FILE = "study.db"
+WAITS = (0.2, 0.5, 1.0, 2.0)  # seconds, while another worker makes the tables
 
 
 def default_url(sweep_dir: Path) -> str:
@@ -68,14 +69,17 @@ def unmasked(url: str) -> str:
 def open_storage(url: str):  # type: ignore[no-untyped-def] # an optuna.storages.RDBStorage, imported late
     """Opens the RDB at `url`. Raises UserError where it cannot be reached or lacks its driver."""
     import optuna
-    from sqlalchemy.exc import SQLAlchemyError
+    from sqlalchemy.exc import IntegrityError, ProgrammingError, SQLAlchemyError
 
     optuna.logging.set_verbosity(optuna.logging.ERROR)
     waits = {"connect_args": {"timeout": 60}} if url.startswith("sqlite") else {"pool_pre_ping": True}
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
-            return optuna.storages.RDBStorage(url, engine_kwargs=waits)
+        for wait in WAITS:
+            try:
+                return optuna.storages.RDBStorage(url, engine_kwargs=waits)
+            except (IntegrityError, ProgrammingError):  # another worker is making the same tables
+                time.sleep(wait)
+        return optuna.storages.RDBStorage(url, engine_kwargs=waits)
     except (SQLAlchemyError, ImportError, RuntimeError, ValueError) as error:
         reason = str(error.__cause__ or error).strip().splitlines()[0]
         raise UserError(f"hydra.sweeper.storage: cannot use {masked(url)}:\n{reason}") from None
