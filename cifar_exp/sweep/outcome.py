@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from omegaconf import OmegaConf
+from yaml import YAMLError
 
 NO_VALUE = "the job returned no number"
 
@@ -64,6 +65,6 @@ def belongs_to(directory: Path, study_name: str, number: int) -> bool:
     """Whether a run's directory is that of this trial, by the config that it keeps."""
     try:
         trial = OmegaConf.select(OmegaConf.load(directory / ".hydra" / "config.yaml"), "trial")
-    except (FileNotFoundError, ValueError, OSError):
+    except (OSError, ValueError, YAMLError):  # not there, or its writer was killed
         return False
     return trial is not None and trial.get("study_name") == study_name and trial.get("number") == number

@@ -19,7 +19,7 @@ from cifar_exp.config.overrides import written
 from cifar_exp.errors import UserError
 from cifar_exp.files import write_text
 from cifar_exp.sweep.display import Display
-from cifar_exp.sweep.outcome import NO_VALUE, belongs_to, outcome_in, outcome_of
+from cifar_exp.sweep.outcome import NO_VALUE, Outcome, belongs_to, outcome_in, outcome_of
 from cifar_exp.sweep.outputs import Outputs
 from cifar_exp.sweep.pricing import Pricer
 from cifar_exp.sweep.proposals import Proposer
@@ -141,6 +141,10 @@ class Sweep:
                 trial, directory = self._taken(study)
                 if trial is None:
                     break
+                if self._lacking(trial):
+                    reason = f"of another space: it has no {', '.join(self._lacking(trial))}"
+                    study.tell(trial, Outcome("FAIL", reason=reason))
+                    continue
                 job = self._job(trial, directory)
                 outcome = outcome_in(directory, self._settings.metrics) if self._belongs(job) else None
                 if outcome is not None:  # its worker died before it could tell
@@ -180,12 +184,16 @@ class Sweep:
         if begun and belongs_to(Path(begun), self._settings.study_name, trial.number):
             return Path(begun)
         subdir = OmegaConf.to_container(self._base.hydra.sweep, resolve=False)["subdir"]  # type: ignore[index,call-overload]
-        if subdir in ("${hydra.job.num}", "${hydra:job.num}"):
+        if subdir in ("${hydra.job.num}", "${hydra:job.num}") or self._lacking(trial):
             return self._dir / str(trial.number)
         cfg = self._compose(self._trial_overrides(trial))
         with open_dict(cfg):
             cfg.hydra.job.num, cfg.hydra.job.id = trial.number, str(trial.number)
         return self._dir / str(cfg.hydra.sweep.subdir)
+
+    def _lacking(self, trial: FrozenTrial) -> list[str]:
+        """The swept keys of which the trial knows nothing: it was put into the study by other means."""
+        return sorted(self._space.swept.keys() - trial.params.keys())
 
     def _job(self, trial: FrozenTrial, directory: Path) -> Job:
         if directory.is_relative_to(self._dir):

@@ -287,6 +287,14 @@ def test_a_study_begun_with_other_choices_is_not_gone_on_with(
     assert "was begun with ['maximize']" in capfd.readouterr().err
 
 
+def test_a_trial_without_values_for_the_space_is_marked_failed(pretend: Pretend, tmp_path: Path) -> None:
+    sweep = tmp_path / "sweep"
+    pretend(*sweep_arguments(sweep, 1))
+    study_in(sweep).enqueue_trial({"model.layers.conv1.channels": 32})
+    assert pretend(*sweep_arguments(sweep, 3)) == 0
+    assert [row["state"] for row in table(sweep)] == ["complete", "failed", "complete"]
+
+
 def test_the_study_knows_cost_model_and_search_of_each_trial(pretend: Pretend, tmp_path: Path) -> None:
     sweep = tmp_path / "sweep"
     pretend(*sweep_arguments(sweep, 2))
