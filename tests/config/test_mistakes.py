@@ -21,7 +21,7 @@ TRAIN_MISTAKES = {
     "unknown key of hydra": (["hydra.run.dri=x"], ["Did you mean 'hydra.run.dir'"]),
     "removal of an unknown key": (["~seeed"], ["~seeed: nothing there", "Did you mean 'seed'"]),
     "+ for a key that is there": (["+seed=3"], ["+seed: has a value already"]),
-    "unknown option": (["model=modle3"], ["model=modle3", "Did you mean 'model3'", "Options of model", "model1, model2"]),
+    "unknown option": (["model=modle3"], ["model=modle3", "Did you mean 'model3'", "model1, model2"]),
     "unknown option of hydra": (["hydra/launcher=joblip"], ["hydra/launcher=joblip", "Options of hydra/launcher"]),
     "an option that is a number": (["model=3"], ["model=3: expected the name of an option"]),
     "a group chosen twice": (["+model=model2"], ["+model", "leave out the +"]),
