@@ -32,6 +32,11 @@ def _divides(groups: int, channels: int, what: str) -> None:
         raise ValueError(f"groups={groups} does not divide the {channels} {what} channels")
 
 
+def _full(in_shape: Shape, layer: LayerSpec, kernel_size: int, groups: int) -> Conv:
+    """A convolution straight to the layer's channels."""
+    return Conv(in_shape, layer.channels, kernel_size, layer.stride, layer.dilation, groups, layer.bias)
+
+
 def _depthwise(in_shape: Shape, layer: LayerSpec, bias: bool) -> Conv:
     channels = in_shape[0]
     return Conv(in_shape, channels, layer.kernel_size, layer.stride, layer.dilation, channels, bias)
@@ -53,17 +58,7 @@ class Standard(ConvType):
         """One convolution, in `groups` groups."""
         _divides(layer.groups, in_shape[0], "input")
         _divides(layer.groups, layer.channels, "output")
-        return [
-            Conv(
-                in_shape,
-                layer.channels,
-                layer.kernel_size,
-                layer.stride,
-                layer.dilation,
-                layer.groups,
-                layer.bias,
-            )
-        ]
+        return [_full(in_shape, layer, layer.kernel_size, groups=layer.groups)]
 
 
 class Pointwise(ConvType):
@@ -76,7 +71,7 @@ class Pointwise(ConvType):
         """One 1×1 convolution, in `groups` groups."""
         _divides(layer.groups, in_shape[0], "input")
         _divides(layer.groups, layer.channels, "output")
-        return [Conv(in_shape, layer.channels, 1, layer.stride, 1, layer.groups, layer.bias)]
+        return [_full(in_shape, layer, kernel_size=1, groups=layer.groups)]
 
 
 class Depthwise(ConvType):
@@ -91,17 +86,7 @@ class Depthwise(ConvType):
             raise ValueError(
                 f"a depthwise convolution of {in_shape[0]} channels gives a multiple of them, not {layer.channels}"
             )
-        return [
-            Conv(
-                in_shape,
-                layer.channels,
-                layer.kernel_size,
-                layer.stride,
-                layer.dilation,
-                in_shape[0],
-                layer.bias,
-            )
-        ]
+        return [_full(in_shape, layer, layer.kernel_size, groups=in_shape[0])]
 
 
 class Separable(ConvType):

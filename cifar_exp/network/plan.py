@@ -45,7 +45,6 @@ class PlannedLayer:
     """One layer: its steps in order, and what is added to it."""
 
     name: str
-    kind: str
     steps: tuple[PlannedStep, ...]
     in_shape: Shape
     out_shape: Shape
@@ -160,7 +159,7 @@ def _plan_layer(
     projection = None
     if layer.skip is not None:
         projection = _plan_skip(name, layer, shape, shapes)
-    planned = PlannedLayer(name, layer.conv_type, tuple(steps), in_shape, shape, layer.skip, projection, layer.share)
+    planned = PlannedLayer(name, tuple(steps), in_shape, shape, layer.skip, projection, layer.share)
     if layer.share is not None:
         _check_share(planned, earlier)
     return planned
@@ -225,7 +224,7 @@ def _plan_head(spec: ModelSpec, in_shape: Shape, num_classes: int) -> tuple[Plan
     _check_names(defaults.activation, defaults.norm, "model.layer")
     pool = Pool(in_shape, head.pool)
     shape = pool.out_shape
-    layers = [PlannedLayer("pool", "pool", (PlannedStep("pool", (pool,)),), in_shape, shape)]
+    layers = [PlannedLayer("pool", (PlannedStep("pool", (pool,)),), in_shape, shape)]
     for index, features in enumerate(head.hidden, start=1):
         dense = Dense(shape, features)
         steps = [
@@ -237,10 +236,10 @@ def _plan_head(spec: ModelSpec, in_shape: Shape, num_classes: int) -> tuple[Plan
             for step in _dense_order(defaults.order)
         ]
         used = tuple(step for step in steps if step.ops)
-        layers.append(PlannedLayer(f"dense{index}", "dense", used, shape, dense.out_shape))
+        layers.append(PlannedLayer(f"dense{index}", used, shape, dense.out_shape))
         shape = dense.out_shape
     logits = Dense(shape, num_classes)
-    layers.append(PlannedLayer("logits", "dense", (PlannedStep("dense", (logits,)),), shape, logits.out_shape))
+    layers.append(PlannedLayer("logits", (PlannedStep("dense", (logits,)),), shape, logits.out_shape))
     return tuple(layers)
 
 
