@@ -25,7 +25,7 @@ HEADER = """# Leaderboard
 Written by `python scripts/leaderboard.py` from `results/runs/*.json`, the `result.json` of each run. Test accuracy is
 that of the weights with the best validation accuracy, tested once. All on CIFAR-10, JPEG copies: these are **not** the
 published benchmark's figures. `IMAGES` is the directory of the images; seconds are of the whole run, on one core of a
-machine that other work shared; that of model2 holds a pause of 25 minutes.
+machine that other work shared; those of the runs of 60 epochs hold a pause of about half an hour.
 
 | network | params | MACs | peak activation bytes | test accuracy | epochs | seconds | device | command |
 | --- | ---: | ---: | ---: | ---: | ---: | ---: | --- | --- |
