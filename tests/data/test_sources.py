@@ -285,12 +285,8 @@ class TestCifar:
             load_test(DataConfig(name="cifar10", root=str(tiny_cifar)))
 
 
-REAL_DATA = os.environ.get("CIFAR_EXP_REAL_DATA")
-
-
-@pytest.mark.skipif(not REAL_DATA, reason="CIFAR_EXP_REAL_DATA names no directory of real images")
-def test_the_real_images_are_what_they_are_known_to_be(tmp_path: Path) -> None:
-    for directory in Path(str(REAL_DATA)).glob("t*/*/"):
+def test_the_real_images_are_what_they_are_known_to_be(tmp_path: Path, real_images: Path) -> None:
+    for directory in real_images.glob("t*/*/"):
         part = tmp_path / directory.parent.name / directory.name
         part.mkdir(parents=True)
         for file in sorted(directory.iterdir())[:100]:
