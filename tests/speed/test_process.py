@@ -33,8 +33,8 @@ def output(code: str, *arguments: str, **variables: str) -> str:
 @pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="the C library is not glibc")
 def test_memory_freed_by_a_step_is_there_for_the_next() -> None:
     fixed = {"MALLOC_MMAP_THRESHOLD_": "131072"}  # glibc's first threshold, which it may move as it likes otherwise
-    assert int(output(FAULTS, "settled", **fixed)) < 100  # pages cleared anew by the system in 10 steps of 64 MB
-    assert int(output(FAULTS, "as it comes", **fixed)) > 200
+    assert int(output(FAULTS, "settled", **fixed)) < 20_000  # pages cleared anew in 10 steps of 64 MB
+    assert int(output(FAULTS, "as it comes", **fixed)) > 100_000
 
 
 def test_help_imports_neither_torch_nor_hydra() -> None:
