@@ -27,9 +27,10 @@ class ConvType(ABC):
         """The operations in order. Raises ValueError, in the user's words, where the channels do not fit."""
 
 
-def _divides(groups: int, channels: int, what: str) -> None:
-    if channels % groups:
-        raise ValueError(f"groups={groups} does not divide the {channels} {what} channels")
+def _check_groups(in_shape: Shape, layer: LayerSpec) -> None:
+    for channels, what in ((in_shape[0], "input"), (layer.channels, "output")):
+        if channels % layer.groups:
+            raise ValueError(f"groups={layer.groups} does not divide the {channels} {what} channels")
 
 
 def _full(in_shape: Shape, layer: LayerSpec, kernel_size: int, groups: int) -> Conv:
@@ -56,8 +57,7 @@ class Standard(ConvType):
     @staticmethod
     def ops(in_shape: Shape, layer: LayerSpec) -> list[Op]:
         """One convolution, in `groups` groups."""
-        _divides(layer.groups, in_shape[0], "input")
-        _divides(layer.groups, layer.channels, "output")
+        _check_groups(in_shape, layer)
         return [_full(in_shape, layer, layer.kernel_size, groups=layer.groups)]
 
 
@@ -69,8 +69,7 @@ class Pointwise(ConvType):
     @staticmethod
     def ops(in_shape: Shape, layer: LayerSpec) -> list[Op]:
         """One 1×1 convolution, in `groups` groups."""
-        _divides(layer.groups, in_shape[0], "input")
-        _divides(layer.groups, layer.channels, "output")
+        _check_groups(in_shape, layer)
         return [_full(in_shape, layer, kernel_size=1, groups=layer.groups)]
 
 
@@ -98,8 +97,7 @@ class Separable(ConvType):
     def ops(in_shape: Shape, layer: LayerSpec) -> list[Op]:
         """Two convolutions."""
         depthwise = _depthwise(in_shape, layer, bias=False)
-        _divides(layer.groups, in_shape[0], "input")
-        _divides(layer.groups, layer.channels, "output")
+        _check_groups(in_shape, layer)
         return [depthwise, Conv(depthwise.out_shape, layer.channels, groups=layer.groups, bias=layer.bias)]
 
 
