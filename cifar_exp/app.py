@@ -25,6 +25,7 @@ from omegaconf import DictConfig, read_write
 
 from cifar_exp.config.check import CHECKS
 from cifar_exp.config.compose import Composer
+from cifar_exp.config.devices import check_single_device
 from cifar_exp.config.help import command_help
 from cifar_exp.config.location import conf_dir
 from cifar_exp.config.messages import listing
@@ -137,6 +138,12 @@ def _check(command: str, cfg: DictConfig) -> None:
     CHECKS[command](cfg)
 
 
+def _check_job(command: str, cfg: DictConfig) -> None:
+    """A training that is one of several."""
+    _check(command, cfg)
+    check_single_device(cfg.trainer.devices)
+
+
 def _job(composer: Composer, cfg: DictConfig) -> None:
     """What `Hydra.run` does once its config is composed."""
     configure_log(cfg.hydra.hydra_logging, cfg.hydra.verbose)
@@ -162,11 +169,14 @@ def _run_several(composer: Composer, overrides: Sequence[str]) -> None:
     master = composer.compose(overrides, multirun=True)
     if resumed_directory(overrides) is not None:
         raise UserError("resume: goes on with one run; leave out -m.")
-    jobs = combinations(composer, overrides, master, _check)
     if composer.command != "train":
-        for cfg in jobs or []:
+        for cfg in combinations(composer, overrides, master, _check) or []:
             _job(composer, cfg)
         return
+    check_single_device(master.trainer.devices)
+    if master.trainer.devices == "auto":
+        overrides = ["trainer.devices=1", *(one for one in overrides if one != "trainer.devices=auto")]
+    combinations(composer, overrides, master, _check_job)
     sweep_directory = Path(master.hydra.sweep.dir)
     task = Task(composer.command, keep=tuple(str(path) for path in sweep_directory.glob("*")))
     with undone_on_mistake(sweep_directory, unless_trained=True):

@@ -1,5 +1,7 @@
 """Whether this machine has the device that is asked for; torch is imported for a GPU only."""
 
+from typing import Any
+
 from cifar_exp.config.schema import TrainerConfig
 from cifar_exp.errors import UserError
 
@@ -36,3 +38,17 @@ def _check_gpu_numbers(devices: str | int | list[int]) -> None:
             raise UserError(f"trainer.devices={devices}: no GPU {absent[0]}; there are {count}, numbered from 0.")
     elif devices > count:
         raise UserError(f"trainer.devices={devices}: there are {count} GPUs here.")
+
+
+def check_single_device(devices: Any) -> None:
+    """Raises UserError where a job of `-m` asks for several devices.
+
+    Lightning starts the other processes of a distributed run by the command of the first, which for `-m` would be the
+    whole of it again.
+    """
+    if devices in ("auto", 1, "1") or (not isinstance(devices, str | int) and len(devices) == 1):
+        return
+    raise UserError(
+        f"trainer.devices={devices}: a job of -m trains on one device.\n"
+        "Several devices share one run without -m; several jobs run at once with hydra/launcher=joblib or n_jobs."
+    )

@@ -54,6 +54,9 @@ TRAIN_MISTAKES = {
     "no data": (["data=folder"], ["data.root"]),
     "over budget": (["budget.params=50000"], ["706,954", "50,000", "conv4"]),
     "run to resume that is not there": (["resume=nowhere"], ["nowhere: no such directory"]),
+    "several devices for a job of -m": (["-m", "seed=0,1", "trainer.devices=2"], ["trainer.devices=2", "one device"]),
+    "several devices for one of them": (["-m", "trainer.devices=1,2"], ["Job 1 (trainer.devices=2)", "one device"]),
+    "several devices for a trial": (["-m", "sweep=width50k", "trainer.devices=[0,1]"], ["trainer.devices=[0, 1]"]),
     "unknown sweep": (["-m", "sweep=nothing"], ["sweep=nothing: no such sweep"]),
 }  # fmt: skip
 

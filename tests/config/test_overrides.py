@@ -40,6 +40,16 @@ def test_a_plus_adds_a_layer(cifar_exp: CifarExp, training: FakeTraining) -> Non
     assert layers.new == {"channels": 64, "skip": "conv7"}
 
 
+@pytest.mark.parametrize("chosen", [(), ("trainer=ddp", "trainer.accelerator=cpu"), ("trainer.devices=auto",)])
+def test_each_job_of_a_multirun_has_one_device(
+    chosen: tuple[str, ...], cifar_exp: CifarExp, training: FakeTraining
+) -> None:
+    ended = cifar_exp("train", "-m", "data=synthetic", "seed=0,1", *chosen)
+
+    assert ended.status == 0
+    assert [cfg.trainer.devices for cfg in training.configs] == [1, 1]
+
+
 def test_ones_own_model_wins_over_a_shipped_one(cifar_exp: CifarExp, training: FakeTraining, tmp_path: Path) -> None:
     (tmp_path / "model").mkdir()
     (tmp_path / "model" / "model3.yaml").write_text("name: mine\nlayers: {first: {channels: 8}}\n")
