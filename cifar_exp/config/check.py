@@ -17,7 +17,7 @@ from cifar_exp.config.command_schema import (
     ReportConfig,
     SummaryConfig,
 )
-from cifar_exp.config.devices import check_accelerator, check_devices
+from cifar_exp.config.devices import check_accelerator, check_compiler, check_devices
 from cifar_exp.config.messages import MistakesError, schema_mistakes
 from cifar_exp.config.schema import TrainConfig
 from cifar_exp.data.describe import DataInfo, describe
@@ -91,6 +91,7 @@ def check_train(cfg: AnyConfig) -> CheckedRun:
     """
     config = parse(TrainConfig, cfg)
     check_devices(config.trainer)
+    check_compiler(config.compile)
     data_info, plan = _planned(config, config.data, config.budget)
     return CheckedRun(config, data_info, plan)
 

@@ -1,9 +1,13 @@
-"""Whether this machine has the device that is asked for; torch is imported for a GPU only."""
+"""Whether this machine has the device that is asked for, and a compiler; torch is imported for a GPU only."""
 
+import os
+import shutil
 from typing import Any
 
 from cifar_exp.config.schema import TrainerConfig
 from cifar_exp.errors import UserError
+
+COMPILERS = ("g++", "clang++", "cl")  # that torch.compile looks for, where the variable CXX names none
 
 
 def check_devices(trainer: TrainerConfig) -> None:
@@ -38,6 +42,13 @@ def _check_gpu_numbers(devices: str | int | list[int]) -> None:
             raise UserError(f"trainer.devices={devices}: no GPU {absent[0]}; there are {count}, numbered from 0.")
     elif devices > count:
         raise UserError(f"trainer.devices={devices}: there are {count} GPUs here.")
+
+
+def check_compiler(mode: str | None) -> None:
+    """Raises UserError where `compile` is asked for and there is no C++ compiler for torch to use."""
+    wanted = [os.environ["CXX"]] if "CXX" in os.environ else COMPILERS
+    if mode is not None and not any(shutil.which(name) for name in wanted):
+        raise UserError(f"compile={mode}: torch.compile needs a C++ compiler, and {' or '.join(wanted)} was not found.")
 
 
 def check_single_device(devices: Any) -> None:

@@ -178,6 +178,7 @@ class TrainConfig(Spec):
     tags: list[str] = Field([])  # of the wandb run
     resume: str | None = None  # directory of an interrupted run to go on with
     budget: Budget = Budget()
+    compile: Literal["default", "reduce-overhead", "max-autotune"] | None = None  # torch.compile's mode; None: not
     loss: LossConfig = LossConfig()
     model: ModelSpec
     data: DataConfig

@@ -147,9 +147,11 @@ class Gated(ConvType):
 
 
 def _mixed_depthwise(in_shape: Shape, layer: LayerSpec) -> MixedDepthwise:
-    kernels = layer.kernel_sizes
+    kernels, dilations = layer.kernel_sizes, layer.dilations or [layer.dilation] * len(layer.kernel_sizes)
+    if len(dilations) != len(kernels):
+        raise ValueError(f"expected as many dilations as kernel_sizes, got {len(dilations)} for {len(kernels)}")
     if len(kernels) > in_shape[0]:
         raise ValueError(
             f"{len(kernels)} kernel_sizes cannot share {in_shape[0]} input channel{'s' * (in_shape[0] > 1)}"
         )
-    return MixedDepthwise(in_shape, tuple(kernels), layer.stride, layer.dilation, bias=False)
+    return MixedDepthwise(in_shape, tuple(kernels), tuple(dilations), layer.stride, bias=False)

@@ -84,40 +84,67 @@ class Conv(Op):
 
 
 @dataclass
+class PadChannels(Op):
+    """Subsamples the map and appends zero channels: He et al. 2016 (arXiv:1512.03385), §3.3, option A."""
+
+    in_shape: Shape
+    out_shape: Shape
+    stride: int
+
+    @property
+    def label(self) -> str:
+        return "pad"
+
+    def module(self) -> nn.Module:
+        from cifar_exp.network.modules import PadShortcut
+
+        return PadShortcut(self.stride, self.out_shape[0] - self.in_shape[0])
+
+
+@dataclass
 class MixedDepthwise(Op):
-    """A depthwise convolution with its channels split over several kernel sizes (MixConv, arXiv:1907.09595, §3.1)."""
+    """A depthwise convolution with its channels split over several kernels (MixConv, arXiv:1907.09595, §3.1).
+
+    A kernel of size 1 is the pixel itself: its split passes as it is and costs nothing (as the identity branch of
+    InceptionNeXt, arXiv:2303.16900, §3.2).
+    """
 
     in_shape: Shape
     kernel_sizes: tuple[int, ...]
+    dilations: tuple[int, ...]  # one a kernel
     stride: int = 1
-    dilation: int = 1
     bias: bool = True
 
     def __post_init__(self) -> None:
         channels, height, width = self.in_shape
         self.out_shape = (channels, strided_size(height, self.stride), strided_size(width, self.stride))
-        weights = sum(part.params for part in self.parts)
-        self.params = self.trainable_params = weights
+        self.params = self.trainable_params = sum(part.params for part in self.parts)
         self.macs = sum(part.macs for part in self.parts)
 
     @property
     def splits(self) -> list[int]:
-        """Channels of each kernel size; the first ones take what does not divide."""
+        """Channels of each kernel; the first ones take what does not divide."""
         share, left = divmod(self.in_shape[0], len(self.kernel_sizes))
         return [share + (index < left) for index in range(len(self.kernel_sizes))]
 
     @cached_property
-    def parts(self) -> list[Conv]:
-        """The depthwise convolution of each split."""
-        size = self.in_shape[1:]
-        return [
-            Conv((split, *size), split, kernel, self.stride, self.dilation, split, self.bias)
-            for split, kernel in zip(self.splits, self.kernel_sizes, strict=True)
-        ]
+    def parts(self) -> list[Op]:
+        """What happens to each split."""
+        return [self._part(*of_split) for of_split in zip(self.splits, self.kernel_sizes, self.dilations, strict=True)]
+
+    def _part(self, split: int, kernel: int, dilation: int) -> Op:
+        in_shape, out_shape = (split, *self.in_shape[1:]), (split, *self.out_shape[1:])
+        if kernel == 1:
+            return PadChannels(in_shape, out_shape, self.stride)
+        return Conv(in_shape, split, kernel, self.stride, dilation, split, self.bias)
 
     @property
     def label(self) -> str:
-        return f"mixed depthwise {'/'.join(map(str, self.kernel_sizes))}"
+        kernels = (
+            f"{kernel}" + (f"·{dilation}" if dilation > 1 and kernel > 1 else "")
+            for kernel, dilation in zip(self.kernel_sizes, self.dilations, strict=True)
+        )
+        return f"mixed depthwise {'/'.join(kernels)}"
 
     def module(self) -> nn.Module:
         from cifar_exp.network.modules import SplitChannels
@@ -167,24 +194,6 @@ class Pool(Op):
         _, height, width = self.in_shape
         pool = nn.MaxPool2d if self.kind == "max" else nn.AvgPool2d
         return nn.Sequential(pool((height, width)), nn.Flatten())
-
-
-@dataclass
-class PadChannels(Op):
-    """Subsamples the map and appends zero channels: He et al. 2016 (arXiv:1512.03385), §3.3, option A."""
-
-    in_shape: Shape
-    out_shape: Shape
-    stride: int
-
-    @property
-    def label(self) -> str:
-        return "pad"
-
-    def module(self) -> nn.Module:
-        from cifar_exp.network.modules import PadShortcut
-
-        return PadShortcut(self.stride, self.out_shape[0] - self.in_shape[0])
 
 
 class InPlace(Op):

@@ -34,7 +34,8 @@ class LayerDefaults(Spec):
     skip: str | None = None  # an earlier layer, or `input`: its output is added at `add`
     projection: str = "conv1x1"  # a name in `projections.PROJECTIONS`
     expansion: Annotated[float, Field(gt=0.0)] = 4.0  # inverted_residual: inner width / input width
-    kernel_sizes: Annotated[list[PositiveInt], Field(min_length=1)] = [3, 5, 7]  # mixed: one a channel group
+    kernel_sizes: Annotated[list[PositiveInt], Field(min_length=1)] = [3, 5, 7]  # mixed: one a split; 1: as it is
+    dilations: Annotated[list[PositiveInt], Field(min_length=1)] | None = None  # one a split; null: `dilation` for all
     share: str | None = None  # an earlier layer whose convolution weights this one uses too
     layer_scale: Annotated[float, Field(gt=0.0)] = 0.1  # `scale`: where the learned scale a channel starts
 

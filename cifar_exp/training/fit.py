@@ -72,7 +72,9 @@ class Job:
         config = self.config
         torch.manual_seed(config.seed)
         classifier = Classifier(build_network(self.plan), self.data.mean, self.data.std)
-        module = ImageClassifier(classifier, config.loss, config.optimizer, config.scheduler, config.seed)
+        module = ImageClassifier(
+            classifier, config.loss, config.optimizer, config.scheduler, config.seed, config.compile
+        )
         ckpt_path = str(self.run.last) if self.resumed else None
         self.trainer.fit(module, datamodule=self.data, ckpt_path=ckpt_path, weights_only=True)
 

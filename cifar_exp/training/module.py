@@ -4,6 +4,7 @@ Shapes: B images of a batch, C channels, H × W pixels, K classes.
 """
 
 import math
+from collections.abc import Callable
 from typing import Any
 
 import pytorch_lightning as pl
@@ -34,14 +35,17 @@ class ImageClassifier(pl.LightningModule):
         optimizer: OptimizerConfig | None = None,
         scheduler: SchedulerConfig | None = None,
         seed: int = 0,
+        compile_mode: str | None = None,
     ) -> None:
-        """Without `optimizer` and `scheduler` it can only be evaluated."""
+        """Without `optimizer` and `scheduler` it can only be evaluated; `compile_mode` is torch.compile's."""
         super().__init__()
         self.classifier = classifier.to(memory_format=torch.channels_last)
         self.loss = loss or LossConfig()
         self.optimizer_config = optimizer
         self.scheduler_config = scheduler
         self.seed = seed
+        self.compile_mode = compile_mode
+        self._compiled: Callable[[Tensor], Tensor] | None = None
         self.train_metrics = RunningMetrics()
         self.val_metrics = RunningMetrics()
         self.val_figures = Metrics(loss=math.nan, accuracy=math.nan, images=0)  # of the last validation
@@ -51,6 +55,11 @@ class ImageClassifier(pl.LightningModule):
         logits: Tensor = self.classifier(pixels)
         return logits
 
+    def on_fit_start(self) -> None:
+        """Compiles what trains, for batches of one size; evaluation, in other sizes, stays as it is."""
+        if self.compile_mode is not None:
+            self._compiled = torch.compile(self.classifier.forward, mode=self.compile_mode, dynamic=False)
+
     def on_train_epoch_start(self) -> None:
         """Reseeds, so that an epoch's dropout depends on (seed, epoch, rank) alone and a resumed run repeats it."""
         torch.manual_seed(hash((self.seed, self.current_epoch, self.global_rank)) % 2**63)
@@ -59,7 +68,7 @@ class ImageClassifier(pl.LightningModule):
     def training_step(self, batch: tuple[Tensor, Tensor], batch_idx: int) -> Tensor:
         """The mean loss of a batch: pixels (B, C, H, W), and labels (B,) or class probabilities (B, K)."""
         pixels, targets = batch
-        logits = self(pixels)
+        logits = self(pixels) if self._compiled is None else self._compiled(pixels)
         loss = F.cross_entropy(logits, targets, label_smoothing=self.loss.label_smoothing)
         self.train_metrics.add(loss, logits, targets)
         return loss

@@ -141,6 +141,18 @@ def test_a_gpu_is_asked_for_where_there_is_none(
     assert not list(Path.cwd().iterdir())
 
 
+def test_compiling_without_a_compiler_is_told_before_the_training(
+    cifar_exp: CifarExp, training: FakeTraining, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("CXX", "no-such-compiler")
+
+    ended = cifar_exp("train", "compile=default", "data=synthetic")
+
+    assert ended.status == 2
+    assert_is_a_message(ended.err, ["compile=default", "no-such-compiler"])
+    assert not list(Path.cwd().iterdir())
+
+
 @pytest.mark.parametrize(
     ("content", "expected"),
     [

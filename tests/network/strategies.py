@@ -33,6 +33,8 @@ def layers(draw: st.DrawFn, earlier: list[str]) -> dict[str, Any]:
         "expansion": draw(st.sampled_from([0.5, 1.0, 2.5])),
         "kernel_sizes": draw(st.lists(st.sampled_from([1, 3, 4, 7]), min_size=1, max_size=3)),
     }
+    if draw(st.booleans()):
+        layer["dilations"] = [draw(st.integers(1, 3)) for _ in layer["kernel_sizes"]]
     if layer["conv_type"] == "depthwise":
         layer["channels"] = 24
     if "add" in layer["order"] and earlier and draw(st.booleans()):

@@ -100,6 +100,26 @@ def test_separable_is_a_depthwise_without_bias_that_strides_then_a_1x1_with_bias
     assert (pointwise.kernel_size, pointwise.stride, pointwise.bias is not None) == ((1, 1), (1, 1), True)
 
 
+def test_a_kernel_of_size_1_among_mixed_ones_passes_its_split_as_it_is() -> None:
+    layer = {"channels": 12, "conv_type": "mixed", "kernel_sizes": [3, 1, 5], "stride": 2}
+    planned = plan({"a": layer})
+    conv = planned.layers[0].steps[0].ops[0]
+    assert (conv.params, conv.macs) == (4 * 9 + 4 * 25, (4 * 9 + 4 * 25) * 8 * 8)
+    mixed = build_network(planned).layers["a"].steps["conv"][0]
+    x = torch.randn(2, 12, 16, 16)
+    torch.testing.assert_close(mixed(x)[:, 4:8], x[:, 4:8, ::2, ::2])
+
+
+def test_each_of_the_mixed_kernels_may_have_a_dilation_of_its_own() -> None:
+    layer = {"channels": 12, "conv_type": "gated", "kernel_sizes": [1, 3, 3], "dilations": [1, 1, 2]}
+    planned = plan({"a": layer})
+    _, near, far = build_network(planned).layers["a"].steps["conv"][0].parts
+    assert (near.dilation, far.dilation) == ((1, 1), (2, 2))
+    assert next(row.type for row in planned.rows).startswith("mixed depthwise 1/3/3·2 ")
+    with pytest.raises(UserError, match="as many dilations as kernel_sizes, got 1 for 3"):
+        plan({"a": {**layer, "dilations": [2]}})
+
+
 def test_shared_weights_are_the_same_tensor() -> None:
     layers = {
         "a": {"channels": 12, "conv_type": "separable"},

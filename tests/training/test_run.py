@@ -1,10 +1,12 @@
 """`cifar-exp train` end to end: what a run leaves, what its configs change, and how it fails."""
 
 import json
+import shutil
 import subprocess
 import sys
 from pathlib import Path
 from typing import Any
+from unittest.mock import patch
 
 import pytest
 import torch
@@ -83,6 +85,21 @@ def test_the_same_seed_gives_the_same_run_and_another_seed_another(cifar_exp: Ru
         cifar_exp("train", *TINY, "trainer.max_epochs=2", f"seed={seed}", f"hydra.run.dir={tmp_path / name}")
     assert figures(tmp_path / "a") == figures(tmp_path / "b")
     assert figures(tmp_path / "a") != figures(tmp_path / "c")
+
+
+@pytest.mark.skipif(shutil.which("g++") is None, reason="torch.compile needs a C++ compiler")
+def test_a_compiled_training_learns_the_same(cifar_exp: Run, tmp_path: Path) -> None:
+    plain, compiled = tmp_path / "plain", tmp_path / "compiled"
+    for run, mode in ((plain, "null"), (compiled, "default")):
+        overrides = (f"compile={mode}", "trainer.max_epochs=2", "data.val_fraction=0.5", "callbacks.ema.decay=0.5")
+        with patch.object(torch, "compile", wraps=torch.compile) as compiler:
+            assert cifar_exp("train", *TINY, *overrides, f"hydra.run.dir={run}") == 0
+        assert compiler.call_count == (mode != "null")
+    for figure in ("train/loss", "val/loss"):
+        theirs = [float(row[figure]) for row in metrics(plain)]
+        assert [float(row[figure]) for row in metrics(compiled)] == pytest.approx(theirs, rel=1e-3)
+    keys = [list(torch.load(run / "checkpoints" / "best.ckpt")["state_dict"]) for run in (plain, compiled)]
+    assert keys[0] == keys[1]
 
 
 @pytest.mark.parametrize(
