@@ -7,37 +7,66 @@ python scripts/leaderboard.py                      writes the table, as the othe
 
 import json
 import sys
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
+from statistics import mean, median, stdev
 from typing import Any
 
 import yaml
+from hydra import compose, initialize_config_dir
 
+from cifar_exp.config.check import plain
+from cifar_exp.config.location import conf_dir
 from cifar_exp.errors import UserError
 from cifar_exp.files import atomic, write_json, write_text
 from cifar_exp.training.run_dir import RunDir
 
 RESULTS = Path(__file__).parents[1] / "results"
 LOCAL = ("checkpoint", "wandb_dir")  # paths of the machine that the run was made on
-NOT_OF_THE_RESULT = ("hydra.", "data.root=", "name=")  # overrides that say where, not what
+NOT_OF_THE_RESULT = ("hydra.", "data.root=", "name=", "logger", "trainer.enable_progress_bar=")  # overrides: where, how
+OF_ANY_RECIPE = ("data.", "data=", "seed=")  # overrides beside a recipe's name
 
 HEADER = """# Leaderboard
 
 Written by `python scripts/leaderboard.py` from `results/runs/*.json`, the `result.json` of each run. Test accuracy is
-that of the weights with the best validation accuracy, tested once. All on CIFAR-10, JPEG copies: these are **not** the
-published benchmark's figures. `IMAGES` is the directory of the images; seconds are of the whole run, on one core of a
-machine that other work shared; those of the runs of 60 epochs hold a pause of about half an hour.
+that of the weights with the best validation accuracy, tested once: of one seed, or the mean and the standard deviation
+over several. All on CIFAR-10, JPEG copies: these are **not** the published benchmark's figures. `IMAGES` is the place
+of the images; seconds are of the whole run, on one core of a machine that other work shared where the device is `cpu`.
 
-| network | params | MACs | peak activation bytes | test accuracy | epochs | seconds | device | command |
-| --- | ---: | ---: | ---: | ---: | ---: | ---: | --- | --- |
+| network | params | MACs | peak activation bytes | test accuracy | seeds | epochs | seconds | device | command |
+| --- | ---: | ---: | ---: | ---: | --- | ---: | ---: | --- | --- |
 """
 
 
 def command_of(run: RunDir) -> str:
-    """The command that repeats the run, with `IMAGES` for the place of the images."""
-    overrides: list[str] = yaml.safe_load((run.config.parent / "overrides.yaml").read_text(encoding="utf-8"))
-    shown = [override.lstrip("+") for override in overrides if not override.startswith(NOT_OF_THE_RESULT)]
+    """The command that repeats the run, by its recipe if it has one, with `IMAGES` for the place of the images."""
+    given: list[str] = yaml.safe_load((run.config.parent / "overrides.yaml").read_text(encoding="utf-8"))
+    overrides = [override.lstrip("+") for override in given]
+    recipe = recipe_of(run, overrides)
+    if recipe is not None:
+        overrides = [f"experiment={recipe}", *(one for one in overrides if one.startswith(OF_ANY_RECIPE))]
+    shown = [override for override in overrides if not override.startswith(NOT_OF_THE_RESULT)]
     shown = [override + " data.root=IMAGES" if override == "data=folder" else override for override in shown]
     return " ".join(["cifar-exp train", *shown])
+
+
+def recipe_of(run: RunDir, overrides: Sequence[str]) -> str | None:
+    """The name of the recipe in `conf/experiment` that makes the run's very config."""
+    config = yaml.safe_load(run.config.read_text(encoding="utf-8"))
+    beside = [one for one in overrides if one.startswith(OF_ANY_RECIPE)]
+    with initialize_config_dir(str(conf_dir()), version_base="1.3"):
+        for file in sorted((conf_dir() / "experiment").glob("*.yaml")):
+            of_recipe = compose("train", [f"experiment={file.stem}", *beside])
+            if _of_the_result(plain(of_recipe)) == _of_the_result(config):
+                return file.stem
+    return None
+
+
+def _of_the_result(config: Mapping[str, Any]) -> dict[str, Any]:
+    """What decides what comes out of a run."""
+    kept = {key: value for key, value in config.items() if key not in ("name", "tags", "resume", "trial", "logger")}
+    kept["trainer"] = {key: value for key, value in config["trainer"].items() if key != "enable_progress_bar"}
+    return {key: value for key, value in kept.items() if value is not None}
 
 
 def add(directory: Path, label: str | None = None) -> Path:
@@ -65,25 +94,36 @@ def add_weights(directory: Path, label: str | None = None) -> Path:
     return kept
 
 
-def row(result: dict[str, Any]) -> str:
-    """One line of the table."""
+def row(results: Sequence[Mapping[str, Any]]) -> str:
+    """One line of the table: the runs of one command, which differ in their seeds."""
+    first, accuracies = results[0], [result["test/acc"] for result in results]
+    spread = f" ± {100 * stdev(accuracies):.2f}" if len(results) > 1 else ""
     cells = [
-        result["model"],
-        f"{result['params']:,}",
-        f"{result['macs']:,}",
-        f"{result['peak_activation_bytes']:,}",
-        f"{result['test/acc']:.2%}",
-        str(result["epochs"]),
-        f"{result['total_seconds']:,.0f}",
-        result["device"],
-        f"`{result['command']}`",
+        first["model"],
+        f"{first['params']:,}",
+        f"{first['macs']:,}",
+        f"{first['peak_activation_bytes']:,}",
+        f"{mean(accuracies):.2%}{spread}",
+        ", ".join(str(seed) for seed in sorted(result["seed"] for result in results)),
+        str(first["epochs"]),
+        f"{median(result['total_seconds'] for result in results):,.0f}",
+        first["device"],
+        f"`{_without_seed(first['command'])}`",
     ]
     return f"| {' | '.join(cells)} |"
 
 
-def leaderboard(results: list[dict[str, Any]]) -> str:
+def leaderboard(results: Iterable[Mapping[str, Any]]) -> str:
     """The whole page, the best first."""
-    return HEADER + "\n".join(row(result) for result in sorted(results, key=lambda each: -each["test/acc"])) + "\n"
+    of_command: dict[tuple[str, str], list[Mapping[str, Any]]] = {}
+    for result in results:
+        of_command.setdefault((_without_seed(result["command"]), result["device"]), []).append(result)
+    best_first = sorted(of_command.values(), key=lambda runs: -mean(run["test/acc"] for run in runs))
+    return HEADER + "\n".join(row(runs) for runs in best_first) + "\n"
+
+
+def _without_seed(command: str) -> str:
+    return " ".join(word for word in command.split() if not word.startswith("seed="))
 
 
 def main(arguments: list[str]) -> int:

@@ -7,9 +7,14 @@ from types import ModuleType
 
 import pytest
 import torch
+import yaml
+from hydra import compose, initialize_config_dir
 
+from cifar_exp.config.check import plain
+from cifar_exp.config.location import conf_dir
 from cifar_exp.errors import UserError
 from cifar_exp.training.classifier import load_trained
+from cifar_exp.training.run_dir import RunDir
 from tests.conftest import Run
 from tests.training.tiny import TINY, result
 
@@ -50,11 +55,59 @@ def test_kept_weights_answer_as_the_run_s_own(trained_run: Path, script: ModuleT
 
 
 def test_the_best_comes_first(script: ModuleType) -> None:
-    costs = {"params": 1, "macs": 1, "peak_activation_bytes": 1, "epochs": 1, "total_seconds": 1.0}
-    rows = [{"model": name, "test/acc": accuracy, "device": "cpu", "command": "c", **costs} for name, accuracy in
-            (("low", 0.5), ("high", 0.9))]  # fmt: skip
-    page = script.leaderboard(rows)
+    page = script.leaderboard([made("low", 0.5), made("high", 0.9)])
     assert page.index("| high |") < page.index("| low |")
+
+
+def test_the_seeds_of_one_command_share_a_row(script: ModuleType) -> None:
+    page = script.leaderboard([made("net", 0.80, seed=1), made("net", 0.82, seed=0), made("other", 0.5)])
+    assert [line for line in page.splitlines() if line.startswith("| net ")] == [
+        "| net | 1 | 1 | 1 | 81.00% ± 1.41 | 0, 1 | 1 | 1 | cpu | `cifar-exp train model=net` |"
+    ]
+
+
+def test_a_run_that_a_recipe_describes_is_told_by_its_name(script: ModuleType, tmp_path: Path) -> None:
+    overrides = ["experiment=model50k", "data=folder", "data.root=here", "seed=3", "logger=disabled"]
+    assert command_of_run(script, tmp_path, overrides) == (
+        "cifar-exp train experiment=model50k data=folder data.root=IMAGES seed=3"
+    )
+    spelled_out = ["model=model1", "optimizer=adam", "scheduler=constant", "augment=none", "optimizer.lr=1e-3"]
+    assert command_of_run(script, tmp_path, [*spelled_out, "trainer.max_epochs=50", "data=synthetic"]).split()[2:] == [
+        *spelled_out,
+        "trainer.max_epochs=50",
+        "data=synthetic",
+    ]
+    as_recipe = [
+        "model=model2",
+        "optimizer=muon",
+        "callbacks=ema",
+        *(f"{key}={value}" for key, value in recipe("model2").items()),
+    ]
+    assert command_of_run(script, tmp_path, as_recipe) == "cifar-exp train experiment=model2"
+
+
+def made(model: str, accuracy: float, seed: int = 0) -> dict[str, object]:
+    costs = {"params": 1, "macs": 1, "peak_activation_bytes": 1, "epochs": 1, "total_seconds": 1.0}
+    command = f"cifar-exp train model={model} seed={seed}"
+    return {"model": model, "test/acc": accuracy, "device": "cpu", "seed": seed, "command": command, **costs}
+
+
+def recipe(name: str) -> dict[str, object]:
+    """The values that a recipe sets, by their dotted keys."""
+    content = yaml.safe_load((conf_dir() / "experiment" / f"{name}.yaml").read_text())
+    groups = {key: value for key, value in content.items() if key != "defaults"}
+    return {f"{group}.{key}": value for group, values in groups.items() for key, value in values.items()}
+
+
+def command_of_run(script: ModuleType, directory: Path, overrides: list[str]) -> str:
+    """As the script tells it of a run that was started with `overrides`."""
+    with initialize_config_dir(str(conf_dir()), version_base="1.3"):
+        config = plain(compose("train", overrides))
+    (directory / ".hydra").mkdir(exist_ok=True)
+    (directory / ".hydra" / "config.yaml").write_text(yaml.safe_dump(config))
+    (directory / ".hydra" / "overrides.yaml").write_text(yaml.safe_dump(overrides))
+    command: str = script.command_of(RunDir(directory))
+    return command
 
 
 def test_an_unfinished_run_is_refused(tmp_path: Path, script: ModuleType) -> None:
