@@ -24,7 +24,7 @@ from cifar_exp.training.run_dir import RunDir
 RESULTS = Path(__file__).parents[1] / "results"
 LOCAL = ("checkpoint", "wandb_dir")  # paths of the machine that the run was made on
 NOT_OF_THE_RESULT = ("hydra.", "data.root=", "name=", "logger", "trainer.enable_progress_bar=")  # overrides: where, how
-OF_ANY_RECIPE = ("data.", "data=", "seed=")  # overrides beside a recipe's name
+OF_ANY_RECIPE = ("data.", "data=", "seed=", "compile=")  # overrides beside a recipe's name
 
 HEADER = """# Leaderboard
 
