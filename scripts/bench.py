@@ -37,6 +37,7 @@ def parse(arguments: Sequence[str]) -> argparse.Namespace:
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--steps", type=int, help=f"of an epoch, per device {STEPS}")
     parser.add_argument("--precision", default="32-true", help="of all pipelines: 32-true, bf16-mixed")
+    parser.add_argument("--compile", choices=("default", "reduce-overhead", "max-autotune"), help="ours, compiled, too")
     parser.add_argument("--workers", nargs="+", type=int, default=[0, 2], help="of the usual pipeline; the best counts")
     parser.add_argument("--counts", nargs="+", type=int, default=COUNTS, help="images of `scaling`")
     parser.add_argument(
@@ -60,7 +61,7 @@ def measure(options: argparse.Namespace, device: str) -> dict[str, Any]:
     from benchmarks import commands, pricing, training
     from benchmarks.gate import Setting
 
-    setting = Setting("", device, options.precision, steps=options.steps or STEPS[device])
+    setting = Setting("", device, options.precision, steps=options.steps or STEPS[device], compile=options.compile)
     subjects: dict[str, Callable[[], Any]] = {
         "pricing": lambda: pricing.priced_a_second(options.rounds),
         "startup": lambda: commands.startup(device, options.data, options.rounds),

@@ -38,7 +38,7 @@ class DataConfig(_Settings):
     # images a step of the optimizer; several devices share it
     batch_size: int = Field(128, ge=2)
     # images at once in validation and test, on each device
-    eval_batch_size: int = Field(1000, ge=1)
+    eval_batch_size: int = Field(500, ge=1)
     # where decoded folders are kept (null: $XDG_CACHE_HOME/cifar-exp or ~/.cache/cifar-exp)
     cache_dir: str | None = None
     # synthetic only: how many images and classes are made

@@ -18,7 +18,7 @@ from cifar_exp.training.run_dir import RunDir
 
 def build_trainer(config: TrainConfig, run: RunDir, callbacks: Sequence[Callback]) -> pl.Trainer:
     """A Trainer without a logger and without per-step bookkeeping, which keeps the best and the last checkpoint."""
-    quieten_lightning()
+    quieten_libraries()
     return pl.Trainer(
         **trainer_arguments(config),
         profiler=config.trainer.profiler or Unprofiled(),
@@ -79,9 +79,10 @@ class Unprofiled(PassThroughProfiler):
         return self._nothing
 
 
-def quieten_lightning() -> None:
-    """Turns off what Lightning says about itself: hardware lists, hints on DataLoader workers, rank announcements."""
+def quieten_libraries() -> None:
+    """Turns off what they say of themselves: hardware lists, hints on DataLoader workers, a compiler without CUDA."""
     for name in ("pytorch_lightning", "lightning_fabric"):
         logging.getLogger(name).setLevel(logging.WARNING)
+    logging.getLogger("torch.utils.cpp_extension").setLevel(logging.ERROR)
     warnings.filterwarnings("ignore", module=r"(pytorch_lightning|lightning_fabric)\..*", category=UserWarning)
     warnings.filterwarnings("ignore", message=r".*(does not have many workers|isinstance\(treespec).*")

@@ -23,6 +23,7 @@ class Setting:
     batch_size: int = 128
     steps: int = 60  # of an epoch
     workers: int = 0  # of the usual pipeline's DataLoader
+    compile: str | None = None  # torch.compile's mode, of ours
 
     @property
     def images(self) -> int:

@@ -26,6 +26,7 @@ def overrides(setting: Setting) -> list[str]:
         f"trainer.accelerator={'gpu' if setting.device == 'cuda' else 'cpu'}",
         "trainer.devices=1",
         f"trainer.precision={setting.precision}",
+        f"compile={setting.compile or 'null'}",
         "trainer.enable_progress_bar=false",
         "logger.mode=disabled",
     ]

@@ -26,7 +26,7 @@ def show(document: Figures) -> None:
 
 def training(models: dict[str, Figures]) -> Table:
     """A row a model."""
-    header = ("model", "ours", "ours, all in", "bare loop", "usual", "usual / ours", "ours / bare")
+    header = ("model", "ours", "ours, all in", "bare loop", "usual", "usual / ours", "ours / bare", "ours / compiled")
     rows = [
         (
             model,
@@ -36,6 +36,7 @@ def training(models: dict[str, Figures]) -> Table:
             f"{_spread(figures['seconds'][figures['usual_chosen']], ' s')}, {figures['usual_chosen'].split(', ')[1]}",
             _spread(figures["usual_over_ours"], ""),
             _spread(figures["ours_over_bare"], ""),
+            _spread(figures["ours_over_compiled"], "") if "ours_over_compiled" in figures else "",
         )
         for model, figures in models.items()
     ]

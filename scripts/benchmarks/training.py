@@ -16,6 +16,7 @@ from benchmarks import machine
 from benchmarks.gate import Epoch, Setting
 
 IMAGES = 50_000
+COMPILED = "ours, compiled"
 CALM = 0.1  # cores that others may use during an epoch
 TRIES = 4
 Figures = dict[str, Any]
@@ -76,10 +77,12 @@ def measure(models: Sequence[str], setting: Setting, rounds: int, workers: Seque
 
 def _measure_one(setting: Setting, rounds: int, workers: Sequence[int]) -> Figures:
     load_before = machine.load()
+    plain = replace(setting, compile=None)
     chosen = {
-        "ours": ("ours", setting),
-        "bare": ("bare", setting),
-        **{f"usual, {count} workers": ("usual", replace(setting, workers=count)) for count in workers},
+        "ours": ("ours", plain),
+        "bare": ("bare", plain),
+        **({COMPILED: ("ours", setting)} if setting.compile else {}),
+        **{f"usual, {count} workers": ("usual", replace(plain, workers=count)) for count in workers},
     }
     epochs: dict[str, list[Epoch]] = {name: [] for name in chosen}
     with ExitStack() as stack:
@@ -102,6 +105,7 @@ def _figures(epochs: dict[str, list[Epoch]]) -> Figures:
         "usual_chosen": usual,
         "usual_over_ours": ratio(seconds[usual], seconds["ours"]),
         "ours_over_bare": ratio(seconds["ours"], seconds["bare"]),
+        **({"ours_over_compiled": ratio(seconds["ours"], seconds[COMPILED])} if COMPILED in seconds else {}),
     }
 
 
