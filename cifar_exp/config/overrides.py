@@ -43,7 +43,7 @@ def parse_overrides(overrides: Sequence[str]) -> list[Override]:
 def _not_understood(override: str, error: OverrideParseException) -> str:
     if "=" not in override:
         return f"'{override}': expected KEY=VALUE."
-    reason = str(error.message).splitlines()[0]
+    reason = next(line for line in str(error.message).splitlines() if not line.startswith("Error parsing override"))
     return f"'{override}': not understood ({reason}). Quote a value with special characters: KEY=\"'…'\"."
 
 

@@ -27,6 +27,7 @@ TRAIN_MISTAKES = {
     "a group chosen twice": (["+model=model2"], ["+model", "leave out the +"]),
     "no value": (["seed"], ["'seed': expected KEY=VALUE"]),
     "unclosed bracket": (["tags=[a"], ["'tags=[a': not understood"]),
+    "a function of the wrong arguments": (["-m", "seed=range(1,x)"], ["seed=range(1,x)", "argument stop"]),
     "several values without -m": (["seed=1,2"], ["seed=1,2", "-m"]),
     "a range without -m": (["seed=range(1,3)"], ["seed=range(1,3)", "-m"]),
     "an interval without a sweeper": (["-m", "optimizer.lr=interval(1e-3,1e-2)"], ["interval", "sweep=NAME"]),
