@@ -1,22 +1,47 @@
-"""What a process settles before it trains, because of how steps of a few milliseconds use memory."""
+"""What a process settles before it trains, because of how steps of a few milliseconds use memory and cores."""
 
 import ctypes
 import os
 import sys
+from pathlib import Path
 
 M_TRIM_THRESHOLD, M_MMAP_THRESHOLD = -1, -3  # of mallopt(3)
 KEPT_BYTES = 128 * 2**20
 LARGEST_KEPT = 32 * 2**20  # the most that glibc allows
+CGROUP = Path("/sys/fs/cgroup")
 
 
 def settle() -> None:
-    """Keeps freed memory for the next step; may be called twice. Only glibc needs it.
+    """Before torch is loaded: as many threads as a container may use, and freed memory kept; may be called twice."""
+    if sys.platform.startswith("linux"):
+        _settle_threads()
+        _keep_freed_memory()
+
+
+def _settle_threads() -> None:
+    """torch takes as many threads as it sees cores; where a container may use fewer, they would wait for each other."""
+    quota = cpu_quota()
+    if quota is not None and quota < len(os.sched_getaffinity(0)):
+        os.environ.setdefault("OMP_NUM_THREADS", str(max(1, int(quota))))
+
+
+def cpu_quota(cgroup: Path = CGROUP) -> float | None:
+    """How many cores the control group may use at once (cgroup v2's `cpu.max`, v1's CFS quota); None for no limit."""
+    for names in (["cpu.max"], ["cpu/cpu.cfs_quota_us", "cpu/cpu.cfs_period_us"]):
+        try:
+            quota, period = " ".join((cgroup / name).read_text(encoding="ascii") for name in names).split()
+        except (OSError, ValueError):
+            continue
+        return None if quota in ("max", "-1") else int(quota) / int(period)
+    return None
+
+
+def _keep_freed_memory() -> None:
+    """Only glibc needs it.
 
     A training step frees and allocates the same tensors again. glibc hands them back to the system in between, and
     each page must then be cleared anew: 10,000 page faults a step of model50k, a fifth of its time.
     """
-    if not sys.platform.startswith("linux"):
-        return
     mallopt = getattr(ctypes.CDLL(None), "mallopt", None)
     if mallopt is not None and "MALLOC_TRIM_THRESHOLD_" not in os.environ:
         mallopt(M_MMAP_THRESHOLD, LARGEST_KEPT)

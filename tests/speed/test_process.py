@@ -4,8 +4,11 @@ import os
 import platform
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
+
+from cifar_exp.process import cpu_quota
 
 FAULTS = """
 import resource, sys
@@ -35,6 +38,41 @@ def test_memory_freed_by_a_step_is_there_for_the_next() -> None:
     fixed = {"MALLOC_MMAP_THRESHOLD_": "131072"}  # glibc's first threshold, which it may move as it likes otherwise
     assert int(output(FAULTS, "settled", **fixed)) < 20_000  # pages cleared anew in 10 steps of 64 MB
     assert int(output(FAULTS, "as it comes", **fixed)) > 100_000
+
+
+@pytest.mark.parametrize(
+    ("files", "cores"),
+    [
+        ({"cpu.max": "150000 100000\n"}, 1.5),
+        ({"cpu.max": "max 100000\n"}, None),
+        ({"cpu/cpu.cfs_quota_us": "400000\n", "cpu/cpu.cfs_period_us": "100000\n"}, 4.0),
+        ({"cpu/cpu.cfs_quota_us": "-1\n", "cpu/cpu.cfs_period_us": "100000\n"}, None),
+        ({}, None),
+    ],
+    ids=["v2", "v2 without limit", "v1", "v1 without limit", "no control groups"],
+)
+def test_a_container_s_share_of_the_processor_is_known(
+    files: dict[str, str], cores: float | None, tmp_path: Path
+) -> None:
+    for name, text in files.items():
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_text(text)
+    assert cpu_quota(tmp_path) == cores
+
+
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="control groups are Linux's")
+@pytest.mark.parametrize(("own", "threads"), [({}, "1"), ({"OMP_NUM_THREADS": "7"}, "7")], ids=["unset", "set"])
+def test_a_training_has_no_more_threads_than_its_container_may_use(own: dict[str, str], threads: str) -> None:
+    code = (
+        "import os; import cifar_exp.process as process\n"
+        "process.cpu_quota = lambda: 0.5\n"
+        "process.settle(); print(os.environ['OMP_NUM_THREADS'])"
+    )
+    inherited = {name: value for name, value in os.environ.items() if name != "OMP_NUM_THREADS"}
+    ended = subprocess.run(
+        [sys.executable, "-c", code], check=True, capture_output=True, text=True, env=inherited | own
+    )
+    assert ended.stdout.strip() == threads
 
 
 def test_help_imports_neither_torch_nor_hydra() -> None:
