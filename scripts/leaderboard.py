@@ -42,18 +42,20 @@ def command_of(run: RunDir) -> str:
     """The command that repeats the run, by its recipe if it has one, with `IMAGES` for the place of the images."""
     given: list[str] = yaml.safe_load((run.config.parent / "overrides.yaml").read_text(encoding="utf-8"))
     overrides = [override.lstrip("+") for override in given]
-    recipe = recipe_of(run, overrides)
-    if recipe is not None:
-        overrides = [f"experiment={recipe}", *(one for one in overrides if one.startswith(OF_ANY_RECIPE))]
+    for beside in (OF_ANY_RECIPE, (*OF_ANY_RECIPE, "model=")):  # a recipe may leave the model to the user
+        kept = [one for one in overrides if one.startswith(beside)]
+        recipe = recipe_of(run, kept)
+        if recipe is not None:
+            overrides = [f"experiment={recipe}", *kept]
+            break
     shown = [override for override in overrides if not override.startswith(NOT_OF_THE_RESULT)]
     shown = [override + " data.root=IMAGES" if override == "data=folder" else override for override in shown]
     return " ".join(["cifar-exp train", *shown])
 
 
-def recipe_of(run: RunDir, overrides: Sequence[str]) -> str | None:
-    """The name of the recipe in `conf/experiment` that makes the run's very config."""
+def recipe_of(run: RunDir, beside: Sequence[str]) -> str | None:
+    """The name of the recipe in `conf/experiment` that makes the run's very config with the overrides `beside` it."""
     config = yaml.safe_load(run.config.read_text(encoding="utf-8"))
-    beside = [one for one in overrides if one.startswith(OF_ANY_RECIPE)]
     with initialize_config_dir(str(conf_dir()), version_base="1.3"):
         for file in sorted((conf_dir() / "experiment").glob("*.yaml")):
             of_recipe = compose("train", [f"experiment={file.stem}", *beside])

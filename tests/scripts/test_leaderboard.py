@@ -71,12 +71,11 @@ def test_a_run_that_a_recipe_describes_is_told_by_its_name(script: ModuleType, t
     assert command_of_run(script, tmp_path, overrides) == (
         "cifar-exp train experiment=model50k data=folder data.root=IMAGES seed=3"
     )
-    spelled_out = ["model=model1", "optimizer=adam", "scheduler=constant", "augment=none", "optimizer.lr=1e-3"]
-    assert command_of_run(script, tmp_path, [*spelled_out, "trainer.max_epochs=50", "data=synthetic"]).split()[2:] == [
-        *spelled_out,
-        "trainer.max_epochs=50",
-        "data=synthetic",
-    ]
+    assert command_of_run(script, tmp_path, ["experiment=study", "model=model1"]) == (
+        "cifar-exp train experiment=study model=model1"
+    )
+    of_no_recipe = ["model=model1", "optimizer=adam", "trainer.max_epochs=51", "data=synthetic"]
+    assert command_of_run(script, tmp_path, of_no_recipe).split()[2:] == of_no_recipe
     as_recipe = [
         "model=model2",
         "optimizer=muon",
