@@ -65,10 +65,14 @@ def recipe_of(run: RunDir, beside: Sequence[str]) -> str | None:
 
 
 def _of_the_result(config: Mapping[str, Any]) -> dict[str, Any]:
-    """What decides what comes out of a run."""
-    kept = {key: value for key, value in config.items() if key not in ("name", "tags", "resume", "trial", "logger")}
-    kept["trainer"] = {key: value for key, value in config["trainer"].items() if key != "enable_progress_bar"}
-    return {key: value for key, value in kept.items() if value is not None}
+    """What decides what comes out of a run: the config without names, places, and how it is shown or evaluated."""
+    beside: dict[str, set[str]] = {"trainer": {"enable_progress_bar"}, "data": {"root", "cache_dir", "eval_batch_size"}}
+    named = {"name", "tags", "resume", "trial", "logger"}
+    return {
+        key: {name: one for name, one in value.items() if name not in beside[key]} if key in beside else value
+        for key, value in config.items()
+        if key not in named and value is not None
+    }
 
 
 def add(directory: Path, label: str | None = None) -> Path:
