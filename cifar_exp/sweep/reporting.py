@@ -49,11 +49,10 @@ class TrialReporter(pl.Callback):
         metrics = {name: float(value) for name, value in trainer.callback_metrics.items()}
         if not math.isfinite(metrics.get(LOSS, 0.0)):
             raise FloatingPointError(f"{LOSS} is {metrics[LOSS]} after epoch {trainer.current_epoch + 1}")
-        poor = (
-            METRIC in metrics and trainer.is_global_zero and self._is_poor(metrics[METRIC], trainer.current_epoch + 1)
-        )
-        if trainer.strategy.broadcast(poor):
-            raise optuna.TrialPruned(f"{METRIC} {metrics[METRIC]:.4f} after epoch {trainer.current_epoch + 1}")
+        epoch = trainer.current_epoch + 1
+        poor = METRIC in metrics and trainer.is_global_zero and self._is_poor(metrics[METRIC], epoch)
+        if trainer.strategy.broadcast(poor) and epoch != trainer.max_epochs:  # after the last one nothing is saved
+            raise optuna.TrialPruned(f"{METRIC} {metrics[METRIC]:.4f} after epoch {epoch}")
 
     def _is_poor(self, value: float, epoch: int) -> bool:
         """Reports, and asks the study's pruner; Optuna prunes for one objective only."""

@@ -5,6 +5,7 @@ from typing import Any
 
 import torch
 from pytorch_lightning.callbacks import Callback
+from pytorch_lightning.utilities.exceptions import SIGTERMException
 
 from cifar_exp.config.check import CheckedRun
 from cifar_exp.data.module import CifarData
@@ -54,6 +55,8 @@ class Job:
             result = self._finish() if self.trainer.is_global_zero else {"val/acc": self.history.best["val/acc"]}
         except BaseException as error:
             self._fail(error)
+            if isinstance(error, SIGTERMException):  # a scheduler wants the machine back: as Ctrl-C, and no failure
+                raise KeyboardInterrupt from None
             raise
         self.tracker.finish(exit_code=0)
         return result
@@ -127,7 +130,7 @@ class Job:
 
             if isinstance(error, optuna.TrialPruned):
                 return "pruned"
-        return "interrupted" if isinstance(error, KeyboardInterrupt) else "failed"
+        return "interrupted" if isinstance(error, KeyboardInterrupt | SIGTERMException) else "failed"
 
     def _facts(self) -> Result:
         """What is known of the run whichever way it ends."""

@@ -2,6 +2,9 @@
 
 import json
 import logging
+import signal
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
@@ -12,7 +15,7 @@ import yaml
 
 from cifar_exp.config.schema import TrialConfig
 from cifar_exp.sweep.reporting import TrialReporter
-from tests.sweep.conftest import numbers, study_in, table
+from tests.sweep.conftest import numbers, study_in, table, wait_until
 
 Run = Callable[..., int]
 
@@ -73,6 +76,19 @@ def test_a_loss_that_is_not_finite_fails_its_trial_alone(cifar_exp: Run, tmp_pat
     assert "loss" in reason
 
 
+def test_a_sweep_that_a_scheduler_ends_goes_on_where_it_was(cifar_exp: Run, tmp_path: Path) -> None:
+    sweep = arguments("sweep", 2, "model.layers.conv7.channels=choice(8,16)", "trainer.max_epochs=30")
+    process = subprocess.Popen([sys.executable, "-m", "cifar_exp", *sweep], cwd=tmp_path, stderr=subprocess.DEVNULL)
+    wait_until(lambda: (tmp_path / "sweep" / "0" / "metrics.csv").is_file())
+    process.send_signal(signal.SIGTERM)
+    assert process.wait(timeout=60) == 130
+    assert [trial.state.name for trial in study_in(tmp_path / "sweep").trials] == ["RUNNING"]
+    assert cifar_exp(*sweep) == 0
+    assert [row["state"] for row in table(tmp_path / "sweep")] == ["complete", "complete"]
+    epochs = [row.split(",")[0] for row in (tmp_path / "sweep" / "0" / "metrics.csv").read_text().splitlines()[1:]]
+    assert epochs == [str(epoch) for epoch in range(30)]
+
+
 @pytest.mark.parametrize("launcher", ["joblib", "submitit_local"])
 def test_hydra_s_launchers_run_trials_in_processes_of_their_own(launcher: str, cifar_exp: Run, tmp_path: Path) -> None:
     pytest.importorskip(f"hydra_plugins.hydra_{launcher.split('_')[0]}_launcher")
@@ -96,10 +112,12 @@ def reporter(tmp_path: Path, pruner: str, directions: tuple[str, ...] = ("maximi
     return TrialReporter(TrialConfig(storage=url, study_name="s", number=2))
 
 
-def epoch(reporter: TrialReporter, metrics: dict[str, float]) -> None:
+def epoch(reporter: TrialReporter, metrics: dict[str, float], max_epochs: int = 2) -> None:
     """What Lightning does at the end of the first epoch."""
     strategy = SimpleNamespace(broadcast=lambda value: value)
-    trainer = SimpleNamespace(is_global_zero=True, callback_metrics=metrics, current_epoch=0, strategy=strategy)
+    trainer = SimpleNamespace(
+        is_global_zero=True, callback_metrics=metrics, current_epoch=0, max_epochs=max_epochs, strategy=strategy
+    )
     reporter.on_fit_start(trainer, None)  # type: ignore[arg-type]
     reporter.on_train_epoch_end(trainer, None)  # type: ignore[arg-type]
 
@@ -107,6 +125,11 @@ def epoch(reporter: TrialReporter, metrics: dict[str, float]) -> None:
 def test_the_reporter_ends_a_poor_trial(tmp_path: Path) -> None:
     with pytest.raises(optuna.TrialPruned, match=r"0\.1000 after epoch 1"):
         epoch(reporter(tmp_path, "median"), {"val/acc": 0.1})
+    assert study_in(tmp_path, "s").trials[2].intermediate_values == {1: 0.1}
+
+
+def test_the_reporter_lets_a_poor_trial_end_that_has_trained_its_last_epoch(tmp_path: Path) -> None:
+    epoch(reporter(tmp_path, "median"), {"val/acc": 0.1}, max_epochs=1)
     assert study_in(tmp_path, "s").trials[2].intermediate_values == {1: 0.1}
 
 

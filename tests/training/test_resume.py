@@ -17,18 +17,22 @@ EPOCHS = 5
 VARIED = ("callbacks.ema.decay=0.9", "augment.mixup=0.2", "model.layer.dropout=0.2", f"trainer.max_epochs={EPOCHS}")
 
 
-def kill_after(epochs: int, run: Path, *overrides: str) -> None:
-    """Starts a training in a process of its own and SIGKILLs it once `epochs` epochs are in `metrics.csv`."""
+def kill_after(epochs: int, run: Path, *overrides: str, by: signal.Signals = signal.SIGKILL) -> tuple[int, str]:
+    """Starts a training in a process of its own and ends it once `epochs` epochs are in `metrics.csv`.
+
+    Returns its exit status and what it said on stderr.
+    """
     command = [sys.executable, "-m", "cifar_exp", "train", *TINY, *overrides, f"hydra.run.dir={run}"]
-    process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
     metrics = run / "metrics.csv"
     deadline = time.monotonic() + 120
     while not metrics.is_file() or len(metrics.read_text().splitlines()) <= epochs:
         assert process.poll() is None, "the training ended before it could be killed"
         assert time.monotonic() < deadline
         time.sleep(0.002)
-    os.kill(process.pid, signal.SIGKILL)
-    process.wait()
+    os.kill(process.pid, by)
+    _, said = process.communicate()
+    return process.returncode, said
 
 
 @pytest.mark.parametrize("optimizer", ["adamw", "muon"])
@@ -47,6 +51,15 @@ def test_a_killed_run_ends_as_if_it_had_not_been(optimizer: str, cifar_exp: Run,
             torch.load(run / "checkpoints" / f"{name}.ckpt", weights_only=True)["state_dict"] for run in (killed, whole)
         )
         assert all(torch.equal(mine[key], theirs[key]) for key in theirs)
+
+
+def test_a_run_that_a_scheduler_ends_says_how_it_goes_on(cifar_exp: Run, tmp_path: Path) -> None:
+    run = tmp_path / "run"
+    status, said = kill_after(1, run, *VARIED, "trainer.max_epochs=1000", by=signal.SIGTERM)
+    assert status == 130
+    assert f"Interrupted. Go on with it: cifar-exp train resume={run}" in said
+    assert "Traceback" not in said
+    assert result(run)["status"] == "interrupted"
 
 
 def test_a_run_killed_before_its_first_checkpoint_starts_again(cifar_exp: Run, tmp_path: Path) -> None:
