@@ -52,15 +52,35 @@ def orthogonalised(matrices: Tensor, coefficients: tuple[float, float, float], s
 
     Newton–Schulz iterations of a quintic polynomial (Jordan et al. 2024, "Muon", kellerjordan.github.io/posts/muon).
     """
-    a, b, c = coefficients
     x = matrices.float() if matrices.device.type == "cpu" else matrices.bfloat16()
     is_tall = x.size(1) > x.size(2)
     x = x.mT if is_tall else x
     x = x / torch.linalg.matrix_norm(x, keepdim=True).clamp(min=1e-7)
+    is_wide = x.size(2) > 2 * x.size(1) and x.dtype == torch.float32
+    x = _iterated_on_gram(x, coefficients, steps) if is_wide else _iterated(x, coefficients, steps)
+    return x.mT if is_tall else x
+
+
+def _iterated(x: Tensor, coefficients: tuple[float, float, float], steps: int) -> Tensor:
+    """(N, rows, columns), each step X ← (a + b·G + c·G²) X with G = X Xᵀ."""
+    a, b, c = coefficients
     for _ in range(steps):
         gram = x @ x.mT
         x = torch.baddbmm(x, torch.baddbmm(gram, gram, gram, beta=b, alpha=c), x, beta=a)
-    return x.mT if is_tall else x
+    return x
+
+
+def _iterated_on_gram(x: Tensor, coefficients: tuple[float, float, float], steps: int) -> Tensor:
+    """The same with products of (rows, rows) but for the first and the last: all factors are polynomials of one G."""
+    a, b, c = coefficients
+    gram = x @ x.mT
+    identity = torch.eye(x.size(1), device=x.device)
+    factor = product = identity
+    for _ in range(steps):
+        factor = torch.baddbmm(a * identity, gram, gram, alpha=c).add_(gram, alpha=b)
+        product = factor @ product
+        gram = factor @ gram @ factor
+    return product @ x
 
 
 class MuonAndAdamW(Optimizer):
