@@ -48,6 +48,10 @@ def command_of(run: RunDir) -> str:
         if recipe is not None:
             overrides = [f"experiment={recipe}", *kept]
             break
+    else:
+        named = [one for one in overrides if one.startswith("experiment=")]
+        if named:
+            raise UserError(f"{run.path}: {named[0]} has changed since this run, or the run was given more beside it.")
     shown = [override for override in overrides if not override.startswith(NOT_OF_THE_RESULT)]
     shown = [override + " data.root=IMAGES" if override == "data=folder" else override for override in shown]
     return " ".join(["cifar-exp train", *shown])

@@ -74,6 +74,8 @@ def test_a_run_that_a_recipe_describes_is_told_by_its_name(script: ModuleType, t
     assert command_of_run(script, tmp_path, ["experiment=study", "model=model1"]) == (
         "cifar-exp train experiment=study model=model1"
     )
+    with pytest.raises(UserError, match="experiment=model2 has changed since this run"):
+        command_of_run(script, tmp_path, ["experiment=model2", "trainer.max_epochs=3"])
     of_no_recipe = ["model=model1", "optimizer=adam", "trainer.max_epochs=51", "data=synthetic"]
     assert command_of_run(script, tmp_path, of_no_recipe).split()[2:] == of_no_recipe
     as_recipe = [
