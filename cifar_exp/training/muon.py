@@ -76,10 +76,10 @@ def _iterated_on_gram(x: Tensor, coefficients: tuple[float, float, float], steps
     gram = x @ x.mT
     identity = torch.eye(x.size(1), device=x.device)
     factor = product = identity
-    for _ in range(steps):
+    for step in range(steps):
+        gram = factor @ gram @ factor if step else gram
         factor = torch.baddbmm(a * identity, gram, gram, alpha=c).add_(gram, alpha=b)
-        product = factor @ product
-        gram = factor @ gram @ factor
+        product = factor @ product if step else factor
     return product @ x
 
 
