@@ -15,8 +15,8 @@ from typing import Any
 import yaml
 from hydra import compose, initialize_config_dir
 
-from cifar_exp.config.check import plain
 from cifar_exp.config.location import conf_dir
+from cifar_exp.config.parse import plain
 from cifar_exp.errors import UserError
 from cifar_exp.files import atomic, write_json, write_text
 from cifar_exp.training.run_dir import RunDir

@@ -10,8 +10,9 @@ from rich.status import Status
 from torch import Tensor
 
 from cifar_exp.commands.tables import figures_table, note, result_table, show
-from cifar_exp.config.check import SavedRun, check_export, chosen_data
+from cifar_exp.config.check import check_export
 from cifar_exp.config.command_schema import ExportConfig
+from cifar_exp.config.saved_run import SavedRun, chosen_data
 from cifar_exp.data.describe import describe
 from cifar_exp.data.settings import DataConfig
 from cifar_exp.data.sources import load_test, load_train_val

@@ -9,11 +9,12 @@ from hydra.core.object_type import ObjectType
 from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 
-from cifar_exp.config.check import SCHEMAS, parse
+from cifar_exp.config.check import SCHEMAS
 from cifar_exp.config.hydra_messages import Mistake, explain, is_users
 from cifar_exp.config.keys import known_there, nearest_key_hint
 from cifar_exp.config.messages import MistakesError, listing
 from cifar_exp.config.overrides import open_up, parse_overrides, unknown_layers
+from cifar_exp.config.parse import parse
 from cifar_exp.errors import UserError
 
 _CHOOSE_MODEL = ("model", "experiment", "debug")

@@ -9,7 +9,7 @@ from typing import Any
 
 from omegaconf import OmegaConf
 
-from cifar_exp.config.check import plain
+from cifar_exp.config.parse import plain
 from cifar_exp.errors import UserError
 from cifar_exp.network.plan import Plan, plan_network
 from cifar_exp.network.spec import ModelSpec

@@ -10,7 +10,7 @@ from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 from pydantic import ValidationError
 
-from cifar_exp.config.check import parse, plain
+from cifar_exp.config.parse import parse, plain
 from cifar_exp.config.schema import TrainConfig
 from cifar_exp.data.describe import DataInfo, describe
 from cifar_exp.errors import UserError

@@ -7,7 +7,8 @@ import torch
 from pytorch_lightning.callbacks import Callback
 from pytorch_lightning.utilities.exceptions import SIGTERMException
 
-from cifar_exp.config.check import CheckedRun
+from cifar_exp.config.planned import Planned
+from cifar_exp.config.schema import TrainConfig
 from cifar_exp.data.module import CifarData
 from cifar_exp.network import build_network
 from cifar_exp.tracking.curves import plot_curves
@@ -28,7 +29,7 @@ Result = dict[str, Any]
 class Job:
     """One run and the parts that its phases share."""
 
-    def __init__(self, checked: CheckedRun, run: RunDir, extra_callbacks: Sequence[Callback] = ()) -> None:
+    def __init__(self, checked: Planned[TrainConfig], run: RunDir, extra_callbacks: Sequence[Callback] = ()) -> None:
         """Goes on from `run`'s last checkpoint where it has one."""
         config = checked.config
         self.config, self.plan, self.run = config, checked.plan, run

@@ -5,8 +5,10 @@ from pathlib import Path
 from hydra import compose, initialize_config_dir
 
 from benchmarks.gate import Gate, GateCallback, Setting
-from cifar_exp.config.check import CheckedRun, check_train
+from cifar_exp.config.check import check_train
 from cifar_exp.config.location import conf_dir
+from cifar_exp.config.planned import Planned
+from cifar_exp.config.schema import TrainConfig
 from cifar_exp.training.fit import Job
 from cifar_exp.training.run_dir import RunDir
 
@@ -32,7 +34,7 @@ def overrides(setting: Setting) -> list[str]:
     ]
 
 
-def checked(setting: Setting) -> CheckedRun:
+def checked(setting: Setting) -> Planned[TrainConfig]:
     """The same run, composed and checked."""
     with initialize_config_dir(str(conf_dir()), version_base="1.3"):
         return check_train(compose("train", overrides(setting)))

@@ -7,9 +7,10 @@ from hydra import compose, initialize_config_dir
 from omegaconf import DictConfig, OmegaConf
 
 from cifar_exp.cli import COMMANDS
-from cifar_exp.config.check import SCHEMAS, parse
+from cifar_exp.config.check import SCHEMAS
 from cifar_exp.config.keys import Keys
 from cifar_exp.config.location import conf_dir
+from cifar_exp.config.parse import parse
 from cifar_exp.config.schema import TrainConfig
 
 FILES = sorted(path.relative_to(conf_dir()) for path in conf_dir().rglob("*.yaml"))

@@ -5,7 +5,8 @@ from pathlib import Path
 import pytest
 from omegaconf import OmegaConf
 
-from cifar_exp.config.check import check_eval, check_export, check_train, saved_run
+from cifar_exp.config.check import check_eval, check_export, check_train
+from cifar_exp.config.saved_run import saved_run
 from cifar_exp.errors import UserError
 from tests.config.harness import CifarExp, FakeTraining
 

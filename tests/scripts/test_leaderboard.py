@@ -10,8 +10,8 @@ import torch
 import yaml
 from hydra import compose, initialize_config_dir
 
-from cifar_exp.config.check import plain
 from cifar_exp.config.location import conf_dir
+from cifar_exp.config.parse import plain
 from cifar_exp.errors import UserError
 from cifar_exp.training.classifier import load_trained
 from cifar_exp.training.run_dir import RunDir

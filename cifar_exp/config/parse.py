@@ -1,0 +1,57 @@
+"""A composed config as plain data, and as the typed schema of its command."""
+
+from collections.abc import Mapping
+from copy import deepcopy
+from typing import Any, TypeVar
+
+from omegaconf import DictConfig, OmegaConf, open_dict
+from omegaconf.errors import OmegaConfBaseException
+from pydantic import BaseModel, ValidationError
+
+from cifar_exp.config.messages import MistakesError, schema_mistakes
+from cifar_exp.errors import UserError
+
+Schema = TypeVar("Schema", bound=BaseModel)
+AnyConfig = DictConfig | Mapping[str, Any]
+
+
+def parse(schema: type[Schema], cfg: AnyConfig, required: bool = True) -> Schema:
+    """`cfg`, resolved and without Hydra's own node, as `schema`; raises MistakesError with every mistake in it.
+
+    Without `required`, a mandatory value that is still missing (`???`) is none.
+    """
+    values = plain(cfg)
+    missing = [f"{key}=… is missing; this command needs it." for key in _missing(values)] if required else []
+    if missing:
+        raise MistakesError(missing)
+    try:
+        return schema.model_validate(values)
+    except ValidationError as error:
+        raise MistakesError(schema_mistakes(error, schema, values)) from None
+
+
+def plain(cfg: AnyConfig) -> dict[str, Any]:
+    """`cfg` as plain data, its references resolved, without Hydra's own node."""
+    if not isinstance(cfg, DictConfig):
+        return {str(key): value for key, value in cfg.items() if key != "hydra"}
+    if "hydra" in cfg:
+        cfg = deepcopy(cfg)
+        with open_dict(cfg):
+            del cfg["hydra"]
+    try:
+        values = OmegaConf.to_container(cfg, resolve=True)
+    except OmegaConfBaseException as error:
+        where = f"{error.full_key}: " if error.full_key else ""
+        raise UserError(f"{where}{str(error).splitlines()[0].rstrip('.')}.") from None
+    assert isinstance(values, dict)
+    return {str(key): value for key, value in values.items()}
+
+
+def _missing(values: Mapping[str, Any], prefix: str = "") -> list[str]:
+    missing = []
+    for key, value in values.items():
+        if isinstance(value, Mapping):
+            missing += _missing(value, f"{prefix}{key}.")
+        elif value == "???":
+            missing.append(f"{prefix}{key}")
+    return missing

@@ -1,0 +1,32 @@
+"""The network that a config asks for, planned for its data and within its budget, before anything is read or made."""
+
+from dataclasses import dataclass
+from typing import Generic, TypeVar
+
+from cifar_exp.config.command_schema import SummaryConfig
+from cifar_exp.config.schema import TrainConfig
+from cifar_exp.data.describe import DataInfo, describe
+from cifar_exp.network.cost import Budget, check_budget
+from cifar_exp.network.plan import Plan, plan_network
+
+Config = TypeVar("Config", TrainConfig, SummaryConfig)
+
+
+@dataclass(frozen=True)
+class Planned(Generic[Config]):
+    """A config, and what is known of its data and its network."""
+
+    config: Config
+    data_info: DataInfo
+    plan: Plan
+
+
+def planned(config: Config, budget: Budget | None = None) -> Planned[Config]:
+    """The network of `config`, within `budget` or else its own.
+
+    Raises UserError for data that is not there, for shapes that do not fit, and for a budget exceeded.
+    """
+    data_info = describe(config.data)
+    plan = plan_network(config.model, data_info.input_shape, data_info.num_classes)
+    check_budget(plan, budget or config.budget)
+    return Planned(config, data_info, plan)
