@@ -15,6 +15,8 @@ def check_devices(trainer: TrainerConfig) -> None:
     check_accelerator(trainer.accelerator, "trainer.accelerator")
     if trainer.accelerator in ("gpu", "cuda"):
         _check_gpu_numbers(trainer.devices)
+    if trainer.accelerator == "cpu" and (trainer.devices == -1 or isinstance(trainer.devices, list)):
+        raise UserError(f"trainer.devices={trainer.devices}: processors have no numbers; expected how many, or auto.")
 
 
 def check_accelerator(accelerator: str, key: str) -> None:

@@ -41,13 +41,15 @@ def check_is_free(directory: Path) -> None:
 def undone_on_mistake(directory: Path, unless_trained: bool = False) -> Iterator[None]:
     """Removes `directory`, and those of its parents that are new and empty, when a UserError passes.
 
-    What was there before stays, and so does, with `unless_trained`, a directory with a job in it that wrote anything.
+    What was there before stays, and so does a run that has trained an epoch and, with `unless_trained`, a directory
+    with a job in it that wrote anything.
     """
     new = [path for path in (directory, *directory.absolute().parents) if not path.exists()]
     try:
         yield
     except UserError:
-        if new and not (unless_trained and any(path.is_dir() for path in directory.glob("*"))):
+        has_jobs = unless_trained and any(path.is_dir() for path in directory.glob("*"))
+        if new and not has_jobs and not (directory / "checkpoints" / "last.ckpt").exists():
             shutil.rmtree(directory, ignore_errors=True)
             for parent in new[1:]:
                 _remove_if_empty(parent)
@@ -74,10 +76,6 @@ class Task:
         except UserError:
             if self.keep is not None and OmegaConf.select(cfg, "trial") is None:
                 self._remove(Path(HydraConfig.get().runtime.output_dir))
-            raise
-        except SystemExit as end:
-            if isinstance(end.__context__, KeyboardInterrupt):  # Lightning makes an exit of a Ctrl-C
-                raise KeyboardInterrupt from None
             raise
         return result
 

@@ -13,12 +13,14 @@ from cifar_exp.network.cost import Budget
 from cifar_exp.network.spec import ModelSpec, Spec
 
 PositiveInt = Annotated[int, Field(ge=1)]
+NonNegativeInt = Annotated[int, Field(ge=0)]
 PositiveFloat = Annotated[float, Field(gt=0.0)]
 NonNegativeFloat = Annotated[float, Field(ge=0.0)]
 Fraction = Annotated[float, Field(ge=0.0, le=1.0)]
 Decay = Annotated[float, Field(ge=0.0, lt=1.0)]
 Betas = Annotated[list[Decay], Field(min_length=2, max_length=2)]  # of the running mean and square
-Batches = Annotated[int, Field(ge=0)] | Fraction | None
+Numbers = Annotated[list[NonNegativeInt], Field(min_length=1)]  # of devices
+Batches = Annotated[int, Field(ge=1)] | Annotated[float, Field(gt=0.0, le=1.0)] | None
 
 
 class LossConfig(Spec):
@@ -118,7 +120,7 @@ class TrainerConfig(Spec):
 
     max_epochs: PositiveInt
     accelerator: Literal["auto", "cpu", "gpu", "cuda", "mps", "tpu"] = "auto"
-    devices: Literal["auto", -1] | PositiveInt | list[Annotated[int, Field(ge=0)]] = "auto"  # how many, or which
+    devices: Literal["auto", -1] | PositiveInt | Numbers = "auto"  # how many, or which
     precision: Precision = "32-true"
     strategy: Strategy = "auto"  # `ddp` for several devices
     num_nodes: PositiveInt = 1

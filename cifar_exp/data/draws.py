@@ -37,7 +37,8 @@ class Draws:
 
     def to(self, device: torch.device) -> Self:
         """The same numbers on another device."""
-        return replace(self, **{name: value.to(device, non_blocking=True) for name, value in self._tensors().items()})
+        staged = device.type == "cuda"  # elsewhere a copy may read these tensors after they are gone
+        return replace(self, **{name: value.to(device, non_blocking=staged) for name, value in self._tensors().items()})
 
     def _tensors(self) -> dict[str, Any]:
         values = ((field.name, getattr(self, field.name)) for field in fields(self))

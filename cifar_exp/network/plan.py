@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import NamedTuple, TypeVar
 
@@ -212,11 +212,13 @@ def _check_share(layer: PlannedLayer, earlier: Mapping[str, PlannedLayer]) -> No
     if earlier[source].share is not None:
         raise UserError(f"{where}: '{source}' shares weights itself; name '{earlier[source].share}' instead.")
     mine, theirs = (
-        [(op.label, op.in_shape[0], op.out_shape[0], op.params) for op in planned.ops if not planned.owns(op)]
-        for planned in (layer, PlannedLayer(**{**vars(earlier[source]), "share": layer.share}))
+        [replace(op, in_shape=(op.in_shape[0], 1, 1)) for op in planned.ops if isinstance(op, Conv | MixedDepthwise)]
+        for planned in (layer, earlier[source])
     )
     if mine != theirs:
-        raise UserError(f"{where}: the convolutions of '{source}' and '{layer.name}' differ in kernel or channels.")
+        raise UserError(
+            f"{where}: the convolutions of '{source}' and '{layer.name}' differ in kernel, stride or channels."
+        )
 
 
 def _plan_head(spec: ModelSpec, in_shape: Shape, num_classes: int) -> tuple[PlannedLayer, ...]:

@@ -11,6 +11,7 @@ from typing import Any, Protocol
 from torch import Tensor
 
 from cifar_exp.config.schema import TrainConfig
+from cifar_exp.errors import UserError
 from cifar_exp.network import Plan
 from cifar_exp.tracking.labels import Labels
 from cifar_exp.training.evaluation import Evaluation
@@ -67,26 +68,33 @@ class WandbRun:
         run_id: str | None = None,
         labels: Labels | None = None,
     ) -> None:
-        """Starts the run in `directory`; `run_id` is that of an interrupted run which goes on."""
+        """Starts the run in `directory`; `run_id` is that of an interrupted run which goes on.
+
+        Raises UserError where wandb wants an account and has no key to it.
+        """
         import wandb
 
         logger = config.logger
         labels = labels or Labels(logger.group, tuple(config.tags))
         self._wandb = wandb
-        self._run = wandb.init(
-            entity=logger.entity,
-            project=logger.project,
-            group=labels.group,
-            name=config.name,
-            tags=list(labels.tags),
-            config=config.model_dump(exclude_unset=True),
-            dir=str(directory),
-            mode=logger.mode,
-            id=run_id,
-            resume="allow" if logger.mode == "online" else None,
-            reinit="create_new",
-            settings=wandb.Settings(silent=True, console="off"),
-        )
+        try:
+            self._run = wandb.init(
+                entity=logger.entity,
+                project=logger.project,
+                group=labels.group,
+                name=config.name,
+                tags=list(labels.tags),
+                config=config.model_dump(exclude_unset=True),
+                dir=str(directory),
+                mode=logger.mode,
+                id=run_id,
+                resume="allow" if logger.mode == "online" else None,
+                reinit="create_new",
+                settings=wandb.Settings(silent=True, console="off"),
+            )
+        except (wandb.errors.UsageError, wandb.errors.AuthenticationError) as error:
+            reason = str(error).splitlines()[0].rstrip(".")
+            raise UserError(f"logger.mode={logger.mode}: {reason}. logger.mode=offline needs no account.") from None
         self.id: str = self._run.id
         self.directory: Path | None = Path(self._run.dir).parent
         self.starts_empty = logger.mode == "offline"  # it cannot know what an earlier process has logged

@@ -19,8 +19,13 @@ class MovingAverage(WeightAveraging):
         self.decay = decay
 
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """Finds what is averaged: both lists stay the same tensors throughout."""
+        """Finds what is averaged: both lists stay the same tensors throughout.
+
+        Averages of weights in half precision stay in float32: a step's share would be rounded away.
+        """
         assert self._average_model is not None
+        trained = next(pl_module.parameters()).dtype
+        self._average_model.module.to(torch.promote_types(trained, torch.float32))
         self._averages, averaged_counts = _parted(self._average_model.module)
         self._values, counts = _parted(pl_module)
         self._counts = list(zip(averaged_counts, counts, strict=True))
@@ -30,7 +35,8 @@ class MovingAverage(WeightAveraging):
         """Moves the average towards the weights."""
         if trainer.global_step <= self._latest_update_step:
             return
-        torch._foreach_lerp_(self._averages, self._values, 1.0 - self.decay if self._latest_update_step else 1.0)
+        values = [value.to(average.dtype) for value, average in zip(self._values, self._averages, strict=True)]
+        torch._foreach_lerp_(self._averages, values, 1.0 - self.decay if self._latest_update_step else 1.0)
         for average, count in self._counts:
             average.copy_(count)
         self._latest_update_step = trainer.global_step

@@ -20,8 +20,8 @@ class PlainCheckpointIO(TorchCheckpointIO):
             torch.save(checkpoint, temporary)
 
     def load_checkpoint(self, path: Any, map_location: Any | None = None, weights_only: bool | None = None) -> Any:
-        """Reads a checkpoint. Raises UserError where it is missing, damaged, or holds anything else."""
-        return load_checkpoint(Path(path), map_location)
+        """Reads a checkpoint into host memory. Raises UserError where it is missing, damaged, or anything else."""
+        return load_checkpoint(Path(path), map_location or "cpu")
 
 
 def load_checkpoint(path: Path, map_location: Any | None = "cpu") -> dict[str, Any]:

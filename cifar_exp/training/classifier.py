@@ -65,10 +65,10 @@ def description(model: Mapping[str, Any], plan: Plan, class_names: Sequence[str]
 
 def chosen_device(accelerator: str) -> torch.device:
     """The device that Lightning's accelerator name stands for; `auto` is the best there is."""
-    if accelerator == "auto":
+    if accelerator in ("auto", "gpu"):
         best = torch.accelerator.current_accelerator(check_available=True)
         return best or torch.device("cpu")
-    return torch.device("cuda" if accelerator == "gpu" else accelerator)
+    return torch.device(accelerator)
 
 
 def load_trained(checkpoint_path: Path) -> TrainedNetwork:

@@ -1,6 +1,7 @@
 """One run from start to end: data, network, training, test, and the files that remain."""
 
 from collections.abc import Sequence
+from itertools import islice
 from typing import Any
 
 import torch
@@ -55,8 +56,9 @@ class Job:
             self._fit()
             result = self._finish() if self.trainer.is_global_zero else {"val/acc": self.history.best["val/acc"]}
         except BaseException as error:
-            self._fail(error)
-            if isinstance(error, SIGTERMException):  # a scheduler wants the machine back: as Ctrl-C, and no failure
+            is_interrupted = _is_interruption(error)
+            self._fail(KeyboardInterrupt() if is_interrupted else error)
+            if is_interrupted:
                 raise KeyboardInterrupt from None
             raise
         self.tracker.finish(exit_code=0)
@@ -111,7 +113,9 @@ class Job:
     def _test(self) -> Evaluation:
         trained = load_trained(self.run.best)
         classifier = trained.classifier.to(self.trainer.strategy.root_device)
-        return evaluate(classifier, self.data.test_dataloader(), self.class_names)
+        batches, limit = self.data.test_dataloader(), self.config.trainer.limit_test_batches
+        count = max(1, int(limit * len(batches))) if isinstance(limit, float) else limit
+        return evaluate(classifier, islice(batches, count), self.class_names)
 
     def _fail(self, error: BaseException) -> None:
         status = self._status_of(error)
@@ -131,7 +135,7 @@ class Job:
 
             if isinstance(error, optuna.TrialPruned):
                 return "pruned"
-        return "interrupted" if isinstance(error, KeyboardInterrupt | SIGTERMException) else "failed"
+        return "interrupted" if isinstance(error, KeyboardInterrupt) else "failed"
 
     def _facts(self) -> Result:
         """What is known of the run whichever way it ends."""
@@ -150,3 +154,9 @@ class Job:
             "wandb_dir": str(directory) if directory else None,
             "total_seconds": self.state.seconds,
         }
+
+
+def _is_interruption(error: BaseException) -> bool:
+    """Ctrl-C, of which Lightning makes an exit, or a scheduler's SIGTERM: somebody wants the machine back."""
+    is_ctrl_c = isinstance(error, SystemExit) and isinstance(error.__context__, KeyboardInterrupt)
+    return is_ctrl_c or isinstance(error, KeyboardInterrupt | SIGTERMException)

@@ -109,7 +109,9 @@ class ImageClassifier(pl.LightningModule):
         """What the config says, with a schedule that advances each step."""
         if self.optimizer_config is None or self.scheduler_config is None:
             raise RuntimeError("this module was built for evaluation: it has no optimizer")
-        optimizer = build_optimizer(self.optimizer_config, self.classifier)
+        # Lightning does not clip for fused optimizers, which undo the loss's scale within their kernel
+        scaled_and_clipped = self.trainer.precision == "16-mixed" and bool(self.trainer.gradient_clip_val)
+        optimizer = build_optimizer(self.optimizer_config, self.classifier, fused=not scaled_and_clipped)
         steps = int(self.trainer.estimated_stepping_batches)
         schedule = build_schedule(self.scheduler_config, optimizer, steps, self.trainer.max_epochs or 1)
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}

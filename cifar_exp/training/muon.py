@@ -98,7 +98,7 @@ class MuonAndAdamW(Optimizer):
         chosen = {id(weight) for weight in matrices}
         rest = [p for p in module.parameters() if id(p) not in chosen]
         self._muon = BatchedMuon(
-            twins,
+            [{"params": twins}],  # there may be none
             lr=config.lr,
             weight_decay=config.weight_decay,
             momentum=config.momentum,
@@ -109,8 +109,7 @@ class MuonAndAdamW(Optimizer):
         self._adamw = AdamW(
             rest, lr=config.adamw_lr, weight_decay=config.adamw_weight_decay, betas=(beta1, beta2), fused=True
         )
-        self._rest = rest
-        super().__init__([{"params": twins, "lr": config.lr}, {"params": rest, "lr": config.adamw_lr}], {})
+        super().__init__([{"params": matrices, "lr": config.lr}, {"params": rest, "lr": config.adamw_lr}], {})
 
     def step(self, closure: Callable[[], float] | None = None) -> float | None:  # type: ignore[override]
         """One step of both, at the rates that the schedule has set."""
@@ -124,13 +123,9 @@ class MuonAndAdamW(Optimizer):
             for own in part.param_groups:
                 own["lr"] = group["lr"]
             part.step()
+        for _, twin in self._pairs:
+            twin.grad = None
         return loss
-
-    def zero_grad(self, set_to_none: bool = True) -> None:
-        """Clears the gradients of the module's own parameters."""
-        for weight in (*(weight for weight, _ in self._pairs), *self._rest):
-            if weight.grad is not None:
-                weight.grad = None if set_to_none else weight.grad.zero_()
 
     def state_dict(self) -> dict[str, Any]:
         """The states of both, and the groups' rates."""

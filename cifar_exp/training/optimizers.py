@@ -9,16 +9,16 @@ from cifar_exp.config.schema import AdamConfig, AdamWConfig, MuonConfig, Optimiz
 from cifar_exp.training.muon import MuonAndAdamW
 
 
-def build_optimizer(config: OptimizerConfig, module: nn.Module) -> Optimizer:
-    """The optimizer of `module`'s parameters."""
+def build_optimizer(config: OptimizerConfig, module: nn.Module, fused: bool = True) -> Optimizer:
+    """The optimizer of `module`'s parameters; `fused` into one kernel, or as torch chooses."""
     if isinstance(config, MuonConfig):
         return MuonAndAdamW(module, config)
     groups = decayed_groups(module, config.weight_decay)
     if isinstance(config, SGDConfig):
-        return SGD(groups, lr=config.lr, momentum=config.momentum, nesterov=config.nesterov, fused=True)
+        return SGD(groups, lr=config.lr, momentum=config.momentum, nesterov=config.nesterov, fused=fused or None)
     adam = {AdamWConfig: AdamW, AdamConfig: Adam}[type(config)]
     beta1, beta2 = config.betas
-    return adam(groups, lr=config.lr, betas=(beta1, beta2), eps=config.eps, fused=True)
+    return adam(groups, lr=config.lr, betas=(beta1, beta2), eps=config.eps, fused=fused or None)
 
 
 def decayed_groups(module: nn.Module, weight_decay: float) -> list[dict[str, Any]]:

@@ -5,7 +5,7 @@ import math
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import (
     ConstantLR,
-    CosineAnnealingLR,
+    LambdaLR,
     LinearLR,
     LRScheduler,
     OneCycleLR,
@@ -41,5 +41,5 @@ def build_schedule(config: SchedulerConfig, optimizer: Optimizer, steps: int, ep
 def _after_warmup(config: CosineConfig | ConstantConfig, optimizer: Optimizer, steps: int) -> LRScheduler:
     if isinstance(config, ConstantConfig):
         return ConstantLR(optimizer, factor=1.0, total_iters=0)
-    peak = max(group["lr"] for group in optimizer.param_groups)
-    return CosineAnnealingLR(optimizer, T_max=steps, eta_min=config.min_lr_ratio * peak)
+    least = config.min_lr_ratio
+    return LambdaLR(optimizer, lambda step: least + (1 - least) * (1 + math.cos(math.pi * step / steps)) / 2)

@@ -4,6 +4,7 @@ import logging
 import warnings
 from collections.abc import Sequence
 from contextlib import AbstractContextManager, nullcontext
+from pathlib import Path
 from typing import Any
 
 import pytorch_lightning as pl
@@ -37,7 +38,7 @@ def checkpoints(run: RunDir) -> list[Callback]:
     """Keeps `best.ckpt` and then `last.ckpt`, which Lightning's `save_last` would write for better epochs only."""
 
     def checkpoint(name: str, **kind: Any) -> ModelCheckpoint:
-        return ModelCheckpoint(
+        return MovableCheckpoint(
             run.checkpoints, name, save_on_train_epoch_end=True, enable_version_counter=False, **kind
         )
 
@@ -58,6 +59,22 @@ def configured_callbacks(config: CallbacksConfig) -> list[Callback]:
     if patience is not None:
         callbacks.append(ResumableEarlyStopping("val/loss", patience=patience, min_delta=min_delta))
     return callbacks
+
+
+class MovableCheckpoint(ModelCheckpoint):
+    """Lightning's, which knows the best epoch so far in a run that has been moved, or is mounted elsewhere, too."""
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Takes back what `state_dict` gave, with the paths of the checkpoints as they are now."""
+        assert self.dirpath is not None
+        here = Path(self.dirpath)
+
+        def moved(path: str) -> str:
+            return path and str(here / Path(path).name)
+
+        paths = {key: moved(state_dict[key]) for key in ("best_model_path", "kth_best_model_path", "last_model_path")}
+        best = {moved(path): score for path, score in state_dict["best_k_models"].items()}
+        super().load_state_dict({**state_dict, **paths, "best_k_models": best, "dirpath": self.dirpath})
 
 
 class ResumableEarlyStopping(EarlyStopping):

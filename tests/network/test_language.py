@@ -175,8 +175,13 @@ def test_depthwise_needs_a_multiple_of_the_channels() -> None:
     assert "gives a multiple of them, not 13" in message({"a": {"channels": 13, "conv_type": "depthwise"}})
 
 
-def test_sharing_weights_that_differ_is_a_mistake() -> None:
-    assert "differ in kernel or channels" in message({"a": {"channels": 12}, "b": {"channels": 8, "share": "a"}})
+@pytest.mark.parametrize("different", [{"channels": 8}, {"kernel_size": 5}, {"stride": 2}, {"dilation": 2}], ids=str)
+@pytest.mark.parametrize("conv_type", ["standard", "mixed"])
+def test_sharing_weights_that_differ_is_a_mistake(conv_type: str, different: dict[str, Any]) -> None:
+    if conv_type == "mixed" and "kernel_size" in different:
+        different = {"kernel_sizes": [3, 5, 9]}
+    source = {"channels": 12, "conv_type": conv_type}
+    assert "differ in kernel, stride or channels" in message({"a": source, "b": {**source, **different, "share": "a"}})
 
 
 @pytest.mark.parametrize(

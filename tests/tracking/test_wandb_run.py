@@ -87,3 +87,14 @@ def test_a_failed_run_says_so_with_its_reason(cifar_exp: Run, tmp_path: Path) ->
 
 def test_nothing_is_written_when_disabled(trained_run: Path) -> None:
     assert not (trained_run / "wandb").exists()
+
+
+def test_online_without_a_key_is_one_clear_message(
+    cifar_exp: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.delenv("WANDB_API_KEY", raising=False)
+    monkeypatch.delenv("WANDB_MODE", raising=False)
+    monkeypatch.setenv("NETRC", str(tmp_path / "none"))
+    assert cifar_exp("train", *OFFLINE, "logger=online", f"hydra.run.dir={tmp_path / 'run'}") == 2
+    assert capsys.readouterr().err.startswith("logger.mode=online: No API key")
+    assert not (tmp_path / "run").exists()

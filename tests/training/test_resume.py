@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 import torch
 
+from cifar_exp.training.trainer import MovableCheckpoint
 from tests.conftest import Run
 from tests.training.tiny import TINY, figures, result
 
@@ -23,7 +24,14 @@ def kill_after(epochs: int, run: Path, *overrides: str, by: signal.Signals = sig
     Returns its exit status and what it said on stderr.
     """
     command = [sys.executable, "-m", "cifar_exp", "train", *TINY, *overrides, f"hydra.run.dir={run}"]
-    process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
+    process = subprocess.Popen(
+        command,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+        text=True,
+        # A shell's background jobs ignore Ctrl-C, and so would their children.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
+    )
     metrics = run / "metrics.csv"
     deadline = time.monotonic() + 120
     while not metrics.is_file() or len(metrics.read_text().splitlines()) <= epochs:
@@ -38,7 +46,7 @@ def kill_after(epochs: int, run: Path, *overrides: str, by: signal.Signals = sig
 @pytest.mark.parametrize("optimizer", ["adamw", "muon"])
 def test_a_killed_run_ends_as_if_it_had_not_been(optimizer: str, cifar_exp: Run, tmp_path: Path) -> None:
     whole, killed = tmp_path / "whole", tmp_path / "killed"
-    overrides = (*VARIED, f"optimizer={optimizer}")
+    overrides = (*VARIED, f"optimizer={optimizer}", "trainer.gradient_clip_val=0.1")
     cifar_exp("train", *TINY, *overrides, f"hydra.run.dir={whole}")
     kill_after(2, killed, *overrides)
     assert not (killed / "result.json").exists()
@@ -53,13 +61,29 @@ def test_a_killed_run_ends_as_if_it_had_not_been(optimizer: str, cifar_exp: Run,
         assert all(torch.equal(mine[key], theirs[key]) for key in theirs)
 
 
-def test_a_run_that_a_scheduler_ends_says_how_it_goes_on(cifar_exp: Run, tmp_path: Path) -> None:
+@pytest.mark.parametrize("by", [signal.SIGTERM, signal.SIGINT])
+def test_a_run_that_is_interrupted_says_how_it_goes_on(by: signal.Signals, tmp_path: Path) -> None:
     run = tmp_path / "run"
-    status, said = kill_after(1, run, *VARIED, "trainer.max_epochs=1000", by=signal.SIGTERM)
+    status, said = kill_after(2, run, *VARIED, "trainer.max_epochs=1000", by=by)
     assert status == 130
     assert f"Interrupted. Go on with it: cifar-exp train resume={run}" in said
     assert "Traceback" not in said
     assert result(run)["status"] == "interrupted"
+
+
+def test_the_best_epoch_is_remembered_where_a_run_has_been_moved(tmp_path: Path) -> None:
+    kept = {}
+    for name in ("old", "new"):
+        checkpoint = MovableCheckpoint(tmp_path / name, "best", monitor="val/acc", mode="max")
+        checkpoint.dirpath = str(tmp_path / name)
+        if name == "old":
+            checkpoint.best_model_path = str(tmp_path / "old" / "best.ckpt")
+            checkpoint.best_model_score = torch.tensor(0.9)
+            checkpoint.best_k_models = {checkpoint.best_model_path: checkpoint.best_model_score}
+            kept = checkpoint.state_dict()
+    checkpoint.load_state_dict(kept)
+    assert checkpoint.best_model_score == 0.9
+    assert list(checkpoint.best_k_models) == [checkpoint.best_model_path] == [str(tmp_path / "new" / "best.ckpt")]
 
 
 def test_a_run_killed_before_its_first_checkpoint_starts_again(cifar_exp: Run, tmp_path: Path) -> None:

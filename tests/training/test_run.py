@@ -110,6 +110,7 @@ def test_a_compiled_training_learns_the_same(cifar_exp: Run, tmp_path: Path) -> 
         *(f"augment={name}" for name in group("augment")),
         *(f"callbacks={name}" for name in group("callbacks")),
         "trainer.precision=bf16-mixed",
+        *(f"callbacks=ema trainer.precision={precision}" for precision in ("bf16-true", "64-true")),
         "trainer.gradient_clip_val=0.5",
         "loss.label_smoothing=0.1",
         "augment.mixup=0.4",
@@ -117,7 +118,7 @@ def test_a_compiled_training_learns_the_same(cifar_exp: Run, tmp_path: Path) -> 
     ],
 )
 def test_every_choice_trains(choice: str, cifar_exp: Run, tmp_path: Path) -> None:
-    assert cifar_exp("train", *TINY, "trainer.max_epochs=1", choice, f"hydra.run.dir={tmp_path / 'run'}") == 0
+    assert cifar_exp("train", *TINY, "trainer.max_epochs=1", *choice.split(), f"hydra.run.dir={tmp_path / 'run'}") == 0
     assert result(tmp_path / "run")["status"] == "finished"
 
 
@@ -127,6 +128,13 @@ def test_every_shipped_model_trains(model: str, cifar_exp: Run, tmp_path: Path) 
     options = ("trainer.max_epochs=1", "logger.mode=disabled", f"hydra.run.dir={tmp_path / 'run'}")
     assert cifar_exp("train", *data, f"model={model}", *options) == 0
     assert result(tmp_path / "run")["params"] > 0
+
+
+def test_a_limit_of_test_batches_is_kept(cifar_exp: Run, tmp_path: Path) -> None:
+    limits = ("data.eval_batch_size=20", "trainer.limit_test_batches=0.7", "trainer.max_epochs=1")
+    cifar_exp("train", *TINY, *limits, f"hydra.run.dir={tmp_path / 'run'}")
+    document = json.loads((tmp_path / "run" / "test.json").read_text())
+    assert sum(map(sum, document["confusion"])) == 2 * 20
 
 
 def test_a_loss_that_is_not_finite_ends_the_run_and_says_so(
