@@ -21,7 +21,8 @@ from hydra.core.hydra_config import HydraConfig
 from hydra.core.plugins import Plugins
 from hydra.core.utils import JobStatus, configure_log, run_job
 from hydra.types import HydraContext
-from omegaconf import DictConfig, read_write
+from omegaconf import DictConfig, OmegaConf, read_write
+from omegaconf.errors import OmegaConfBaseException
 
 from cifar_exp.config.check import CHECKS
 from cifar_exp.config.compose import Composer
@@ -31,7 +32,14 @@ from cifar_exp.config.location import conf_dir
 from cifar_exp.config.messages import listing
 from cifar_exp.config.overrides import without_sweeps, written
 from cifar_exp.config.resume import resumed, resumed_directory
-from cifar_exp.config.run_directory import Task, check_is_free, is_first_process, undone_on_mistake
+from cifar_exp.config.run_directory import (
+    Task,
+    check_is_free,
+    check_is_writable,
+    chosen_directory,
+    is_first_process,
+    undone_on_mistake,
+)
 from cifar_exp.config.sweep_file import expand_sweep
 from cifar_exp.config.sweeping import combinations
 from cifar_exp.errors import RunFailedError, UserError, did_you_mean
@@ -112,8 +120,11 @@ def _show(composer: Composer, args: argparse.Namespace, overrides: Sequence[str]
     opened = composer.opened(overrides)
     if args.info:
         composer.hydra.show_info(args.info, composer.config_name, opened)
-    else:
+        return
+    try:
         composer.hydra.show_cfg(composer.config_name, opened, args.cfg, args.package, args.resolve)
+    except OmegaConfBaseException as error:
+        raise UserError(f"{str(error).splitlines()[0].rstrip('.')}.") from None
 
 
 def _run_one(composer: Composer, overrides: Sequence[str]) -> None:
@@ -122,11 +133,11 @@ def _run_one(composer: Composer, overrides: Sequence[str]) -> None:
     if cfg is None:
         cfg = composer.compose(overrides)
     _check(composer.command, cfg)
-    if composer.command == "train" and is_new:
-        check_is_free(Path(cfg.hydra.run.dir))
-    directory = Path(cfg.hydra.run.dir)
+    directory, trains = chosen_directory(cfg, "hydra.run.dir"), composer.command == "train"
+    if trains and is_new:
+        check_is_free(directory)
     try:
-        with undone_on_mistake(directory):
+        with undone_on_mistake(directory, is_alone=trains):
             _job(composer, cfg)
     except KeyboardInterrupt:
         resumable = (directory / "checkpoints" / "last.ckpt").is_file()
@@ -173,11 +184,13 @@ def _run_several(composer: Composer, overrides: Sequence[str]) -> None:
         for cfg in combinations(composer, overrides, master, _check) or []:
             _job(composer, cfg)
         return
-    check_single_device(master.trainer.devices)
-    if master.trainer.devices == "auto":
+    devices = OmegaConf.select(master, "trainer.devices")
+    check_single_device(devices)
+    if devices == "auto":
         overrides = ["trainer.devices=1", *(one for one in overrides if one != "trainer.devices=auto")]
+    sweep_directory = chosen_directory(master, "hydra.sweep.dir")
+    check_is_writable(sweep_directory)
     combinations(composer, overrides, master, _check_job)
-    sweep_directory = Path(master.hydra.sweep.dir)
     task = Task(composer.command, keep=tuple(str(path) for path in sweep_directory.glob("*")))
     with undone_on_mistake(sweep_directory, unless_trained=True):
         composer.hydra.multirun(composer.config_name, task, composer.opened([*overrides, *_settled(sweep_directory)]))

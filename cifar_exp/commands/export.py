@@ -16,18 +16,26 @@ from cifar_exp.config.saved_run import SavedRun, chosen_data
 from cifar_exp.data.describe import describe
 from cifar_exp.data.settings import DataConfig
 from cifar_exp.data.sources import load_test, load_train_val
-from cifar_exp.errors import UserError
+from cifar_exp.errors import RunFailedError, UserError
 from cifar_exp.export import onnx_file, torch_file
 from cifar_exp.export.about import about
 from cifar_exp.export.agreement import Agreement, accuracy, torch_answers
 from cifar_exp.export.packages import require_onnx
 from cifar_exp.export.quantise import write_int8
-from cifar_exp.files import users_choice
+from cifar_exp.files import atomic, users_choice
 from cifar_exp.network import check_budget
 from cifar_exp.training.classifier import TrainedNetwork, load_trained
 
+FORMATS = {
+    "onnx": (onnx_file.write_onnx, onnx_file.answers),
+    "torch": (torch_file.write_torch, torch_file.answers),
+}
 SUFFIXES = {"onnx": ".onnx", "torch": ".pt2"}
 IMAGES_CHECKED = 1000  # enough for a difference to show; int8 is measured on the whole test set
+
+
+class ExportError(RunFailedError):
+    """The file that was written does not answer as PyTorch does."""
 
 
 class Sample(NamedTuple):
@@ -52,15 +60,22 @@ def main(cfg: DictConfig) -> None:
         raise UserError("int8=true needs training images to calibrate with: choose data=… too.")
     path = Path(config.output) if config.output else default_path(run, config.format)
     facts = about(trained, data.name if data else None)
-    with users_choice(path), working(f"writing {path.name}"):
-        if config.format == "onnx":
-            onnx_file.write_onnx(path, trained, facts)
-        else:
-            torch_file.write_torch(path, trained, facts)
+    sample = check_sample(trained, data)
+    with users_choice(path), atomic(path) as temporary:
+        with working(f"writing {path.name}"):
+            write, answers = FORMATS[config.format]
+            write(temporary, trained, facts)
+        with working("checking against PyTorch"):
+            found = Agreement.of(torch_answers(trained.classifier, sample.images), answers(temporary, sample.images))
+        if not found.is_close:
+            raise ExportError(
+                f"{path} is not kept: its answers differ from PyTorch's by up to {found.greatest_difference:.2g} of a "
+                f"logit on {sample.words}"
+            )
     if config.int8 and data is not None:
         show_int8(path, trained, data)
     else:
-        show_file(path, trained, data, config.format)
+        show_file(path, trained, sample, found)
 
 
 def default_path(run: SavedRun, file_format: str) -> Path:
@@ -79,12 +94,8 @@ def known_data(run: SavedRun, config: ExportConfig, trained: TrainedNetwork) -> 
     return data
 
 
-def show_file(path: Path, trained: TrainedNetwork, data: DataConfig | None, file_format: str) -> None:
+def show_file(path: Path, trained: TrainedNetwork, sample: Sample, found: Agreement) -> None:
     """Size of the file, and its answers beside PyTorch's."""
-    sample = check_sample(trained, data)
-    with working("checking against PyTorch"):
-        answers = (onnx_file if file_format == "onnx" else torch_file).answers(path, sample.images)
-        found = Agreement.of(torch_answers(trained.classifier, sample.images), answers)
     rows = [
         ("file", str(path)),
         ("size", f"{path.stat().st_size:,} bytes"),

@@ -59,7 +59,7 @@ def check_eval(cfg: AnyConfig) -> CheckedEval:
     """
     config = parse(EvalConfig, cfg)
     check_accelerator(config.accelerator, "accelerator")
-    run = saved_run(config.run, config.budget)
+    run = saved_run(config.run)
     data = chosen_data(run, config.data)
     return CheckedEval(config, run, data, describe(data))
 
@@ -68,7 +68,7 @@ def check_predict(cfg: AnyConfig) -> tuple[PredictConfig, SavedRun]:
     """The run and the images that the root config of `predict` names."""
     config = parse(PredictConfig, cfg)
     check_accelerator(config.accelerator, "accelerator")
-    run = saved_run(config.run, config.budget)
+    run = saved_run(config.run)
     if not Path(config.image).exists():
         raise UserError(f"image={config.image}: no such file or directory.")
     return config, run
@@ -77,7 +77,7 @@ def check_predict(cfg: AnyConfig) -> tuple[PredictConfig, SavedRun]:
 def check_export(cfg: AnyConfig) -> tuple[ExportConfig, SavedRun]:
     """The run that the root config of `export` names."""
     config = parse(ExportConfig, cfg)
-    return config, saved_run(config.run, config.budget)
+    return config, saved_run(config.run)
 
 
 def check_report(cfg: AnyConfig) -> ReportConfig:

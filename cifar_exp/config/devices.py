@@ -2,6 +2,7 @@
 
 import os
 import shutil
+from collections.abc import Sequence
 from typing import Any
 
 from cifar_exp.config.schema import TrainerConfig
@@ -59,7 +60,9 @@ def check_single_device(devices: Any) -> None:
     Lightning starts the other processes of a distributed run by the command of the first, which for `-m` would be the
     whole of it again.
     """
-    if devices in ("auto", 1, "1") or (not isinstance(devices, str | int) and len(devices) == 1):
+    if devices in ("auto", 1, "1") or (isinstance(devices, Sequence) and len(devices) == 1):
+        return
+    if isinstance(devices, float) or devices is None:  # of which the schema will speak
         return
     raise UserError(
         f"trainer.devices={devices}: a job of -m trains on one device.\n"

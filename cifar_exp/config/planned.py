@@ -6,7 +6,7 @@ from typing import Generic, TypeVar
 from cifar_exp.config.command_schema import SummaryConfig
 from cifar_exp.config.schema import TrainConfig
 from cifar_exp.data.describe import DataInfo, describe
-from cifar_exp.network.cost import Budget, check_budget
+from cifar_exp.network.cost import check_budget
 from cifar_exp.network.plan import Plan, plan_network
 
 Config = TypeVar("Config", TrainConfig, SummaryConfig)
@@ -21,12 +21,12 @@ class Planned(Generic[Config]):
     plan: Plan
 
 
-def planned(config: Config, budget: Budget | None = None) -> Planned[Config]:
-    """The network of `config`, within `budget` or else its own.
+def planned(config: Config) -> Planned[Config]:
+    """The network of `config`, within its budget.
 
     Raises UserError for data that is not there, for shapes that do not fit, and for a budget exceeded.
     """
     data_info = describe(config.data)
     plan = plan_network(config.model, data_info.input_shape, data_info.num_classes)
-    check_budget(plan, budget or config.budget)
+    check_budget(plan, config.budget)
     return Planned(config, data_info, plan)

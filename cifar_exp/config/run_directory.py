@@ -1,22 +1,39 @@
-"""What becomes of a run's directory when the job ends in a mistake by the user."""
+"""A run's directory: whether it can be had, and what becomes of it when the job ends in a mistake by the user."""
 
 import importlib
 import os
 import shutil
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 
 from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig, OmegaConf
+from omegaconf.errors import OmegaConfBaseException
 
 from cifar_exp.errors import UserError
+from cifar_exp.lock import Lock
 
 
 def is_first_process() -> bool:
     """Whether this is not one of the processes that the first one of a distributed run has started."""
     return not int(os.environ.get("LOCAL_RANK", "0")) and not int(os.environ.get("RANK", "0"))
+
+
+def chosen_directory(cfg: DictConfig, key: str) -> Path:
+    """The directory that `key` of the config names; raises UserError where it refers to nothing."""
+    try:
+        return Path(str(OmegaConf.select(cfg, key)))
+    except OmegaConfBaseException as error:
+        raise UserError(f"{key}: {str(error).splitlines()[0].rstrip('.')}.") from None
+
+
+def check_is_writable(directory: Path) -> None:
+    """Raises UserError where `directory` cannot be made or written to."""
+    there = next(path for path in (directory.absolute(), *directory.absolute().parents) if path.exists())
+    if not there.is_dir() or not os.access(there, os.W_OK):
+        raise UserError(f"{directory}: nothing can be written to {there}.")
 
 
 def check_is_free(directory: Path) -> None:
@@ -26,9 +43,7 @@ def check_is_free(directory: Path) -> None:
     """
     if not is_first_process():
         return
-    there = next(path for path in (directory.absolute(), *directory.absolute().parents) if path.exists())
-    if not there.is_dir() or not os.access(there, os.W_OK):
-        raise UserError(f"{directory}: nothing can be written to {there}.")
+    check_is_writable(directory)
     found = [name for name in ("result.json", "checkpoints") if (directory / name).exists()]
     if found:
         raise UserError(
@@ -37,23 +52,35 @@ def check_is_free(directory: Path) -> None:
         )
 
 
+def alone(directory: Path) -> AbstractContextManager[object]:
+    """While it is open no other process trains in `directory`; raises UserError where one does."""
+    if not is_first_process():
+        return nullcontext()
+    lock = Lock(directory / ".hydra" / "lock")
+    if lock.is_refused():
+        lock.close()
+        raise UserError(f"{directory}: another process trains there; choose another hydra.run.dir, or wait for it.")
+    return lock
+
+
 @contextmanager
-def undone_on_mistake(directory: Path, unless_trained: bool = False) -> Iterator[None]:
+def undone_on_mistake(directory: Path, unless_trained: bool = False, is_alone: bool = False) -> Iterator[None]:
     """Removes `directory`, and those of its parents that are new and empty, when a UserError passes.
 
     What was there before stays, and so does a run that has trained an epoch and, with `unless_trained`, a directory
-    with a job in it that wrote anything.
+    with a job in it that wrote anything. With `is_alone`, raises UserError where another process trains in it.
     """
     new = [path for path in (directory, *directory.absolute().parents) if not path.exists()]
-    try:
-        yield
-    except UserError:
-        has_jobs = unless_trained and any(path.is_dir() for path in directory.glob("*"))
-        if new and not has_jobs and not (directory / "checkpoints" / "last.ckpt").exists():
-            shutil.rmtree(directory, ignore_errors=True)
-            for parent in new[1:]:
-                _remove_if_empty(parent)
-        raise
+    with alone(directory) if is_alone else nullcontext():
+        try:
+            yield
+        except UserError:
+            has_jobs = unless_trained and any(path.is_dir() for path in directory.glob("*"))
+            if new and not has_jobs and not (directory / "checkpoints" / "last.ckpt").exists():
+                shutil.rmtree(directory, ignore_errors=True)
+                for parent in new[1:]:
+                    _remove_if_empty(parent)
+            raise
 
 
 def _remove_if_empty(directory: Path) -> None:

@@ -8,11 +8,9 @@ from typing import Any
 from omegaconf import DictConfig, OmegaConf
 
 from cifar_exp.config.parse import parse
-from cifar_exp.config.planned import planned
 from cifar_exp.config.schema import TrainConfig
 from cifar_exp.data.settings import DataConfig
 from cifar_exp.errors import UserError, did_you_mean
-from cifar_exp.network.cost import Budget
 from cifar_exp.network.spec import Spec
 
 
@@ -42,10 +40,10 @@ def saved_config(directory: Path) -> DictConfig:
     return config
 
 
-def saved_run(directory: str | Path, budget: Budget | None = None) -> SavedRun:
-    """The run in `directory`; raises UserError where it has no config or no best weights, or exceeds `budget`.
+def saved_run(directory: str | Path) -> SavedRun:
+    """The run in `directory`, or a weights file; raises UserError where it has no config or no best weights.
 
-    A weights file may be given instead (`results/best.ckpt`): its budget is checked once it is loaded.
+    Its budget is checked once its network is loaded, which knows its shapes without the data.
     """
     path = Path(directory)
     if path.is_file():
@@ -58,8 +56,6 @@ def saved_run(directory: str | Path, budget: Budget | None = None) -> SavedRun:
     checkpoint = path / "checkpoints" / "best.ckpt"
     if not checkpoint.is_file():
         raise UserError(f"{path}: no checkpoints/best.ckpt; has the run finished its first epoch?")
-    if budget is not None and budget != Budget():
-        planned(config, budget)
     return SavedRun(path, config, checkpoint)
 
 

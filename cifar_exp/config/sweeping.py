@@ -8,7 +8,7 @@ from hydra.core.override_parser.overrides_parser import OverridesParser
 from omegaconf import DictConfig, open_dict
 
 from cifar_exp.config.compose import Composer
-from cifar_exp.config.run_directory import check_is_free
+from cifar_exp.config.run_directory import check_is_free, chosen_directory
 from cifar_exp.errors import UserError
 
 Check = Callable[[str, DictConfig], None]
@@ -27,28 +27,46 @@ def combinations(composer: Composer, given: Sequence[str], master: DictConfig, c
     drawn = [override.input_line for override in overrides if override.is_interval_sweep()]
     if drawn:
         raise UserError(f"{drawn[0]}: an interval needs a sweeper that draws from it; add sweep=NAME.")
-    swept = {override.get_key_element() for override in overrides if override.is_sweep_override()}
-    jobs = []
+    sweeping = [override for override in overrides if override.is_sweep_override()]
+    empty = [override.input_line for override in sweeping if not list(override.sweep_string_iterator())]
+    if empty:
+        raise UserError(f"{empty[0]}: no value to sweep over.")
+    swept = {override.get_key_element() for override in sweeping}
+    jobs: list[DictConfig] = []
     for number, job in enumerate(BasicSweeper.split_arguments(overrides, None)[0]):
         try:
             jobs.append(_checked(composer, master, job, number, check))
         except UserError as error:
             chosen = " ".join(one.lstrip("+") for one in job if one.split("=")[0] in swept)
             raise UserError(f"Job {number} ({chosen}): {error}" if chosen else str(error)) from None
+    if composer.command == "train":
+        _check_apart(jobs)
     return jobs
+
+
+def _check_apart(jobs: Sequence[DictConfig]) -> None:
+    """Raises UserError where two jobs would train in the same directory."""
+    taken: dict[str, int] = {}
+    for number, cfg in enumerate(jobs):
+        other = taken.setdefault(str(cfg.hydra.sweep.subdir), number)
+        if other != number:
+            raise UserError(
+                f"hydra.sweep.subdir: jobs {other} and {number} would share the directory '{cfg.hydra.sweep.subdir}'.\n"
+                "Name what differs in it, or leave it out."
+            )
 
 
 def _checked(composer: Composer, master: DictConfig, job: list[str], number: int, check: Check) -> DictConfig:
     cfg = composer.compose([*master.hydra.overrides.hydra, *job])
     with open_dict(cfg):
-        cfg.hydra.sweep.dir = master.hydra.sweep.dir
+        cfg.hydra.sweep.dir = str(chosen_directory(master, "hydra.sweep.dir"))
         cfg.hydra.job.num = number
         cfg.hydra.job.id = str(number)
     check(composer.command, cfg)
     if composer.command == "train":
-        check_is_free(Path(cfg.hydra.sweep.dir) / str(cfg.hydra.sweep.subdir))
+        check_is_free(Path(cfg.hydra.sweep.dir) / chosen_directory(cfg, "hydra.sweep.subdir"))
     return cfg
 
 
 def _is_hydras(override: str) -> bool:
-    return override.startswith(("hydra.", "hydra/"))
+    return override.lstrip("+~").startswith(("hydra.", "hydra/"))

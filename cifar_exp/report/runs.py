@@ -133,7 +133,8 @@ def _choices(hydra: Any) -> dict[str, Any]:
 
 
 def _keys(overrides_file: Path) -> list[str]:
-    overrides = _yaml(overrides_file) or []
+    overrides = OmegaConf.to_container(_yaml(overrides_file), resolve=False) if overrides_file.is_file() else []
+    assert isinstance(overrides, list)
     return [str(one).partition("=")[0].lstrip("+~") for one in overrides]
 
 

@@ -12,48 +12,11 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
+from cifar_exp.lock import HAS_LOCKS, Lock
+
 log = logging.getLogger(__name__)
 
 BEATS = 4  # heartbeats in a grace period
-
-try:
-    import fcntl
-except ImportError:  # Windows: heartbeats alone
-    fcntl = None  # type: ignore[assignment]
-
-
-class Lock:
-    """A lock on a file. Those who work on a trial share it; who takes it over must have it alone."""
-
-    def __init__(self, path: Path) -> None:
-        self.path = path
-        path.parent.mkdir(parents=True, exist_ok=True)
-        self._file = path.open("a")
-
-    def share(self) -> None:
-        """Waits until nobody has it alone."""
-        if fcntl is not None:
-            fcntl.flock(self._file, fcntl.LOCK_SH)
-
-    def take(self, wait: bool = False) -> bool:
-        """Has it alone, if nobody else has it; always False where the system has no such locks."""
-        if fcntl is None:
-            return False
-        try:
-            fcntl.flock(self._file, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
-        except OSError:
-            return False
-        return True
-
-    def close(self) -> None:
-        """Gives it back."""
-        self._file.close()
-
-    def __enter__(self) -> "Lock":
-        return self
-
-    def __exit__(self, *error: object) -> None:
-        self.close()
 
 
 class Heart:
@@ -116,7 +79,7 @@ def lock_of_dead(worker: dict[str, str] | None) -> Lock | None:
 def may_live(worker: dict[str, str] | None) -> bool:
     """Whether only heartbeats can tell: the worker is elsewhere, or unknown, or this system has no locks."""
     here = worker is not None and worker["host"] == socket.gethostname() and Path(worker["lock"]).is_file()
-    return fcntl is None or not here
+    return not HAS_LOCKS or not here
 
 
 def revive(storage: Any, trial_id: int, grace_period: int) -> bool:

@@ -30,6 +30,7 @@ class Price:
     costs: Mapping[str, int] = field(default_factory=dict)  # empty where there is no plan
     reason: str | None = None
     excess: float = 0.0  # how far over the budget: the largest cost / limit - 1; infinite without a plan
+    is_of_network: bool = True  # whether `reason` is of the network, rather than of the config around it
 
     @property
     def fits(self) -> bool:
@@ -87,6 +88,8 @@ class PlanPricer:
         self._composed_keys = [key for key in space.swept if _is_composed(key, groups)]
         self._bases: dict[tuple[Any, ...], _Base] = {}
         self._known: dict[tuple[Any, ...], Price] = {}
+        plain_choices = (plain for one in space.swept.values() for _, plain in one.choices.values())
+        self._chooses_references = any("${" in str(plain) for plain in plain_choices)
         self._refers = False  # whether a model refers to keys outside of it, any of which then makes a difference
         self.keys: Collection[str] = [*self._composed_keys, *self._model_keys]
 
@@ -104,6 +107,9 @@ class PlanPricer:
     def _priced(self, candidate: Candidate) -> Price:
         try:
             base = self._base(candidate)
+        except UserError as error:
+            return Price(reason=str(error), is_of_network=False, excess=float("inf"))
+        try:
             spec = ModelSpec.model_validate(self._filled(base, candidate))
             plan = plan_network(spec, base.data.input_shape, base.data.num_classes)
         except ValidationError as error:
@@ -134,7 +140,7 @@ class PlanPricer:
         return _Base(
             cfg,
             plain(cfg)["model"],
-            _links(OmegaConf.to_container(cfg.model, resolve=False)),
+            None if self._chooses_references else _links(OmegaConf.to_container(cfg.model, resolve=False)),
             config.budget,
             describe(config.data),
         )

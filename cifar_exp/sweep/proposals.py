@@ -11,6 +11,7 @@ from time import monotonic
 from typing import Any
 
 import optuna
+from optuna.distributions import IntDistribution
 from optuna.trial import FrozenTrial, TrialState
 
 from cifar_exp.errors import UserError
@@ -23,6 +24,7 @@ ASKS = 30  # of the sampler, before what fits is drawn uniformly
 NEW_DRAWS = 200  # fitting draws among which a new one is looked for; a small space may have none
 SEARCH_SECONDS = 3.0  # for a fitting one by chance, before one is made to fit
 CORNERS = 4096  # smallest candidates that are priced to find out whether anything fits
+LOOKS = 8  # at candidates, before a mistake that all of them have is taken for one of the config
 POOL = 512  # candidates among which the GP chooses
 
 _SAMPLERS_OWN = ("tpe:", "gp:", "constraints")  # a scratch trial's notes that its real one does not need
@@ -57,6 +59,9 @@ class Proposer:
         Raises UserError where nothing fits, saying how far off the nearest is, and for a sampler that is none.
         """
         self._sampler(0, list)
+        if self._settings.sampler.get("name") == "grid":
+            self._grid()
+        self._check_config()
         nearest: Price | None = None
         for corner in self._corners():
             candidate, price = self._completed(corner)
@@ -72,6 +77,17 @@ class Proposer:
                 return candidate
             nearest = price if nearest is None or price.excess < nearest.excess else nearest
         raise UserError(f"hydra.sweeper.params: nothing in this space fits; the nearest candidate:\n{_reason(nearest)}")
+
+    def _check_config(self) -> None:
+        """Raises UserError where the config cannot be made whatever the candidate, with the mistake in it."""
+        random = Random(0)
+        reasons = set()
+        for drawn in (*islice(self._corners(), LOOKS), *(self._draw(random) for _ in range(LOOKS))):
+            price = self._completed(drawn)[1]
+            reasons.add(price.reason)
+            if price.is_of_network or len(reasons) > 1:
+                return
+        raise UserError(str(reasons.pop()))
 
     def propose(self, trials: Sequence[FrozenTrial], seed: int | None) -> Proposal | None:
         """The next candidate after `trials`, which are those of the study so far, running ones included.
@@ -96,11 +112,21 @@ class Proposer:
         return Proposal(candidate, self._pricer.price(candidate), self._priced, self._fitted, notes)
 
     def _next_of_grid(self, tried: set[Any]) -> Proposal | None:
-        for values in product(*(self._space.swept[key].values for key in self._searched)):
-            candidate, price = self._judged(dict(zip(self._searched, values, strict=True)))
-            if price.fits and self._identity(candidate) not in tried:
+        """The first that fits and has not been tried; those since the last one that was tried are counted."""
+        for drawn in self._grid():
+            candidate, price = self._completed(drawn)
+            if price.fits and self._identity(candidate) in tried:
+                self._priced = self._fitted = 0
+                continue
+            self._priced += 1
+            self._fitted += price.fits
+            if price.fits:
                 return self._proposal(candidate, {})
         return None
+
+    def _grid(self) -> Iterator[Candidate]:
+        values = [self._space.swept[key].values for key in self._searched]
+        return (dict(zip(self._searched, combination, strict=True)) for combination in product(*values))
 
     def _ask(
         self, trials: Sequence[FrozenTrial], random: Random, tried: set[Any]
@@ -245,7 +271,7 @@ def _fill_key(space: Space, key: str | None) -> Swept | None:
     if key not in space.swept:
         known = ", ".join(space.swept) or "none"
         raise UserError(f"hydra.sweeper.fill: '{key}' is not swept; give it a range. Swept keys: {known}.")
-    if not key.startswith("model.") or not space.swept[key].numeric:
+    if not key.startswith("model.") or not isinstance(space.swept[key].distribution, IntDistribution):
         raise UserError(f"hydra.sweeper.fill: '{key}' must be a width of the model with a range of integers.")
     if not space.swept[key].values:
         raise UserError(f"hydra.sweeper.fill: '{key}' has no values.")

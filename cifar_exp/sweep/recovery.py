@@ -18,22 +18,30 @@ from cifar_exp.sweep.study import SharedStudy
 def saved_overrides(directory: Path) -> list[str]:
     """The overrides of the run in `directory`, as Hydra kept them."""
     file = directory / ".hydra" / "overrides.yaml"
-    return [str(override) for override in OmegaConf.load(file)] if file.is_file() else []
+    kept = OmegaConf.to_container(OmegaConf.load(file), resolve=False) if file.is_file() else []
+    assert isinstance(kept, list)
+    return [str(override) for override in kept]
 
 
 def recover(
     study: SharedStudy, sweep_dir: Path, study_name: str, space: Space, proposer: Proposer, pricer: Pricer
 ) -> None:
-    """Lets the trials that `sweep_dir` holds wait in an empty study, under their numbers.
+    """Lets the trials that `sweep_dir` holds and the study does not know of wait in it, under their numbers.
 
-    Whoever takes one finds its result, or its checkpoint. Raises UserError for one that is not of this space.
+    Whoever takes one finds its result, or its checkpoint. Raises UserError for one that is not of this space, before
+    any is in the study.
     """
-    numbers = [int(path.name) for path in sweep_dir.iterdir() if path.name.isdecimal()]
-    known = [number for number in numbers if belongs_to(sweep_dir / str(number), study_name, number)]
-    for number in range(max(known, default=-1) + 1):
+    first = len(study.trials())
+    numbers = [int(path.name) for path in sweep_dir.iterdir() if path.name.isdecimal() and int(path.name) >= first]
+    places = {number: sweep_dir / str(number) for number in numbers}
+    known = {
+        number: _candidate(space, saved_overrides(place), place)
+        for number, place in places.items()
+        if belongs_to(place, study_name, number)
+    }
+    for number in range(first, max(known, default=-1) + 1):
         if number in known:
-            candidate = _candidate(space, saved_overrides(sweep_dir / str(number)), sweep_dir / str(number))
-            proposal: Proposal | None = Proposal(candidate, pricer.price(candidate), 1, 1, {})
+            proposal: Proposal | None = Proposal(known[number], pricer.price(known[number]), 1, 1, {})
         else:
             proposal = proposer.propose(study.trials(), number)
         if proposal is None:
@@ -47,8 +55,9 @@ def _candidate(space: Space, overrides: Sequence[str], directory: Path) -> Candi
     for key, swept in space.swept.items():
         text = saved[key].get_value_string() if key in saved else ""
         of_choice = {known: value for value, (known, _) in swept.choices.items()}
-        value = of_choice.get(text) if swept.choices else saved[key].value() if key in saved else None
-        if value is None or not _may_be(value, swept):
+        is_known = key in saved and (not swept.choices or text in of_choice)
+        value = (of_choice[text] if swept.choices else saved[key].value()) if is_known else None
+        if not is_known or not _may_be(value, swept):
             raise UserError(
                 f"{directory}: holds a trial that is not of this space ({key}={text}).\n"
                 "Choose another hydra.sweep.dir, or the space that it was made with."

@@ -114,7 +114,7 @@ class Sweep:
         try:
             study = SharedStudy(self._url, self._settings, self._space, self._dir)
             with study.turn():
-                if self._is_ours and not study.trials():
+                if self._is_ours:
                     recover(study, self._dir, self._settings.study_name, self._space, self._proposer, self._pricer)
         except UserError:
             if is_new:
@@ -141,6 +141,9 @@ class Sweep:
                 trial, directory = self._taken(study)
                 if trial is None:
                     break
+                if study.is_suspect(trial) and jobs:  # it may have taken others with it: now alone
+                    study.let_go(trial)
+                    break
                 if self._lacking(trial):
                     reason = f"of another space: it has no {', '.join(self._lacking(trial))}"
                     study.tell(trial, Outcome("FAIL", reason=reason))
@@ -151,6 +154,8 @@ class Sweep:
                     study.tell(trial, outcome)
                 else:
                     jobs.append(job)
+                    if study.is_suspect(trial):
+                        break
         return jobs
 
     def _taken(self, study: SharedStudy) -> tuple[FrozenTrial | None, Path]:
@@ -231,6 +236,9 @@ class Sweep:
         self._returns.append(returns)
         for index, job in enumerate(jobs):
             outcome = outcome_in(job.directory, self._settings.metrics)
+            if outcome is None and error is not None and len(jobs) > 1:
+                study.suspect(job.trial)  # whose fault it was is not known, and others may be at work still
+                continue
             if outcome is None:
                 outcome = outcome_of(error or _value(returns[index]), self._settings.metrics)
             study.tell(job.trial, outcome)

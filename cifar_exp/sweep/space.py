@@ -60,7 +60,11 @@ class Swept:
             return list(distribution.choices)
         if isinstance(distribution, IntDistribution):
             return list(range(distribution.low, distribution.high + 1, distribution.step))
-        raise UserError(f"{self.key}: expected integers, such as range(16, 97, step=8).")
+        assert isinstance(distribution, FloatDistribution)
+        if distribution.step is None:
+            raise UserError(f"{self.key}: expected a range such as range(16, 97, step=8), or a choice.")
+        steps = round((distribution.high - distribution.low) / distribution.step)
+        return [distribution.low + distribution.step * number for number in range(steps + 1)]
 
     def draw(self, random: Random) -> Any:
         """A value, uniformly (in the logarithm, where the distribution says so)."""

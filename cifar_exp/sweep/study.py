@@ -18,7 +18,8 @@ from optuna.exceptions import UpdateFinishedTrialError
 from optuna.trial import FrozenTrial, TrialState
 
 from cifar_exp.errors import UserError
-from cifar_exp.sweep.liveness import Heart, Lock, lock_of_dead, may_live, revive, this_worker
+from cifar_exp.lock import Lock
+from cifar_exp.sweep.liveness import Heart, lock_of_dead, may_live, revive, this_worker
 from cifar_exp.sweep.outcome import Outcome
 from cifar_exp.sweep.proposals import Proposal
 from cifar_exp.sweep.pruners import PRUNER
@@ -26,7 +27,7 @@ from cifar_exp.sweep.settings import SweepSettings
 from cifar_exp.sweep.space import Space
 from cifar_exp.sweep.storage import open_storage, sqlite_file
 
-WORKER, DIRECTORY = "worker", "directory"  # user attributes of a trial
+WORKER, DIRECTORY, SUSPECT = "worker", "directory", "suspect"  # user attributes of a trial
 
 
 class SharedStudy:
@@ -163,6 +164,15 @@ class SharedStudy:
         except UpdateFinishedTrialError:
             pass
         self.let_go(trial)
+
+    def suspect(self, trial: FrozenTrial) -> None:
+        """Gives up a trial whose launch ended without a result of it, together with others."""
+        self._storage.set_trial_user_attr(trial._trial_id, SUSPECT, True)
+        self.let_go(trial)
+
+    def is_suspect(self, trial: FrozenTrial) -> bool:
+        """Whether a launch with others has ended without a result of it."""
+        return bool(self._now(trial).user_attrs.get(SUSPECT))
 
     def let_go(self, trial: FrozenTrial) -> None:
         """Gives a trial of ours up, for another process or a later call to take over."""

@@ -58,7 +58,8 @@ class TrialTask:
         if (socket.gethostname(), os.getpid()) == self.worker:
             yield
             return
-        from cifar_exp.sweep.liveness import Heart, Lock, this_worker
+        from cifar_exp.lock import Lock
+        from cifar_exp.sweep.liveness import Heart, this_worker
         from cifar_exp.sweep.storage import open_storage
         from cifar_exp.sweep.study import WORKER
 

@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from cifar_exp.errors import UserError
+from cifar_exp.lock import Lock
 from tests.config.harness import CifarExp, FakeTraining
 
 
@@ -116,3 +117,26 @@ def test_ctrl_c_says_how_to_go_on(cifar_exp: CifarExp, training: FakeTraining) -
 
     with pytest.raises(KeyboardInterrupt, match="train resume=run"):
         cifar_exp("train", "data=synthetic", "hydra.run.dir=run")
+
+
+def test_a_directory_in_which_another_process_trains_is_left_alone(cifar_exp: CifarExp, training: FakeTraining) -> None:
+    with Lock(Path("run/.hydra/lock")) as other:
+        assert other.take()
+        ended = cifar_exp("train", "data=synthetic", "hydra.run.dir=run")
+        assert ended.status == 2
+        assert "run: another process trains there" in ended.err
+        assert Path("run").is_dir()
+        assert not training.configs
+    assert cifar_exp("train", "data=synthetic", "hydra.run.dir=run").status == 0
+
+
+def test_a_mistake_found_late_does_not_cost_the_run(cifar_exp: CifarExp, training: FakeTraining) -> None:
+    def trained(cfg: object) -> float:
+        Path("run/checkpoints").mkdir()
+        Path("run/checkpoints/last.ckpt").write_text("")
+        raise UserError("the test images are gone")
+
+    training.main = trained  # type: ignore[method-assign]
+
+    assert cifar_exp("train", "data=synthetic", "hydra.run.dir=run").status == 2
+    assert Path("run/checkpoints/last.ckpt").is_file()

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 from omegaconf import OmegaConf
 
-from cifar_exp.config.check import check_eval, check_export, check_train
+from cifar_exp.config.check import check_eval, check_train
 from cifar_exp.config.saved_run import saved_run
 from cifar_exp.errors import UserError
 from tests.config.harness import CifarExp, FakeTraining
@@ -50,11 +50,6 @@ def test_eval_takes_a_chosen_source_as_it_is(run: Path) -> None:
 def test_eval_names_an_unknown_key_of_the_data(run: Path) -> None:
     with pytest.raises(UserError, match=r"data\.rooot: unknown key\. Did you mean 'data\.root'"):
         check_eval({"run": str(run), "data": {"rooot": "x"}})
-
-
-def test_a_budget_binds_a_finished_run_too(run: Path) -> None:
-    with pytest.raises(UserError, match="104,106"):
-        check_export({"run": str(run), "budget": {"params": 50_000}})
 
 
 def test_a_run_without_weights_is_none(run: Path) -> None:

@@ -10,6 +10,7 @@ import torch
 import yaml
 from torch import Tensor, nn
 
+from cifar_exp.commands import export
 from cifar_exp.config.location import conf_dir
 from cifar_exp.export import packages
 from cifar_exp.network import ModelSpec, build_network, plan_network
@@ -108,6 +109,16 @@ def test_the_check_is_printed(cifar_exp: Run, run: Path, capsys: pytest.CaptureF
     printed = capsys.readouterr().out
     assert "60 test images of synthetic" in printed
     assert "100.00%" in printed
+
+
+def test_a_file_that_answers_otherwise_is_not_kept(
+    cifar_exp: Run, run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    write, answers = export.FORMATS["torch"]
+    monkeypatch.setitem(export.FORMATS, "torch", (write, lambda path, images: answers(path, images) + 1))
+    assert cifar_exp("export", f"run={run}", "format=torch", f"output={tmp_path / 'out' / 'kept.pt2'}") == 1
+    assert "kept.pt2 is not kept: its answers differ from PyTorch's by up to 1 " in capsys.readouterr().err
+    assert not list((tmp_path / "out").iterdir())
 
 
 def test_weights_alone_are_exported_beside_themselves(

@@ -11,5 +11,6 @@ def seeds(tmp_path_factory: pytest.TempPathFactory) -> Path:
     from cifar_exp.cli import run
 
     directory = tmp_path_factory.mktemp("sweeps") / "seeds"
-    assert run(["train", "-m", *TINY, "seed=0,1", "trainer.max_epochs=3", f"hydra.sweep.dir={directory}"]) == 0
+    shared = ("seed=0,1", "trainer.max_epochs=3", "name=${model.name}", f"hydra.sweep.dir={directory}")
+    assert run(["train", "-m", *TINY, *shared]) == 0
     return directory

@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Callable, Iterator
+from itertools import product
 from math import log
 from pathlib import Path
 from random import Random
@@ -84,6 +85,25 @@ def proposed(proposer: Proposer, space: Space, count: int, values: Callable[[Can
         assert proposal is not None
         trials.append(ended(space, proposal.candidate, proposal.notes, *values(proposal.candidate)))
     return trials
+
+
+def test_a_mistake_in_the_config_is_no_misfit_of_the_candidates(make: Make) -> None:
+    choices = [f"++model.layers.conv{number}.channels=choice(16,32,64,128)" for number in range(1, 8)]
+    proposer, _, _ = make(*BASE, *choices, "data=folder", "data.root=/nowhere", "budget.params=50000")
+    began = time.monotonic()
+    with pytest.raises(UserError, match=r"^data\.root: there is no directory"):
+        proposer.check()
+    assert time.monotonic() - began < 10
+
+
+def test_a_choice_of_a_reference_is_priced_as_what_it_refers_to(make: Make) -> None:
+    narrow, second = "++model.layers.conv1.channels=choice(16,32)", "model.layers.conv2.channels"
+    for choice in ("choice(64,${model.layers.conv1.channels})", "choice(${model.layers.conv1.channels},64)"):
+        proposer, pricer, space = make(*BASE, narrow, f"++{second}={choice}", "budget.params=100000")
+        proposer.check()
+        for values in product(*(swept.values for swept in space.swept.values())):
+            candidate = dict(zip(space.swept, values, strict=True))
+            assert pricer.price(candidate).costs["params"] == price_in_full(space.overrides(candidate))
 
 
 @pytest.mark.parametrize("sampler", SAMPLERS)

@@ -5,15 +5,17 @@ import json
 import math
 import shutil
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import pytest
 import yaml
+from hydra.core.utils import JobReturn
 
 from cifar_exp.config.location import conf_dir
 from cifar_exp.network.plan import plan_network
 from cifar_exp.network.spec import ModelSpec
+from cifar_exp.sweep.face import Face
 from tests.sweep.conftest import numbers, starts, study_in, sweep_arguments, table
 
 Pretend = Callable[..., int]
@@ -213,7 +215,13 @@ def test_a_space_in_which_nothing_fits_is_told_at_once(
         (("hydra.sweeper.storage=postgresql+psycopg://me:secret@127.0.0.1:1/none",), "cannot use postgresql"),
         (("model.layers.conv7.channels=range(9,9)",), "an empty range"),
         (("model.layers.conv9.channels=range(9,19)",), "conv9"),
-        (("trainer.max_epochs=lots",), "trainer.max_epochs"),
+        (("trainer.max_epochs=lots",), "trainer.max_epochs: expected"),
+        (("data=folder", "data.root=/nowhere"), "data.root: there is no directory"),
+        (("hydra.sweep.dir=/dev/null/sweep",), "/dev/null/sweep: nothing can be written"),
+        (
+            ("hydra/sweeper/sampler=grid", "optimizer.lr=interval(0.1,0.2)"),
+            "optimizer.lr: expected a range",
+        ),
         (("optimizer.lrr=interval(0.1,0.2)",), "optimizer.lr"),
     ],
 )
@@ -263,6 +271,61 @@ def test_a_trial_whose_result_is_there_is_told_not_run_again(pretend: Pretend, t
     columns = ("number", "state", "val/acc", "model.layers.conv1.channels", "model.layers.conv7.channels")
     after = table(sweep)[:3]
     assert [[row[key] for key in columns] for row in after] == [[row[key] for key in columns] for row in before]
+
+
+def test_a_study_that_lost_its_last_trials_finds_them_again(pretend: Pretend, tmp_path: Path) -> None:
+    sweep, more = tmp_path / "sweep", ("model.layers.conv5.skip=null,conv4",)
+    pretend(*sweep_arguments(sweep, 2, *more))
+    kept = (sweep / "study.db").read_bytes()
+    pretend(*sweep_arguments(sweep, 5, *more))
+    for file in sweep.glob("*study.db*"):
+        file.unlink()
+    (sweep / "study.db").write_bytes(kept)
+    assert pretend(*sweep_arguments(sweep, 6, *more)) == 0
+    assert [trial for trial, *_ in starts(tmp_path / "starts.log")] == list(range(6))
+
+
+def test_a_killed_sweep_of_references_goes_on(pretend: Pretend, tmp_path: Path) -> None:
+    sweep, more = tmp_path / "sweep", ("model.layers.conv2.channels=${model.layers.conv1.channels}",)
+    pretend(*sweep_arguments(sweep, 2, *more))
+    for file in sweep.glob("*study.db*"):
+        file.unlink()
+    (sweep / "1" / "result.json").unlink()
+    assert pretend(*sweep_arguments(sweep, 2, *more)) == 0
+    assert [(trial, epoch) for trial, epoch, _ in starts(tmp_path / "starts.log")][2:] == [(1, 50)]
+
+
+def test_jobs_that_die_with_their_launcher_are_tried_alone(
+    pretend: Pretend, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    launch, batches = Face._launch, []
+
+    def launched(self: Face, overrides: Sequence[Sequence[str]], first: int) -> Sequence[JobReturn]:
+        batches.append(len(overrides))
+        culprit = first <= 1 < first + len(overrides)
+        if len(overrides) > 1:
+            launch(self, overrides[:1], first)
+        if culprit:
+            raise RuntimeError("a worker was killed")
+        return launch(self, overrides[-1:], first)
+
+    monkeypatch.setattr(Face, "_launch", launched)
+    sweep = tmp_path / "sweep"
+    assert pretend(*sweep_arguments(sweep, 3, "hydra.sweeper.n_jobs=3")) == 0
+    assert batches == [3, 1, 1]
+    assert [row["state"] for row in table(sweep)] == ["complete", "failed", "complete"]
+
+
+def test_a_grid_counts_each_combination_once(
+    pretend: Pretend, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    grid = (
+        "hydra/sweeper/sampler=grid",
+        "model.layers.conv1.channels=choice(16,32)",
+        "model.layers.conv7.channels=choice(16,4096,64)",
+    )
+    assert pretend(*sweep_arguments(tmp_path / "sweep", 4, *grid)) == 0
+    assert "67% of 6 candidates fitted" in capfd.readouterr().err.splitlines()[-1]
 
 
 def test_a_directory_with_other_trials_is_not_written_into(

@@ -10,6 +10,7 @@ from unittest.mock import patch
 
 import pytest
 import torch
+from omegaconf import OmegaConf
 from PIL import Image
 
 from cifar_exp.config.location import conf_dir
@@ -172,6 +173,21 @@ def test_eval_repeats_the_run_s_test(cifar_exp: Run, tmp_path: Path, capsys: pyt
     assert confusion.sum() == 60
     assert confusion.diagonal().sum() / 60 == pytest.approx(document["test/acc"])
     assert list(document["class_acc"]) == ["class0", "class1", "class2", "class3"]
+
+
+def test_a_budget_binds_a_finished_run_wherever_its_images_were(
+    cifar_exp: Run, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run = tmp_path / "run"
+    cifar_exp("train", *TINY, "trainer.max_epochs=1", f"hydra.run.dir={run}")
+    config = run / ".hydra" / "config.yaml"
+    saved = OmegaConf.load(config)
+    saved.data = {"name": "folder", "root": "/gone"}
+    OmegaConf.save(saved, config)
+    for command in (["eval", "data=synthetic", "data.num_classes=4"], ["predict", "image=docs/images/cat.jpg"]):
+        capsys.readouterr()
+        assert cifar_exp(*command, f"run={run}", "budget.params=1000") == 2
+        assert "exceeds budget.params" in capsys.readouterr().err
 
 
 def test_eval_refuses_data_of_other_classes(cifar_exp: Run, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
