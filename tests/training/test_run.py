@@ -184,7 +184,7 @@ def test_a_budget_binds_a_finished_run_wherever_its_images_were(
     saved = OmegaConf.load(config)
     saved.data = {"name": "folder", "root": "/gone"}
     OmegaConf.save(saved, config)
-    for command in (["eval", "data=synthetic", "data.num_classes=4"], ["predict", "image=docs/images/cat.jpg"]):
+    for command in (["eval", "data=synthetic", "data.num_classes=4"], ["predict", f"image={run}/curves.png"]):
         capsys.readouterr()
         assert cifar_exp(*command, f"run={run}", "budget.params=1000") == 2
         assert "exceeds budget.params" in capsys.readouterr().err
