@@ -31,7 +31,8 @@ HEADER = """# Leaderboard
 Written by `python scripts/leaderboard.py` from `results/runs/*.json`, the `result.json` of each run. Test accuracy is
 that of the weights with the best validation accuracy, tested once: of one seed, or the mean and the standard deviation
 over several. All on CIFAR-10, JPEG copies: these are **not** the published benchmark's figures. `IMAGES` is the place
-of the images; seconds are of the whole run, on one core of a machine that other work shared where the device is `cpu`.
+of the images; seconds are of the whole run, on one or two cores of a machine that other work shared (pauses for it
+included) where the device is `cpu`.
 
 | network | params | MACs | peak activation bytes | test accuracy | seeds | epochs | seconds | device | command |
 | --- | ---: | ---: | ---: | ---: | --- | ---: | ---: | --- | --- |
