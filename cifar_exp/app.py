@@ -140,7 +140,7 @@ def _run_one(composer: Composer, overrides: Sequence[str]) -> None:
         with undone_on_mistake(directory, is_alone=trains):
             _job(composer, cfg)
     except KeyboardInterrupt:
-        resumable = (directory / "checkpoints" / "last.ckpt").is_file()
+        resumable = is_first_process() and (directory / "checkpoints" / "last.ckpt").is_file()
         raise KeyboardInterrupt(f" Go on with it: cifar-exp train resume={directory}" if resumable else "") from None
 
 

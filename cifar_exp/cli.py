@@ -76,6 +76,7 @@ def main() -> None:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         status = 0
     except KeyboardInterrupt as interruption:
-        print(f"Interrupted.{interruption}", file=sys.stderr)
+        if str(interruption) or not os.environ.get("LOCAL_RANK"):  # one process of a distributed run says so
+            print(f"Interrupted.{interruption}", file=sys.stderr)
         status = 130
     sys.exit(status)

@@ -1,5 +1,6 @@
 """Locks between processes of one machine."""
 
+from contextlib import suppress
 from pathlib import Path
 
 try:
@@ -16,12 +17,13 @@ class Lock:
     def __init__(self, path: Path) -> None:
         self.path = path
         path.parent.mkdir(parents=True, exist_ok=True)
-        self._file = path.open("a")
+        self._file = path.open("a+")  # NFS shares a lock on a file that can be read only
 
     def share(self) -> None:
         """Waits until nobody has it alone."""
         if fcntl is not None:
-            fcntl.flock(self._file, fcntl.LOCK_SH)
+            with suppress(OSError):  # a file system without locks
+                fcntl.flock(self._file, fcntl.LOCK_SH)
 
     def take(self, wait: bool = False) -> bool:
         """Has it alone, if nobody else has it; always False where the system has no such locks."""

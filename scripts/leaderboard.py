@@ -14,6 +14,7 @@ from typing import Any
 
 import yaml
 from hydra import compose, initialize_config_dir
+from hydra.errors import ConfigCompositionException
 
 from cifar_exp.config.location import conf_dir
 from cifar_exp.config.parse import plain
@@ -23,7 +24,8 @@ from cifar_exp.training.run_dir import RunDir
 
 RESULTS = Path(__file__).parents[1] / "results"
 LOCAL = ("checkpoint", "wandb_dir")  # paths of the machine that the run was made on
-NOT_OF_THE_RESULT = ("hydra.", "data.root=", "name=", "logger", "trainer.enable_progress_bar=")  # overrides: where, how
+PLACES = ("hydra.", "data.root=", "data.cache_dir=")
+NOT_OF_THE_RESULT = (*PLACES, "name=", "tags=", "trial=", "logger", "trainer.enable_progress_bar=")  # overrides
 OF_ANY_RECIPE = ("data.", "data=", "seed=", "compile=")  # overrides beside a recipe's name
 
 HEADER = """# Leaderboard
@@ -42,7 +44,7 @@ included) where the device is `cpu`.
 def command_of(run: RunDir) -> str:
     """The command that repeats the run, by its recipe if it has one, with `IMAGES` for the place of the images."""
     given: list[str] = yaml.safe_load((run.config.parent / "overrides.yaml").read_text(encoding="utf-8"))
-    overrides = [override.lstrip("+") for override in given]
+    overrides = [override.removeprefix("++") for override in given]
     for beside in (OF_ANY_RECIPE, (*OF_ANY_RECIPE, "model=")):  # a recipe may leave the model to the user
         kept = [one for one in overrides if one.startswith(beside)]
         recipe = recipe_of(run, kept)
@@ -63,7 +65,10 @@ def recipe_of(run: RunDir, beside: Sequence[str]) -> str | None:
     config = yaml.safe_load(run.config.read_text(encoding="utf-8"))
     with initialize_config_dir(str(conf_dir()), version_base="1.3"):
         for file in sorted((conf_dir() / "experiment").glob("*.yaml")):
-            of_recipe = compose("train", [f"experiment={file.stem}", *beside])
+            try:
+                of_recipe = compose("train", [f"experiment={file.stem}", *beside])
+            except ConfigCompositionException:  # of a group in a directory of the user's own
+                return None
             if _of_the_result(plain(of_recipe)) == _of_the_result(config):
                 return file.stem
     return None
@@ -87,7 +92,10 @@ def add(directory: Path, label: str | None = None) -> Path:
         raise UserError(f"{directory}: not a finished run.")
     result = {key: value for key, value in run.read_result().items() if key not in LOCAL}
     kept = RESULTS / "runs" / f"{label or directory.name}.json"
-    write_json(kept, {**result, "command": command_of(run)})
+    document = {**result, "command": command_of(run)}
+    if kept.is_file() and json.loads(kept.read_text(encoding="utf-8")) != document:
+        raise UserError(f"{kept}: holds another run; rename {directory}, or remove the file first.")
+    write_json(kept, document)
     return kept
 
 

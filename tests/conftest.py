@@ -6,6 +6,10 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
+
+settings.register_profile("any machine", deadline=None)
+settings.load_profile("any machine")
 
 REQUIRE = "CIFAR_EXP_REQUIRE_REAL_DATA"  # set where the absence of the real images is an error, as in .ci/run
 ROOT = "CIFAR_EXP_REAL_DATA"  # a directory with train/<class>/* and test/<class>/*

@@ -15,10 +15,12 @@ from omegaconf.errors import OmegaConfBaseException
 from cifar_exp.errors import UserError
 from cifar_exp.lock import Lock
 
+RANKS = ("RANK", "LOCAL_RANK", "NODE_RANK", "GROUP_RANK", "SLURM_PROCID")  # as Lightning's launchers know them
+
 
 def is_first_process() -> bool:
     """Whether this is not one of the processes that the first one of a distributed run has started."""
-    return not int(os.environ.get("LOCAL_RANK", "0")) and not int(os.environ.get("RANK", "0"))
+    return not any(int(os.environ.get(name) or 0) for name in RANKS)
 
 
 def chosen_directory(cfg: DictConfig, key: str) -> Path:
@@ -71,16 +73,17 @@ def undone_on_mistake(directory: Path, unless_trained: bool = False, is_alone: b
     with a job in it that wrote anything. With `is_alone`, raises UserError where another process trains in it.
     """
     new = [path for path in (directory, *directory.absolute().parents) if not path.exists()]
-    with alone(directory) if is_alone else nullcontext():
-        try:
+    lock = alone(directory) if is_alone else nullcontext()
+    try:
+        with lock:
             yield
-        except UserError:
-            has_jobs = unless_trained and any(path.is_dir() for path in directory.glob("*"))
-            if new and not has_jobs and not (directory / "checkpoints" / "last.ckpt").exists():
-                shutil.rmtree(directory, ignore_errors=True)
-                for parent in new[1:]:
-                    _remove_if_empty(parent)
-            raise
+    except UserError:
+        has_jobs = unless_trained and any(path.is_dir() for path in directory.glob("*"))
+        if new and not has_jobs and not (directory / "checkpoints" / "last.ckpt").exists():
+            shutil.rmtree(directory, ignore_errors=True)
+            for parent in new[1:]:
+                _remove_if_empty(parent)
+        raise
 
 
 def _remove_if_empty(directory: Path) -> None:

@@ -66,7 +66,7 @@ class SGDConfig(Spec):
 
 
 class MuonConfig(Spec):
-    """Muon (Jordan et al. 2024) for the matrices (kernels flattened to matrices too), AdamW for all the rest."""
+    """Muon (Jordan et al. 2024) for dense and full convolution weights, flattened to matrices; AdamW for the rest."""
 
     name: Literal["muon"]
     lr: PositiveFloat  # of the matrices, the schedule's peak
@@ -74,7 +74,7 @@ class MuonConfig(Spec):
     momentum: Decay = 0.95
     nesterov: bool = True  # look ahead along the momentum
     ns_steps: PositiveInt = 5  # Newton-Schulz iterations that orthogonalise an update
-    adamw_lr: PositiveFloat = 3e-3  # of biases, norms and the last dense layer; follows the same schedule
+    adamw_lr: PositiveFloat = 3e-3  # of all the rest; follows the same schedule
     adamw_weight_decay: NonNegativeFloat = 0.0
     adamw_betas: Betas = Field([0.9, 0.95])
 
@@ -169,7 +169,8 @@ class TrialConfig(Spec):
 
     storage: str  # Optuna storage URL
     study_name: str
-    number: Annotated[int, Field(ge=0)]
+    number: NonNegativeInt
+    attempt: NonNegativeInt = 0  # how often it had been taken up before this job was launched
 
 
 class TrainConfig(Spec):

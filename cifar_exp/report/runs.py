@@ -9,7 +9,9 @@ from typing import Any
 
 from omegaconf import OmegaConf
 
+from cifar_exp.config.overrides import saved_overrides
 from cifar_exp.config.parse import plain
+from cifar_exp.data.settings import DataConfig
 from cifar_exp.errors import UserError
 from cifar_exp.network.plan import Plan, plan_network
 from cifar_exp.network.spec import ModelSpec
@@ -133,17 +135,15 @@ def _choices(hydra: Any) -> dict[str, Any]:
 
 
 def _keys(overrides_file: Path) -> list[str]:
-    overrides = OmegaConf.to_container(_yaml(overrides_file), resolve=False) if overrides_file.is_file() else []
-    assert isinstance(overrides, list)
-    return [str(one).partition("=")[0].lstrip("+~") for one in overrides]
+    return [str(one).partition("=")[0].lstrip("+~") for one in saved_overrides(overrides_file)]
 
 
 def _plan(config: Mapping[str, Any], test: Mapping[str, Any] | None) -> Plan | None:
     """The network's plan, where the run says how many classes it has."""
     if test is None or "model" not in config:
         return None
-    size = config["data"]["image_size"]
     try:
+        size = DataConfig.model_validate(config["data"]).image_size
         return plan_network(ModelSpec.model_validate(config["model"]), (3, size, size), len(test["class_acc"]))
     except (UserError, ValueError):  # of a version that described networks otherwise
         return None
@@ -152,7 +152,7 @@ def _plan(config: Mapping[str, Any], test: Mapping[str, Any] | None) -> Plan | N
 def differing(runs: Sequence[Run]) -> dict[str, list[Any]]:
     """The overridden keys whose values are not the same in all runs, with the value of each run."""
     keys = dict.fromkeys(key for run in runs for key in run.overrides if not key.startswith(("hydra.", "logger.")))
-    values = {key: [run.value(key) for run in runs] for key in keys if key not in ("name", "tags", "resume")}
+    values = {key: [run.value(key) for run in runs] for key in keys if key not in ("name", "tags", "resume", "trial")}
     return {key: each for key, each in values.items() if any(value != each[0] for value in each)}
 
 

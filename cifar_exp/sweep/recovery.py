@@ -4,23 +4,13 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from omegaconf import OmegaConf
-
-from cifar_exp.config.overrides import parse_overrides
+from cifar_exp.config.overrides import parse_overrides, saved_overrides
 from cifar_exp.errors import UserError
 from cifar_exp.sweep.outcome import belongs_to
 from cifar_exp.sweep.pricing import Pricer
 from cifar_exp.sweep.proposals import Proposal, Proposer
 from cifar_exp.sweep.space import Candidate, Space, Swept
 from cifar_exp.sweep.study import SharedStudy
-
-
-def saved_overrides(directory: Path) -> list[str]:
-    """The overrides of the run in `directory`, as Hydra kept them."""
-    file = directory / ".hydra" / "overrides.yaml"
-    kept = OmegaConf.to_container(OmegaConf.load(file), resolve=False) if file.is_file() else []
-    assert isinstance(kept, list)
-    return [str(override) for override in kept]
 
 
 def recover(
@@ -35,7 +25,7 @@ def recover(
     numbers = [int(path.name) for path in sweep_dir.iterdir() if path.name.isdecimal() and int(path.name) >= first]
     places = {number: sweep_dir / str(number) for number in numbers}
     known = {
-        number: _candidate(space, saved_overrides(place), place)
+        number: _candidate(space, saved_overrides(place / ".hydra" / "overrides.yaml"), place)
         for number, place in places.items()
         if belongs_to(place, study_name, number)
     }

@@ -15,7 +15,7 @@ from hydra.core.utils import JobReturn, JobStatus
 from omegaconf import DictConfig, OmegaConf, open_dict
 from optuna.trial import FrozenTrial, TrialState
 
-from cifar_exp.config.overrides import written
+from cifar_exp.config.overrides import saved_overrides, written
 from cifar_exp.errors import UserError
 from cifar_exp.files import write_text
 from cifar_exp.sweep.display import Display
@@ -24,7 +24,7 @@ from cifar_exp.sweep.outputs import Outputs
 from cifar_exp.sweep.pricing import Pricer
 from cifar_exp.sweep.proposals import Proposer
 from cifar_exp.sweep.pruners import build_pruner
-from cifar_exp.sweep.recovery import recover, saved_overrides
+from cifar_exp.sweep.recovery import recover
 from cifar_exp.sweep.settings import SweepSettings
 from cifar_exp.sweep.space import Space
 from cifar_exp.sweep.storage import masked
@@ -148,7 +148,7 @@ class Sweep:
                     reason = f"of another space: it has no {', '.join(self._lacking(trial))}"
                     study.tell(trial, Outcome("FAIL", reason=reason))
                     continue
-                job = self._job(trial, directory)
+                job = self._job(trial, directory, study.attempt(trial))
                 outcome = outcome_in(directory, self._settings.metrics) if self._belongs(job) else None
                 if outcome is not None:  # its worker died before it could tell
                     study.tell(trial, outcome)
@@ -200,7 +200,7 @@ class Sweep:
         """The swept keys of which the trial knows nothing: it was put into the study by other means."""
         return sorted(self._space.swept.keys() - trial.params.keys())
 
-    def _job(self, trial: FrozenTrial, directory: Path) -> Job:
+    def _job(self, trial: FrozenTrial, directory: Path, attempt: int) -> Job:
         if directory.is_relative_to(self._dir):
             place = [f"hydra.sweep.subdir={written(str(directory.relative_to(self._dir)))}"]
         else:
@@ -208,14 +208,14 @@ class Sweep:
                 f"hydra.sweep.dir={written(str(directory.parent))}",
                 f"hydra.sweep.subdir={written(directory.name)}",
             ]
-        return Job(trial, directory, [*self._trial_overrides(trial), *place])
+        return Job(trial, directory, [*self._trial_overrides(trial, attempt), *place])
 
-    def _trial_overrides(self, trial: FrozenTrial) -> list[str]:
+    def _trial_overrides(self, trial: FrozenTrial, attempt: int = 0) -> list[str]:
         overrides = self._space.overrides(trial.params)
         if not self._is_ours:
             return overrides
         name, number = self._settings.study_name, trial.number
-        about = {"storage": masked(self._url), "study_name": name, "number": number}
+        about = {"storage": masked(self._url), "study_name": name, "number": number, "attempt": attempt}
         defaults = {"name": f"{name}-{number}", "trainer.enable_progress_bar": False}
         given = self._space.fixed_keys
         return [
@@ -260,7 +260,8 @@ class Sweep:
         """Whether the job's directory holds an earlier attempt at the same trial."""
         if not belongs_to(job.directory, self._settings.study_name, job.trial.number):
             return False
-        return set(self._space.overrides(job.trial.params)) <= set(saved_overrides(job.directory))
+        saved = saved_overrides(job.directory / ".hydra" / "overrides.yaml")
+        return set(self._space.overrides(job.trial.params)) <= set(saved)
 
     def _check_any(self, trials: Sequence[FrozenTrial]) -> None:
         reasons = [str(trial.user_attrs.get("reason")) for trial in trials if trial.state == TrialState.FAIL]

@@ -8,7 +8,7 @@ number until another takes it over, so that nothing is counted twice.
 
 import warnings
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -27,7 +27,7 @@ from cifar_exp.sweep.settings import SweepSettings
 from cifar_exp.sweep.space import Space
 from cifar_exp.sweep.storage import open_storage, sqlite_file
 
-WORKER, DIRECTORY, SUSPECT = "worker", "directory", "suspect"  # user attributes of a trial
+WORKER, DIRECTORY, ATTEMPT, SUSPECT = "worker", "directory", "attempt", "suspect"  # user attributes of a trial
 
 
 class SharedStudy:
@@ -145,9 +145,14 @@ class SharedStudy:
         self._locks[trial.number] = lock
         self._storage.set_trial_user_attr(trial._trial_id, WORKER, this_worker(lock.path))
         self._storage.set_trial_user_attr(trial._trial_id, DIRECTORY, str(directory))
+        self._storage.set_trial_user_attr(trial._trial_id, ATTEMPT, self.attempt(trial) + 1)
 
     def _now(self, trial: FrozenTrial) -> FrozenTrial:
         return self._storage.get_trial(trial._trial_id)
+
+    def attempt(self, trial: FrozenTrial) -> int:
+        """How often the trial has been taken up; a job of an earlier attempt must not begin any more."""
+        return int(self._now(trial).user_attrs.get(ATTEMPT, 0))
 
     def is_ours(self, trial: FrozenTrial) -> bool:
         """Whether this process works on it."""
@@ -167,7 +172,8 @@ class SharedStudy:
 
     def suspect(self, trial: FrozenTrial) -> None:
         """Gives up a trial whose launch ended without a result of it, together with others."""
-        self._storage.set_trial_user_attr(trial._trial_id, SUSPECT, True)
+        with suppress(UpdateFinishedTrialError):  # by another worker, which took it over meanwhile
+            self._storage.set_trial_user_attr(trial._trial_id, SUSPECT, True)
         self.let_go(trial)
 
     def is_suspect(self, trial: FrozenTrial) -> bool:

@@ -61,12 +61,15 @@ class TrialTask:
         from cifar_exp.lock import Lock
         from cifar_exp.sweep.liveness import Heart, this_worker
         from cifar_exp.sweep.storage import open_storage
-        from cifar_exp.sweep.study import WORKER
+        from cifar_exp.sweep.study import ATTEMPT, WORKER
 
         storage = open_storage(self.storage)
         study = storage.get_study_id_from_name(cfg.trial.study_name)
         trial = storage.get_trial_id_from_study_id_trial_number(study, cfg.trial.number)
-        known = storage.get_trial(trial).user_attrs.get(WORKER)
+        attrs = storage.get_trial(trial).user_attrs
+        if attrs.get(ATTEMPT, cfg.trial.attempt) != cfg.trial.attempt:
+            raise RuntimeError(f"trial {cfg.trial.number} has been taken over while this job waited")
+        known = attrs.get(WORKER)
         path = known["lock"] if known else Path(HydraConfig.get().sweep.dir) / ".locks" / str(cfg.trial.number)
         with Lock(Path(path)) as lock, Heart(storage, self.grace_period) as heart:
             lock.share()

@@ -1,11 +1,13 @@
 """One run from start to end: data, network, training, test, and the files that remain."""
 
+import signal
 from collections.abc import Sequence
 from itertools import islice
 from typing import Any
 
 import torch
 from pytorch_lightning.callbacks import Callback
+from pytorch_lightning.strategies.launchers import _SubprocessScriptLauncher
 from pytorch_lightning.utilities.exceptions import SIGTERMException
 
 from cifar_exp.config.planned import Planned
@@ -51,8 +53,8 @@ class Job:
         raised too, after `result.json` and the wandb run say so.
         """
         self.data.setup("fit")
+        self._start_tracker()
         try:
-            self._start_tracker()
             self._fit()
             result = self._finish() if self.trainer.is_global_zero else {"val/acc": self.history.best["val/acc"]}
         except BaseException as error:
@@ -120,6 +122,7 @@ class Job:
     def _fail(self, error: BaseException) -> None:
         status = self._status_of(error)
         self.progress.close()
+        self._end_other_processes()
         if self.trainer.is_global_zero:
             reason = f"{type(error).__name__}: {error}".strip(": ")
             figures = {"epochs": len(self.history.rows), "reason": reason}
@@ -128,6 +131,13 @@ class Job:
             self.run.write_result({"status": status, **self._facts(), **figures})
             self.tracker.summarise({"status": status, "reason": reason})
         self.tracker.finish(exit_code=0 if status == "pruned" else 1)
+
+    def _end_other_processes(self) -> None:
+        """Those of a distributed run; Lightning would kill this one too, a few seconds after it sees them ended."""
+        launcher = self.trainer.strategy.launcher
+        if isinstance(launcher, _SubprocessScriptLauncher):
+            launcher.kill(signal.SIGKILL)
+            launcher.procs.clear()
 
     def _status_of(self, error: BaseException) -> str:
         if self.config.trial is not None:

@@ -100,6 +100,7 @@ def quieten_libraries() -> None:
     """Turns off what they say of themselves: hardware lists, hints on DataLoader workers, a compiler without CUDA."""
     for name in ("pytorch_lightning", "lightning_fabric"):
         logging.getLogger(name).setLevel(logging.WARNING)
+    logging.getLogger("pytorch_lightning.profilers").setLevel(logging.INFO)  # where its table is asked for
     logging.getLogger("torch.utils.cpp_extension").setLevel(logging.ERROR)
     warnings.filterwarnings("ignore", module=r"(pytorch_lightning|lightning_fabric)\..*", category=UserWarning)
     warnings.filterwarnings("ignore", message=r".*(does not have many workers|isinstance\(treespec).*")

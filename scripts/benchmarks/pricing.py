@@ -14,6 +14,7 @@ from cifar_exp.sweep.space import build_space
 
 SPACE = [
     "model=model50k",
+    "model.layer.projection=conv1x1",  # its own takes multiples only: few would be priced to the end
     "budget.params=50000",
     *(f"model.layers.conv{number}.channels=range(16,129)" for number in range(1, 8)),
 ]
@@ -33,4 +34,6 @@ def priced_a_second(rounds: int, seconds: float = 1.0) -> dict[str, Any]:
                 fitted += pricer.price({key: one.draw(draw) for key, one in space.swept.items()}).fits
                 count += 1
             rates.append(count / (time.perf_counter() - started))
+    if not fitted:
+        raise RuntimeError("no candidate fitted: they were refused early, which is not what is measured")
     return {**spread(rates), "fitted": fitted}

@@ -81,9 +81,9 @@ def test_a_living_worker_s_trial_is_not_taken_over(tmp_path: Path) -> None:
 def test_a_silent_worker_s_trial_is_taken_over_by_one(tmp_path: Path) -> None:
     with worker(tmp_path, "silent", beating=False) as silent:
         add(silent, 4)
-        silent.claim(first(silent), tmp_path / "silent" / "0")
-        elsewhere(silent, first(silent))
         with worker(tmp_path, "one") as one, worker(tmp_path, "two") as two:
+            silent.claim(first(silent), tmp_path / "silent" / "0")
+            elsewhere(silent, first(silent))
             seen = first(one), first(two)
             assert not one.take_over(seen[0], tmp_path / "one" / "0")
             time.sleep(2 * GRACE + 1.1)  # the clock of SQLite ticks in seconds

@@ -79,14 +79,17 @@ def test_a_loss_that_is_not_finite_fails_its_trial_alone(cifar_exp: Run, tmp_pat
 def test_a_sweep_that_a_scheduler_ends_goes_on_where_it_was(cifar_exp: Run, tmp_path: Path) -> None:
     sweep = arguments("sweep", 2, "model.layers.conv7.channels=choice(8,16)", "trainer.max_epochs=30")
     process = subprocess.Popen([sys.executable, "-m", "cifar_exp", *sweep], cwd=tmp_path, stderr=subprocess.DEVNULL)
-    wait_until(lambda: (tmp_path / "sweep" / "0" / "metrics.csv").is_file())
+    run = tmp_path / "sweep" / "0"
+    wait_until(lambda: (run / "checkpoints" / "last.ckpt").is_file())
+    first_row = (run / "metrics.csv").read_text().splitlines()[1]
     process.send_signal(signal.SIGTERM)
     assert process.wait(timeout=60) == 130
     assert [trial.state.name for trial in study_in(tmp_path / "sweep").trials] == ["RUNNING"]
     assert cifar_exp(*sweep) == 0
     assert [row["state"] for row in table(tmp_path / "sweep")] == ["complete", "complete"]
-    epochs = [row.split(",")[0] for row in (tmp_path / "sweep" / "0" / "metrics.csv").read_text().splitlines()[1:]]
-    assert epochs == [str(epoch) for epoch in range(30)]
+    rows = (run / "metrics.csv").read_text().splitlines()[1:]
+    assert [row.split(",")[0] for row in rows] == [str(epoch) for epoch in range(30)]
+    assert rows[0] == first_row  # its seconds too: it was not trained again
 
 
 @pytest.mark.parametrize("launcher", ["joblib", "submitit_local"])

@@ -3,6 +3,7 @@
 import os
 import signal
 import subprocess
+import time
 from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
@@ -51,7 +52,7 @@ def test_after_a_kill_the_same_command_goes_on(workers: Workers, tmp_path: Path)
     arguments, log = sweep_arguments(tmp_path / "sweep", 4, "trainer.max_epochs=5"), tmp_path / "starts.log"
     process = workers(*arguments, seconds=0.3)
     checkpoint = tmp_path / "sweep" / "1" / "checkpoints" / "last.ckpt"
-    wait_until(lambda: checkpoint.is_file() and checkpoint.read_text() == "2")
+    wait_until(lambda: checkpoint.is_file() and checkpoint.read_text() in ("2", "3", "4"))
     kill(process)
     ends_well(workers(*arguments))
     assert numbers(tmp_path / "sweep") == [0, 1, 2, 3]
@@ -100,19 +101,23 @@ def test_ctrl_c_leaves_a_sweep_that_goes_on(workers: Workers, tmp_path: Path) ->
 
 def test_kills_at_any_moment_lose_nothing(workers: Workers, tmp_path: Path) -> None:
     arguments, log = sweep_arguments(tmp_path / "sweep", 6, "trainer.max_epochs=2"), tmp_path / "starts.log"
-    for delay in (2.2, 2.9, 3.6):
+    finished: dict[int, int] = {}  # trial → starts until it was known to have finished
+    for delay in (0.1, 0.4, 0.7):
+        before = len(starts(log))
         process = workers(*arguments, seconds=0.15)
-        try:
-            process.wait(timeout=delay)
-        except subprocess.TimeoutExpired:
+        wait_until(lambda: len(starts(log)) > before or process.poll() is not None)  # noqa: B023
+        time.sleep(delay)
+        if process.poll() is None:
             kill(process)
+        for run in (tmp_path / "sweep").glob("*/result.json"):
+            finished.setdefault(int(run.parent.name), len(starts(log)))
     ends_well(workers(*arguments))
     study = study_in(tmp_path / "sweep")
     assert [trial.number for trial in study.trials] == list(range(6))
     assert all(trial.state == optuna.trial.TrialState.COMPLETE for trial in study.trials)
     assert numbers(tmp_path / "sweep") == list(range(6))
-    finished_once = Counter(trial for trial, epoch, _ in starts(log) if epoch == 0)
-    assert set(finished_once) == set(range(6))
+    assert finished
+    assert not [trial for trial, count in finished.items() if trial in {number for number, *_ in starts(log)[count:]}]
 
 
 def test_two_processes_share_one_study(storage: str, workers: Workers, tmp_path: Path) -> None:
@@ -145,7 +150,7 @@ def test_the_trial_of_a_killed_worker_is_taken_over_by_a_living_one(
     doomed = workers(*shared(storage, tmp_path, "doomed", 4), seconds=5)
     wait_until(lambda: (tmp_path / "doomed" / "0" / "checkpoints" / "last.ckpt").is_file())
     living = workers(*shared(storage, tmp_path, "living", 4), seconds=0.2)
-    wait_until(lambda: len(starts(tmp_path / "starts.log")) == 2)
+    wait_until(lambda: len(starts(tmp_path / "starts.log")) >= 2)
     kill(doomed)
     ends_well(living)
     assert [trial.state.name for trial in load(storage, tmp_path).trials[:4]] == ["COMPLETE"] * 4

@@ -76,6 +76,26 @@ def test_when_one_process_is_killed_the_other_ends(victim: str, tmp_path: Path) 
         assert result(run)["status"] == "failed"
 
 
+def test_ctrl_c_ends_both_and_says_how_to_go_on(tmp_path: Path) -> None:
+    run = tmp_path / "run"
+    overrides = (*TINY, *TWO, "trainer.max_epochs=100000", f"hydra.run.dir={run}")
+    process = subprocess.Popen(
+        [*STARTS["python -m"], "train", *overrides],
+        stderr=subprocess.PIPE,
+        stdout=subprocess.DEVNULL,
+        text=True,
+        env=environment(),
+        start_new_session=True,
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
+    )
+    wait_for(lambda: (run / "checkpoints" / "last.ckpt").is_file() or process.poll() is not None, seconds=60)
+    os.killpg(process.pid, signal.SIGINT)  # as a terminal does
+    _, said = process.communicate(timeout=60)
+    assert process.returncode == 130
+    assert said.count(f"Go on with it: cifar-exp train resume={run}") == 1
+    assert result(run)["status"] == "interrupted"
+
+
 def wait_for(condition: Callable[[], bool], seconds: float) -> None:
     deadline = time.monotonic() + seconds
     while not condition():

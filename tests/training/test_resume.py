@@ -12,7 +12,7 @@ import torch
 
 from cifar_exp.training.trainer import MovableCheckpoint
 from tests.conftest import Run
-from tests.training.tiny import TINY, figures, result
+from tests.training.tiny import TINY, figures, metrics, result
 
 EPOCHS = 5
 VARIED = ("callbacks.ema.decay=0.9", "augment.mixup=0.2", "model.layer.dropout=0.2", f"trainer.max_epochs={EPOCHS}")
@@ -43,14 +43,18 @@ def kill_after(epochs: int, run: Path, *overrides: str, by: signal.Signals = sig
     return process.returncode, said
 
 
-@pytest.mark.parametrize("optimizer", ["adamw", "muon"])
-def test_a_killed_run_ends_as_if_it_had_not_been(optimizer: str, cifar_exp: Run, tmp_path: Path) -> None:
+@pytest.mark.parametrize(("optimizer", "scheduler"), [("adamw", "onecycle"), ("muon", "onecycle"), ("sgd", "cosine")])
+def test_a_killed_run_ends_as_if_it_had_not_been(
+    optimizer: str, scheduler: str, cifar_exp: Run, tmp_path: Path
+) -> None:
     whole, killed = tmp_path / "whole", tmp_path / "killed"
-    overrides = (*VARIED, f"optimizer={optimizer}", "trainer.gradient_clip_val=0.1")
+    overrides = (*VARIED, f"optimizer={optimizer}", f"scheduler={scheduler}", "trainer.gradient_clip_val=0.1")
     cifar_exp("train", *TINY, *overrides, f"hydra.run.dir={whole}")
     kill_after(2, killed, *overrides)
     assert not (killed / "result.json").exists()
+    first = metrics(killed)[0]
     assert cifar_exp("train", f"resume={killed}") == 0
+    assert metrics(killed)[0] == first  # its seconds too: it was not trained again
     assert figures(killed) == figures(whole)
     for key in ("train/acc", "val/acc", "test/acc", "test/loss", "epochs"):
         assert result(killed)[key] == result(whole)[key]

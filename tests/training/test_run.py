@@ -138,6 +138,11 @@ def test_a_limit_of_test_batches_is_kept(cifar_exp: Run, tmp_path: Path) -> None
     assert sum(map(sum, document["confusion"])) == 2 * 20
 
 
+def test_a_profiler_s_table_is_shown(cifar_exp: Run, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    cifar_exp("train", *TINY, "trainer.profiler=simple", "trainer.max_epochs=1", f"hydra.run.dir={tmp_path / 'run'}")
+    assert "run_training_batch" in (tmp_path / "run" / "train.log").read_text()
+
+
 def test_a_loss_that_is_not_finite_ends_the_run_and_says_so(
     cifar_exp: Run, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -184,7 +189,8 @@ def test_a_budget_binds_a_finished_run_wherever_its_images_were(
     saved = OmegaConf.load(config)
     saved.data = {"name": "folder", "root": "/gone"}
     OmegaConf.save(saved, config)
-    for command in (["eval", "data=synthetic", "data.num_classes=4"], ["predict", f"image={run}/curves.png"]):
+    on_other_images = ["eval", "data=synthetic", "data.num_classes=4"]
+    for command in (on_other_images, ["predict", f"image={run}/curves.png"], ["export", "format=torch"]):
         capsys.readouterr()
         assert cifar_exp(*command, f"run={run}", "budget.params=1000") == 2
         assert "exceeds budget.params" in capsys.readouterr().err
