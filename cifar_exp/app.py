@@ -31,6 +31,7 @@ from cifar_exp.config.help import command_help
 from cifar_exp.config.location import conf_dir
 from cifar_exp.config.messages import listing
 from cifar_exp.config.overrides import without_sweeps, written
+from cifar_exp.config.parse import unresolved
 from cifar_exp.config.resume import resumed, resumed_directory
 from cifar_exp.config.run_directory import (
     Task,
@@ -124,7 +125,7 @@ def _show(composer: Composer, args: argparse.Namespace, overrides: Sequence[str]
     try:
         composer.hydra.show_cfg(composer.config_name, opened, args.cfg, args.package, args.resolve)
     except OmegaConfBaseException as error:
-        raise UserError(f"{str(error).splitlines()[0].rstrip('.')}.") from None
+        raise unresolved(error) from None
 
 
 def _run_one(composer: Composer, overrides: Sequence[str]) -> None:

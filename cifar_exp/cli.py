@@ -76,7 +76,9 @@ def main() -> None:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         status = 0
     except KeyboardInterrupt as interruption:
-        if str(interruption) or not os.environ.get("LOCAL_RANK"):  # one process of a distributed run says so
+        from cifar_exp.config.run_directory import is_first_process
+
+        if is_first_process():
             print(f"Interrupted.{interruption}", file=sys.stderr)
         status = 130
     sys.exit(status)

@@ -41,10 +41,14 @@ def plain(cfg: AnyConfig) -> dict[str, Any]:
     try:
         values = OmegaConf.to_container(cfg, resolve=True)
     except OmegaConfBaseException as error:
-        where = f"{error.full_key}: " if error.full_key else ""
-        raise UserError(f"{where}{str(error).splitlines()[0].rstrip('.')}.") from None
+        raise unresolved(error, error.full_key) from None
     assert isinstance(values, dict)
     return {str(key): value for key, value in values.items()}
+
+
+def unresolved(error: OmegaConfBaseException, where: str | None = None) -> UserError:
+    """The mistake of a value, at `where`, that refers to what is not there."""
+    return UserError((f"{where}: " if where else "") + str(error).splitlines()[0].rstrip(".") + ".")
 
 
 def _missing(values: Mapping[str, Any], prefix: str = "") -> list[str]:

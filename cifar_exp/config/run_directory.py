@@ -12,6 +12,7 @@ from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
+from cifar_exp.config.parse import unresolved
 from cifar_exp.errors import UserError
 from cifar_exp.lock import Lock
 
@@ -28,7 +29,7 @@ def chosen_directory(cfg: DictConfig, key: str) -> Path:
     try:
         return Path(str(OmegaConf.select(cfg, key)))
     except OmegaConfBaseException as error:
-        raise UserError(f"{key}: {str(error).splitlines()[0].rstrip('.')}.") from None
+        raise unresolved(error, key) from None
 
 
 def check_is_writable(directory: Path) -> None:

@@ -10,7 +10,6 @@ from torch import Tensor
 
 from cifar_exp.export.about import INPUT, OUTPUT
 from cifar_exp.export.quiet import quietly
-from cifar_exp.files import atomic
 from cifar_exp.training.classifier import TrainedNetwork
 
 IMAGES_AT_ONCE = 250
@@ -41,8 +40,7 @@ def write_onnx(path: Path, trained: TrainedNetwork, facts: Mapping[str, str]) ->
     model.doc_string = f"{facts['input']}\n{facts['output']}"
     onnx.helper.set_model_props(model, dict(facts))
     onnx.checker.check_model(model)
-    with atomic(path) as temporary:
-        onnx.save(model, temporary)
+    onnx.save(model, path)
 
 
 def _strip(model: Any) -> None:

@@ -9,7 +9,6 @@ from torch import Tensor
 
 from cifar_exp.export.onnx_file import IMAGES_AT_ONCE, example
 from cifar_exp.export.quiet import quietly
-from cifar_exp.files import atomic
 from cifar_exp.training.classifier import TrainedNetwork
 
 METADATA = "metadata.json"
@@ -19,8 +18,8 @@ def write_torch(path: Path, trained: TrainedNetwork, facts: Mapping[str, str]) -
     """Writes the network with `facts` as the extra file `metadata.json`."""
     shapes = ({0: torch.export.Dim("batch")},)
     program = torch.export.export(trained.classifier, (example(trained),), dynamic_shapes=shapes)
-    with quietly(), atomic(path) as temporary:
-        torch.export.save(program, temporary, extra_files={METADATA: json.dumps(facts, ensure_ascii=False)})
+    with quietly():
+        torch.export.save(program, path, extra_files={METADATA: json.dumps(facts, ensure_ascii=False)})
 
 
 def answers(path: Path, images: Tensor) -> Tensor:

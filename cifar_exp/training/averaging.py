@@ -25,7 +25,9 @@ class MovingAverage(WeightAveraging):
         """
         assert self._average_model is not None
         trained = next(pl_module.parameters()).dtype
-        self._average_model.module.to(torch.promote_types(trained, torch.float32))
+        self._dtype = torch.promote_types(trained, torch.float32)
+        self._casts = self._dtype != trained
+        self._average_model.module.to(self._dtype)
         self._averages, averaged_counts = _parted(self._average_model.module)
         self._values, counts = _parted(pl_module)
         self._counts = list(zip(averaged_counts, counts, strict=True))
@@ -35,7 +37,7 @@ class MovingAverage(WeightAveraging):
         """Moves the average towards the weights."""
         if trainer.global_step <= self._latest_update_step:
             return
-        values = [value.to(average.dtype) for value, average in zip(self._values, self._averages, strict=True)]
+        values = [value.to(self._dtype) for value in self._values] if self._casts else self._values
         torch._foreach_lerp_(self._averages, values, 1.0 - self.decay if self._latest_update_step else 1.0)
         for average, count in self._counts:
             average.copy_(count)
