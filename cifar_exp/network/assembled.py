@@ -7,6 +7,9 @@ from torch import Tensor, nn
 from cifar_exp.network.plan import Plan, PlannedLayer, PlannedStep
 
 
+MAKES_NEW = (nn.Conv2d, nn.Linear, nn.BatchNorm1d, nn.BatchNorm2d, nn.LayerNorm)  # and need not keep what they made
+
+
 class NamedModules(nn.ModuleDict):
     """A ModuleDict whose keys may be the names of its methods too: a user may call a layer `values` or `half`."""
 
@@ -27,6 +30,7 @@ class Layer(nn.Module):
             parts = self._parts(planned, step, shared)
             self.steps[step.name] = parts[0] if len(parts) == 1 else nn.Sequential(*parts)
         self.projection = nn.Identity() if planned.projection is None else planned.projection.module()
+        self._overwrite_own_values()
 
     @staticmethod
     def _parts(planned: PlannedLayer, step: PlannedStep, shared: "Layer | None") -> list[nn.Module]:
@@ -35,6 +39,14 @@ class Layer(nn.Module):
         conv = shared.steps["conv"]
         theirs = list(conv.children()) if len(step.ops) > 1 else [conv]
         return [op.module() if planned.owns(op) else part for op, part in zip(step.ops, theirs, strict=True)]
+
+    def _overwrite_own_values(self) -> None:
+        """Lets a ReLU work in place behind a convolution or a norm; before them it reads another layer's output."""
+        own = False
+        for module in self.steps.modules():
+            if isinstance(module, nn.ReLU):
+                module.inplace = own
+            own = own or isinstance(module, MAKES_NEW)
 
     def forward(self, x: Tensor, skip: Tensor | None = None) -> Tensor:
         """(B, C, H, W) to (B, C', H', W'); `skip` is the output that is added, at its own shape."""

@@ -63,6 +63,35 @@ def test_steps_run_in_the_order_that_is_written() -> None:
     torch.testing.assert_close(layer(images, images), expected)
 
 
+@pytest.mark.parametrize("training", [True, False])
+@pytest.mark.parametrize(
+    "order",
+    [
+        ["activation", "conv", "add"],
+        ["dropout", "activation", "conv", "norm", "add"],
+        ["norm", "activation", "conv", "add"],
+        ["conv", "dropout", "activation", "norm", "add"],
+        ["conv", "norm", "add", "activation"],
+    ],
+    ids=" ".join,
+)
+def test_no_layer_changes_the_output_of_another(order: list[str], training: bool) -> None:
+    layer = {"channels": 12, "order": order, "dropout": 0.1}
+    network = build_network(plan({"a": {}, "b": {"skip": "input"}, "c": {"skip": "a"}}, layer)).train(training)
+    read: list[tuple[torch.Tensor, torch.Tensor]] = []
+    for layers in network.layers.values():
+        layers.register_forward_pre_hook(lambda _, inputs: read.extend((given, given.clone()) for given in inputs[:1]))
+    images = torch.randn(2, 12, 16, 16)
+    network(images).sum().backward()
+    assert len(read) == 3
+    assert all(torch.equal(given, before) for given, before in read)
+
+
+def test_what_a_relu_reads_is_overwritten_where_the_layer_made_it() -> None:
+    network = build_network(plan({"a": {"channels": 8, "conv_type": "inverted_residual"}}))
+    assert {module.inplace for module in network.modules() if isinstance(module, nn.ReLU)} == {True}
+
+
 def test_a_skip_that_fits_is_an_identity_whatever_the_projection_says() -> None:
     for projection in ("conv1x1", "depthwise1x1", "pad", "identity"):
         planned = plan({"a": {"channels": 8}, "b": {"channels": 8, "skip": "a", "projection": projection}})
