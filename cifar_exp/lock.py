@@ -1,6 +1,5 @@
 """Locks between processes of one machine."""
 
-from contextlib import suppress
 from pathlib import Path
 
 try:
@@ -21,31 +20,27 @@ class Lock:
 
     def share(self) -> None:
         """Waits until nobody has it alone."""
-        if fcntl is not None:
-            with suppress(OSError):  # a file system without locks
-                fcntl.flock(self._file, fcntl.LOCK_SH)
+        self._lock(alone=False, wait=True)
 
     def take(self, wait: bool = False) -> bool:
         """Has it alone, if nobody else has it; always False where the system has no such locks."""
-        if fcntl is None:
-            return False
-        try:
-            fcntl.flock(self._file, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
-        except OSError:
-            return False
-        return True
+        return self._lock(alone=True, wait=wait) is True
 
     def is_refused(self) -> bool:
         """Has it alone, or says True where somebody else has it; where there are no locks, nobody has."""
+        return self._lock(alone=True, wait=False) is False
+
+    def _lock(self, alone: bool, wait: bool) -> bool | None:
+        """Whether it was got; None where the system or the file system has no locks."""
         if fcntl is None:
-            return False
+            return None
         try:
-            fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            fcntl.flock(self._file, (fcntl.LOCK_EX if alone else fcntl.LOCK_SH) | (0 if wait else fcntl.LOCK_NB))
         except BlockingIOError:
-            return True
-        except OSError:  # a file system without locks
             return False
-        return False
+        except OSError:
+            return None
+        return True
 
     def close(self) -> None:
         """Gives it back."""

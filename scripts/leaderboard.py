@@ -26,7 +26,7 @@ RESULTS = Path(__file__).parents[1] / "results"
 LOCAL = ("checkpoint", "wandb_dir")  # paths of the machine that the run was made on
 PLACES = ("hydra.", "data.root=", "data.cache_dir=")
 NOT_OF_THE_RESULT = (*PLACES, "name=", "tags=", "trial=", "logger", "trainer.enable_progress_bar=")  # overrides
-OF_ANY_RECIPE = ("data.", "data=", "seed=", "compile=")  # overrides beside a recipe's name
+OF_ANY_RECIPE = ("data.", "data=", "seed=", "compile=", "trainer.precision=")  # overrides beside a recipe's name
 
 HEADER = """# Leaderboard
 
