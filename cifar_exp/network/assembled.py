@@ -6,7 +6,6 @@ from torch import Tensor, nn
 
 from cifar_exp.network.plan import Plan, PlannedLayer, PlannedStep
 
-
 MAKES_NEW = (nn.Conv2d, nn.Linear, nn.BatchNorm1d, nn.BatchNorm2d, nn.LayerNorm)  # and need not keep what they made
 
 

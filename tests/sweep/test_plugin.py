@@ -2,7 +2,6 @@
 
 import subprocess
 import sys
-from pathlib import Path
 
 import pytest
 from hydra.core.plugins import Plugins
@@ -42,20 +41,6 @@ def test_looking_for_plugins_imports_nothing_heavy() -> None:
         "assert not {'optuna', 'torch', 'sqlalchemy', 'pydantic', 'rich'} & set(sys.modules), sys.modules.keys()"
     )
     subprocess.run([sys.executable, "-c", code], check=True)
-
-
-def test_the_wheel_has_plugin_and_configs_in_a_shared_namespace(tmp_path: Path) -> None:
-    """`hydra_plugins` must have no `__init__.py`: other plugins put their packages beside ours."""
-    import zipfile
-
-    pytest.importorskip("hatchling")
-    from hatchling.builders.wheel import WheelBuilder
-
-    wheel = next(WheelBuilder(str(conf_dir().parent)).build(directory=str(tmp_path), versions=["standard"]))
-    names = set(zipfile.ZipFile(wheel).namelist())
-    assert "hydra_plugins/cifar_exp_sweeper/budgeted.py" in names
-    assert "hydra_plugins/__init__.py" not in names
-    assert {"cifar_exp/conf/sweep/width50k.yaml", "cifar_exp/conf/hydra/sweeper/sampler/gp.yaml"} <= names
 
 
 @pytest.mark.parametrize("launcher_name", ["basic"])

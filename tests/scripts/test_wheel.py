@@ -1,0 +1,47 @@
+"""The wheel: what it holds, and that it works away from the checkout."""
+
+import os
+import subprocess
+import sys
+import zipfile
+from pathlib import Path
+
+import pytest
+
+from cifar_exp.config.location import conf_dir
+
+SMALL = ["data=synthetic", "data.train_size=200", "data.test_size=50", "trainer.max_epochs=1", "logger.mode=disabled"]
+
+
+@pytest.fixture(scope="module")
+def unpacked(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The directory of a wheel built from this checkout."""
+    pytest.importorskip("hatchling")
+    from hatchling.builders.wheel import WheelBuilder
+
+    directory = tmp_path_factory.mktemp("wheel")
+    wheel = next(WheelBuilder(str(conf_dir().parent)).build(directory=str(directory), versions=["standard"]))
+    zipfile.ZipFile(wheel).extractall(directory / "unpacked")
+    return directory / "unpacked"
+
+
+def test_the_plugin_lies_in_a_shared_namespace(unpacked: Path) -> None:
+    """`hydra_plugins` must have no `__init__.py`: other plugins put their packages beside ours."""
+    assert (unpacked / "hydra_plugins/cifar_exp_sweeper/budgeted.py").is_file()
+    assert not (unpacked / "hydra_plugins/__init__.py").exists()
+
+
+def test_an_unpacked_wheel_sweeps_and_reports(unpacked: Path, tmp_path: Path) -> None:
+    """Configs, plugin, and the report's page come with it."""
+    of_the_wheel = {**os.environ, "PYTHONPATH": str(unpacked)}
+
+    def run(*arguments: str) -> str:
+        command = [sys.executable, *arguments]
+        ended = subprocess.run(command, env=of_the_wheel, cwd=tmp_path, check=True, capture_output=True, text=True)
+        return ended.stdout
+
+    places = "from cifar_exp.config.location import conf_dir; import hydra_plugins.cifar_exp_sweeper.budgeted as plugin"
+    assert run("-c", f"{places}; print(conf_dir(), plugin.__file__)").count(str(unpacked)) == 2
+    run("-m", "cifar_exp", "train", "-m", "sweep=width50k", "hydra.sweeper.n_trials=1", "hydra.sweep.dir=sweep", *SMALL)
+    run("-m", "cifar_exp", "report", "runs=sweep", "output=page")
+    assert "</html>" in next(tmp_path.glob("page*/*.html")).read_text(encoding="utf-8")
