@@ -6,6 +6,7 @@
   python scripts/bench.py startup memory       start-up, and peak resident memory
   python scripts/bench.py scaling              an epoch of 10,000 to 1,000,000 synthetic images
   python scripts/bench.py pricing              candidates priced a second
+  python scripts/bench.py bfloat16             ours in float32 and with bfloat16
 
 On two cores everything takes a quarter of an hour. Leave the machine alone meanwhile: its load is kept with the
 figures.
@@ -24,7 +25,7 @@ from benchmarks import machine, table
 from cifar_exp.process import settle
 
 RESULTS = Path(__file__).parents[1] / "results" / "bench"
-SUBJECTS = ("training", "startup", "memory", "scaling", "pricing")
+SUBJECTS = ("training", "startup", "memory", "scaling", "pricing", "bfloat16")
 STEPS = {"cpu": 60, "cuda": 391}  # of an epoch; on a GPU a whole one of 50,000 images
 COUNTS = (10_000, 30_000, 100_000, 300_000, 1_000_000)
 
@@ -58,7 +59,7 @@ def parse(arguments: Sequence[str]) -> argparse.Namespace:
 
 def measure(options: argparse.Namespace, device: str) -> dict[str, Any]:
     """Each subject's figures on one device."""
-    from benchmarks import commands, pricing, training
+    from benchmarks import bfloat16, commands, pricing, training
     from benchmarks.gate import Setting
 
     setting = Setting("", device, options.precision, steps=options.steps or STEPS[device], compile=options.compile)
@@ -67,6 +68,7 @@ def measure(options: argparse.Namespace, device: str) -> dict[str, Any]:
         "startup": lambda: commands.startup(device, options.data, options.rounds),
         "memory": lambda: commands.memory(device, options.data),
         "training": lambda: training.measure(options.models, setting, options.rounds, options.workers),
+        "bfloat16": lambda: bfloat16.measure(options.models, setting, options.rounds),
         "scaling": lambda: commands.scaling(device, options.counts),
     }
     return {name: subject() for name, subject in subjects.items() if name in options.subjects}

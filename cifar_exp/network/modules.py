@@ -12,7 +12,8 @@ def same_conv(
 ) -> nn.Module:
     """A convolution that keeps the map at ceil(size / stride), He-initialised (arXiv:1502.01852, §2.2)."""
     reach = dilation * (kernel_size - 1)
-    conv = nn.Conv2d(
+    kind = DepthwiseConv if 1 < groups == in_channels else nn.Conv2d
+    conv = kind(
         in_channels,
         out_channels,
         kernel_size,
@@ -28,6 +29,17 @@ def same_conv(
     if reach % 2 == 0:
         return conv
     return nn.Sequential(nn.ZeroPad2d((0, 1, 0, 1)), conv)  # an even kernel reaches one pixel further on one side
+
+
+class DepthwiseConv(nn.Conv2d):
+    """A convolution a channel, on processors always in float32: in bfloat16 it is several times slower there."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(B, C, H, W) to (B, C', H', W'); float32 too where autocast on a processor asks for bfloat16."""
+        if x.device.type == "cpu" and torch.is_autocast_enabled("cpu"):
+            with torch.autocast("cpu", enabled=False):
+                return super().forward(x.float())
+        return super().forward(x)
 
 
 def dense(in_features: int, out_features: int) -> nn.Linear:

@@ -160,7 +160,7 @@ class Job:
             "data": self.config.data.name,
             "seed": self.config.seed,
             "device": torch.cuda.get_device_name(device) if device.type == "cuda" else device.type,
-            "precision": str(self.config.trainer.precision),
+            "precision": self.trainer.precision,
             "wandb_dir": str(directory) if directory else None,
             "total_seconds": self.state.seconds,
         }

@@ -17,6 +17,8 @@ def show(document: Figures) -> None:
     )
     if "training" in document:
         console.print(training(document["training"]))
+    if "bfloat16" in document:
+        console.print(bfloat16(document["bfloat16"]))
     rows = [*_startup(document), *_memory(document), *_pricing(document)]
     if rows:
         console.print(_table("Commands", ("figure", "measured"), rows))
@@ -41,6 +43,20 @@ def training(models: dict[str, Figures]) -> Table:
         for model, figures in models.items()
     ]
     return _table("Seconds for 50,000 images: median (least – most)", header, rows)
+
+
+def bfloat16(models: dict[str, Figures]) -> Table:
+    """A row a model."""
+    names = ("32-true", "bf16-mixed")
+    rows = [
+        (
+            model,
+            *(_spread(figures["seconds"][name], " s") for name in names),
+            _spread(figures["times_as_fast"], ""),
+        )
+        for model, figures in models.items()
+    ]
+    return _table("Seconds for 50,000 images: median (least – most)", ("model", *names, "times as fast"), rows)
 
 
 def scaling(figures: Figures) -> Table:

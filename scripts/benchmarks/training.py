@@ -5,7 +5,7 @@ import os
 import subprocess
 import sys
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import asdict, replace
 from pathlib import Path
@@ -84,6 +84,12 @@ def _measure_one(setting: Setting, rounds: int, workers: Sequence[int]) -> Figur
         **({COMPILED: ("ours", setting)} if setting.compile else {}),
         **{f"usual, {count} workers": ("usual", replace(plain, workers=count)) for count in workers},
     }
+    epochs = interleaved(chosen, rounds)
+    return _figures(epochs) | {"load_average": [load_before, machine.load()], "images_timed": setting.images}
+
+
+def interleaved(chosen: Mapping[str, tuple[str, Setting]], rounds: int) -> dict[str, list[Epoch]]:
+    """An epoch of each chosen pipeline in turn, several times over; another one begins each round."""
     epochs: dict[str, list[Epoch]] = {name: [] for name in chosen}
     with ExitStack() as stack:
         runners = {name: stack.enter_context(Runner(*what)) for name, what in chosen.items()}
@@ -91,8 +97,8 @@ def _measure_one(setting: Setting, rounds: int, workers: Sequence[int]) -> Figur
             names = list(runners)
             for name in names[number % len(names) :] + names[: number % len(names)]:
                 epochs[name].append(runners[name].epoch())
-                print(f"{setting.model} {number + 1}/{rounds} {name}: {epochs[name][-1]}", file=sys.stderr)
-    return _figures(epochs) | {"load_average": [load_before, machine.load()], "images_timed": setting.images}
+                print(f"{chosen[name][1].model} {number + 1}/{rounds} {name}: {epochs[name][-1]}", file=sys.stderr)
+    return epochs
 
 
 def _figures(epochs: dict[str, list[Epoch]]) -> Figures:

@@ -92,6 +92,19 @@ def test_what_a_relu_reads_is_overwritten_where_the_layer_made_it() -> None:
     assert {module.inplace for module in network.modules() if isinstance(module, nn.ReLU)} == {True}
 
 
+@pytest.mark.parametrize("conv_type", ["depthwise", "separable", "inverted_residual", "mixed", "gated"])
+def test_a_depthwise_convolution_on_a_processor_stays_in_float32_under_autocast(conv_type: str) -> None:
+    network = build_network(plan({"a": {"channels": 12, "conv_type": conv_type, "kernel_sizes": [3, 5]}}))
+    made: dict[bool, set[torch.dtype]] = {True: set(), False: set()}
+    for module in network.modules():
+        if isinstance(module, nn.Conv2d):
+            module.register_forward_hook(lambda conv, _, output: made[conv.groups > 1].add(output.dtype))
+    images = torch.randn(2, 12, 16, 16)
+    with torch.autocast("cpu", torch.bfloat16):
+        network(images).sum().backward()
+    assert made == {True: {torch.float32}, False: set() if conv_type == "depthwise" else {torch.bfloat16}}
+
+
 def test_a_skip_that_fits_is_an_identity_whatever_the_projection_says() -> None:
     for projection in ("conv1x1", "depthwise1x1", "pad", "identity"):
         planned = plan({"a": {"channels": 8}, "b": {"channels": 8, "skip": "a", "projection": projection}})

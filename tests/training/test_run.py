@@ -123,6 +123,19 @@ def test_every_choice_trains(choice: str, cifar_exp: Run, tmp_path: Path) -> Non
     assert result(tmp_path / "run")["status"] == "finished"
 
 
+@pytest.mark.parametrize(
+    ("instructions", "precision"),
+    [("avx512_bf16", "bf16-mixed"), ("amx_bf16", "bf16-mixed"), ("avx512_f", "32-true")],
+)
+def test_precision_auto_is_bfloat16_where_the_processor_has_instructions_for_it(
+    instructions: str, precision: str, cifar_exp: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: {instructions: True, "avx2": True})
+    choice = ("trainer.precision=auto", "trainer.accelerator=cpu", "trainer.max_epochs=1", "logger.mode=disabled")
+    assert cifar_exp("train", *TINY, *choice, f"hydra.run.dir={tmp_path / 'run'}") == 0
+    assert result(tmp_path / "run")["precision"] == precision
+
+
 @pytest.mark.parametrize("model", group("model"))
 def test_every_shipped_model_trains(model: str, cifar_exp: Run, tmp_path: Path) -> None:
     data = ("data=synthetic", "data.train_size=40", "data.test_size=20", "data.val_fraction=0.5", "data.batch_size=20")
