@@ -50,9 +50,9 @@ def checkpoints(run: RunDir) -> list[Callback]:
 def trainer_arguments(config: TrainConfig) -> dict[str, Any]:
     """The user's part of the Trainer's arguments."""
     given = config.trainer.model_dump(exclude={"enable_progress_bar", "profiler"})
-    return given | (
-        {"precision": fastest_precision(config.trainer.accelerator)} if given["precision"] == "auto" else {}
-    )
+    if given["precision"] == "auto":
+        given["precision"] = fastest_precision(config.trainer.accelerator)
+    return given
 
 
 def fastest_precision(accelerator: str) -> str:
