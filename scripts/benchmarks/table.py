@@ -47,7 +47,7 @@ def training(models: dict[str, Figures]) -> Table:
 
 def bfloat16(models: dict[str, Figures]) -> Table:
     """A row a model."""
-    names = ("32-true", "bf16-mixed")
+    names = list(next(iter(models.values()))["seconds"])
     rows = [
         (
             model,
