@@ -15,26 +15,44 @@ from typing import Any
 import yaml
 from hydra import compose, initialize_config_dir
 from hydra.errors import ConfigCompositionException
+from omegaconf import DictConfig
 
 from cifar_exp.config.location import conf_dir
-from cifar_exp.config.parse import plain
+from cifar_exp.config.messages import MistakesError
+from cifar_exp.config.parse import parse
+from cifar_exp.config.schema import TrainConfig
 from cifar_exp.errors import UserError
 from cifar_exp.files import atomic, write_json, write_text
 from cifar_exp.training.run_dir import RunDir
 
 RESULTS = Path(__file__).parents[1] / "results"
 LOCAL = ("checkpoint", "wandb_dir")  # paths of the machine that the run was made on
-PLACES = ("hydra.", "data.root=", "data.cache_dir=")
-NOT_OF_THE_RESULT = (*PLACES, "name=", "tags=", "trial=", "logger", "trainer.enable_progress_bar=")  # overrides
-OF_ANY_RECIPE = ("data.", "data=", "seed=", "compile=", "trainer.precision=")  # overrides beside a recipe's name
+NOT_OF_THE_RESULT: dict[str, Any] = {  # keys of the config
+    **dict.fromkeys(("name", "tags", "resume", "trial", "logger"), True),
+    "trainer": {"enable_progress_bar"},
+    "data": {"root", "cache_dir", "eval_batch_size"},
+    "distill": {"teacher"},
+}
+TEACHER = "distill.teacher="
+NOT_SHOWN = (
+    "hydra.",
+    "data.root=",
+    "data.cache_dir=",
+    "name=",
+    "tags=",
+    "trial=",
+    "logger",
+    "trainer.enable_progress_bar=",
+)
+OF_ANY_RECIPE = ("data.", "data=", "seed=", "compile=", "trainer.precision=", TEACHER)  # overrides beside its name
 
 HEADER = """# Leaderboard
 
 Written by `python scripts/leaderboard.py` from `results/runs/*.json`, the `result.json` of each run. Test accuracy is
 that of the weights with the best validation accuracy, tested once: of one seed, or the mean and the standard deviation
 over several. All on CIFAR-10, JPEG copies: these are **not** the published benchmark's figures. `IMAGES` is the place
-of the images; seconds are of the whole run, on one or two cores of a machine that other work shared (pauses for it
-included) where the device is `cpu`.
+of the images, `TEACHER` the run of a network that taught this one; seconds are of the whole run, on one or two cores of
+a machine that other work shared (pauses for it included) where the device is `cpu`.
 
 | network | params | MACs | peak activation bytes | test accuracy | seeds | epochs | seconds | device | command |
 | --- | ---: | ---: | ---: | ---: | --- | ---: | ---: | --- | --- |
@@ -42,7 +60,7 @@ included) where the device is `cpu`.
 
 
 def command_of(run: RunDir) -> str:
-    """The command that repeats the run, by its recipe if it has one, with `IMAGES` for the place of the images."""
+    """The command that repeats the run, by its recipe if it has one, with `IMAGES` and `TEACHER` for their places."""
     given: list[str] = yaml.safe_load((run.config.parent / "overrides.yaml").read_text(encoding="utf-8"))
     overrides = [override.removeprefix("++") for override in given]
     for beside in (OF_ANY_RECIPE, (*OF_ANY_RECIPE, "model=")):  # a recipe may leave the model to the user
@@ -55,34 +73,31 @@ def command_of(run: RunDir) -> str:
         named = [one for one in overrides if one.startswith("experiment=")]
         if named:
             raise UserError(f"{run.path}: {named[0]} has changed since this run, or the run was given more beside it.")
-    shown = [override for override in overrides if not override.startswith(NOT_OF_THE_RESULT)]
+    shown = [override for override in overrides if not override.startswith(NOT_SHOWN)]
     shown = [override + " data.root=IMAGES" if override == "data=folder" else override for override in shown]
+    shown = [f"{TEACHER}TEACHER" if override.startswith(TEACHER) else override for override in shown]
     return " ".join(["cifar-exp train", *shown])
 
 
 def recipe_of(run: RunDir, beside: Sequence[str]) -> str | None:
     """The name of the recipe in `conf/experiment` that makes the run's very config with the overrides `beside` it."""
-    config = yaml.safe_load(run.config.read_text(encoding="utf-8"))
+    of_run = _of_the_result(yaml.safe_load(run.config.read_text(encoding="utf-8")))
     with initialize_config_dir(str(conf_dir()), version_base="1.3"):
         for file in sorted((conf_dir() / "experiment").glob("*.yaml")):
             try:
-                of_recipe = compose("train", [f"experiment={file.stem}", *beside])
+                of_recipe = _of_the_result(compose("train", [f"experiment={file.stem}", *beside]))
             except ConfigCompositionException:  # of a group in a directory of the user's own
                 return None
-            if _of_the_result(plain(of_recipe)) == _of_the_result(config):
+            except MistakesError:  # of a recipe that wants more than this run was given
+                continue
+            if of_recipe == of_run:
                 return file.stem
     return None
 
 
-def _of_the_result(config: Mapping[str, Any]) -> dict[str, Any]:
-    """What decides what comes out of a run: the config without names, places, and how it is shown or evaluated."""
-    beside: dict[str, set[str]] = {"trainer": {"enable_progress_bar"}, "data": {"root", "cache_dir", "eval_batch_size"}}
-    named = {"name", "tags", "resume", "trial", "logger"}
-    return {
-        key: {name: one for name, one in value.items() if name not in beside[key]} if key in beside else value
-        for key, value in config.items()
-        if key not in named and value is not None
-    }
+def _of_the_result(config: DictConfig | Mapping[str, Any]) -> dict[str, Any]:
+    """What decides what comes out of a run: its config without names, places, and how it is shown or evaluated."""
+    return parse(TrainConfig, config).model_dump(exclude=NOT_OF_THE_RESULT)
 
 
 def add(directory: Path, label: str | None = None) -> Path:

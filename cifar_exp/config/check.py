@@ -28,13 +28,24 @@ def check_train(cfg: AnyConfig) -> Planned[TrainConfig]:
     """The run that the root config of `train` describes; no image is read, torch is imported for a GPU only.
 
     Raises:
-        UserError: unknown keys, wrong values, data that is not there, shapes that do not fit, a budget
+        UserError: unknown keys, wrong values, data or a teacher that is not there, shapes that do not fit, a budget
             exceeded, a device asked for that this machine lacks.
     """
     config = parse(TrainConfig, cfg)
     check_devices(config.trainer)
     check_compiler(config.compile)
+    check_teacher(config.distill.teacher)
     return planned(config)
+
+
+def check_teacher(teacher: str | None) -> None:
+    """Raises UserError where there is no trained network in `teacher`, a run's directory or a weights file."""
+    if teacher is None:
+        return
+    try:
+        saved_run(teacher)
+    except UserError as error:
+        raise UserError(f"distill.teacher={teacher}:\n{error}") from None
 
 
 def check_summary(cfg: AnyConfig) -> Planned[SummaryConfig]:

@@ -29,6 +29,14 @@ class LossConfig(Spec):
     label_smoothing: Annotated[float, Field(ge=0.0, lt=1.0)] = 0.0  # share of the target spread over all classes
 
 
+class DistillConfig(Spec):
+    """Knowledge distillation (Hinton et al. 2015)."""
+
+    teacher: str | None = None  # a run's directory or a weights file; None: learn from the labels alone
+    weight: Fraction = 0.9  # share of the loss that the teacher's answers have; the labels have the rest
+    temperature: PositiveFloat = 4.0  # both networks' logits are divided by it
+
+
 class AdamWConfig(Spec):
     """Adam with decoupled weight decay (Loshchilov & Hutter 2019)."""
 
@@ -183,6 +191,7 @@ class TrainConfig(Spec):
     budget: Budget = Budget()
     compile: Literal["default", "reduce-overhead", "max-autotune"] | None = None  # torch.compile's mode; None: not
     loss: LossConfig = LossConfig()
+    distill: DistillConfig = DistillConfig()
     model: ModelSpec
     data: DataConfig
     augment: AugmentConfig

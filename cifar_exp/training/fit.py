@@ -11,13 +11,16 @@ from pytorch_lightning.strategies.launchers import _SubprocessScriptLauncher
 from pytorch_lightning.utilities.exceptions import SIGTERMException
 
 from cifar_exp.config.planned import Planned
+from cifar_exp.config.saved_run import saved_run
 from cifar_exp.config.schema import TrainConfig
 from cifar_exp.data.module import CifarData
+from cifar_exp.errors import UserError
 from cifar_exp.network import build_network
 from cifar_exp.tracking.curves import plot_curves
 from cifar_exp.tracking.labels import labels_of
 from cifar_exp.tracking.wandb_run import NoTracker, Tracker, WandbRun
 from cifar_exp.training.classifier import Classifier, description, load_trained
+from cifar_exp.training.distillation import Teacher
 from cifar_exp.training.evaluation import Evaluation, evaluate
 from cifar_exp.training.history import History
 from cifar_exp.training.module import ImageClassifier
@@ -36,7 +39,7 @@ class Job:
         """Goes on from `run`'s last checkpoint where it has one."""
         config = checked.config
         self.config, self.plan, self.run = config, checked.plan, run
-        self.class_names = checked.data_info.class_names
+        self.data_info, self.class_names = checked.data_info, checked.data_info.class_names
         self.resumed = run.last.is_file()
         about = description(config.model.model_dump(exclude_unset=True), self.plan, self.class_names)
         self.state = RunState(about)
@@ -44,6 +47,7 @@ class Job:
         self.history = History(run, [self.progress.show])
         self.trainer = build_trainer(config, run, [self.history, self.state, self.progress, *extra_callbacks])
         self.data = CifarData(config.data, config.augment, config.seed, config.trainer.max_epochs)
+        self.teacher = self._loaded_teacher()
         self.tracker: Tracker = NoTracker()
 
     def train(self) -> Result:
@@ -66,6 +70,18 @@ class Job:
         self.tracker.finish(exit_code=0)
         return result
 
+    def _loaded_teacher(self) -> Teacher | None:
+        """Raises UserError for a teacher of other images or classes."""
+        given = self.config.distill.teacher
+        if given is None:
+            return None
+        trained = load_trained(saved_run(given).checkpoint)
+        try:
+            trained.check_fits(self.config.data.name, self.data_info)
+        except UserError as error:
+            raise UserError(f"distill.teacher={given}: {error}") from None
+        return Teacher(self.config.distill, trained.classifier)
+
     def _start_tracker(self) -> None:
         if self.config.logger.mode == "disabled" or not self.trainer.is_global_zero:
             return
@@ -81,7 +97,13 @@ class Job:
         torch.manual_seed(config.seed)
         classifier = Classifier(build_network(self.plan), self.data.mean, self.data.std)
         module = ImageClassifier(
-            classifier, config.loss, config.optimizer, config.scheduler, config.seed, config.compile
+            classifier,
+            config.loss,
+            config.optimizer,
+            config.scheduler,
+            config.seed,
+            config.compile,
+            self.teacher,
         )
         ckpt_path = str(self.run.last) if self.resumed else None
         self.trainer.fit(module, datamodule=self.data, ckpt_path=ckpt_path, weights_only=True)

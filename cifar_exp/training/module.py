@@ -16,6 +16,7 @@ from torch import Tensor
 from cifar_exp.config.schema import LossConfig, OptimizerConfig, SchedulerConfig
 from cifar_exp.errors import RunFailedError
 from cifar_exp.training.classifier import Classifier
+from cifar_exp.training.distillation import Teacher
 from cifar_exp.training.metrics import Metrics, RunningMetrics
 from cifar_exp.training.optimizers import build_optimizer
 from cifar_exp.training.schedules import build_schedule
@@ -36,6 +37,7 @@ class ImageClassifier(pl.LightningModule):
         scheduler: SchedulerConfig | None = None,
         seed: int = 0,
         compile_mode: str | None = None,
+        teacher: Teacher | None = None,
     ) -> None:
         """Without `optimizer` and `scheduler` it can only be evaluated; `compile_mode` is torch.compile's."""
         super().__init__()
@@ -45,6 +47,7 @@ class ImageClassifier(pl.LightningModule):
         self.scheduler_config = scheduler
         self.seed = seed
         self.compile_mode = compile_mode
+        self.teacher = teacher
         self._compiled: Callable[[Tensor], Tensor] | None = None
         self.train_metrics = RunningMetrics()
         self.val_metrics = RunningMetrics()
@@ -59,6 +62,8 @@ class ImageClassifier(pl.LightningModule):
         """Compiles what trains, for batches of one size; evaluation, in other sizes, stays as it is."""
         if self.compile_mode is not None:
             self._compiled = torch.compile(self.classifier.forward, mode=self.compile_mode, dynamic=False)
+        if self.teacher is not None:
+            self.teacher.prepare(self.device, self.compile_mode)
 
     def on_train_epoch_start(self) -> None:
         """Reseeds, so that an epoch's dropout depends on (seed, epoch, rank) alone and a resumed run repeats it."""
@@ -70,6 +75,8 @@ class ImageClassifier(pl.LightningModule):
         pixels, targets = batch
         logits = self(pixels) if self._compiled is None else self._compiled(pixels)
         loss = F.cross_entropy(logits, targets, label_smoothing=self.loss.label_smoothing)
+        if self.teacher is not None:
+            loss = self.teacher.blend(loss, logits, pixels)
         self.train_metrics.add(loss, logits, targets)
         return loss
 

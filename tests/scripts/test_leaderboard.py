@@ -87,6 +87,13 @@ def test_a_run_that_a_recipe_describes_is_told_by_its_name(script: ModuleType, t
     assert command_of_run(script, tmp_path, as_recipe) == "cifar-exp train experiment=model2"
 
 
+def test_a_teacher_is_named_and_its_place_is_not(script: ModuleType, tmp_path: Path) -> None:
+    overrides = ["experiment=study", "model=model1", "distill.teacher=here/run", "data=synthetic"]
+    assert command_of_run(script, tmp_path, overrides) == (
+        "cifar-exp train experiment=study model=model1 distill.teacher=TEACHER data=synthetic"
+    )
+
+
 def made(model: str, accuracy: float, seed: int = 0) -> dict[str, object]:
     costs = {"params": 1, "macs": 1, "peak_activation_bytes": 1, "epochs": 1, "total_seconds": 1.0}
     command = f"cifar-exp train model={model} seed={seed}"

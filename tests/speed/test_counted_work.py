@@ -61,6 +61,13 @@ def test_no_step_waits_for_the_device(choice: tuple[str, ...], tmp_path: Path) -
     assert counts.operators.waits == 0
 
 
+def test_a_teacher_makes_no_step_wait_for_the_device(trained_run: Path, tmp_path: Path) -> None:
+    taught = (f"distill.teacher={trained_run}", "data.num_classes=4", "augment.mixup=0.2")
+    counts = count(tmp_path, ["model=model2", *steps(3), *taught])
+    assert counts.reads == []
+    assert counts.operators.waits == 0
+
+
 def test_dropout_reads_only_a_number_that_the_host_itself_has_drawn(tmp_path: Path) -> None:
     counts = count(tmp_path, ["model=model3", *steps(3)])
     layers_with_dropout = 8

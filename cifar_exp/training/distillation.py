@@ -1,0 +1,51 @@
+"""Knowledge distillation: a network learns from a trained one's answers besides the labels.
+
+Shapes: B images of a batch, C channels, H × W pixels, K classes.
+"""
+
+from collections.abc import Callable
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from cifar_exp.config.schema import DistillConfig
+from cifar_exp.training.classifier import Classifier
+
+
+class Teacher:
+    """A trained classifier that answers the same augmented images as its student; it never changes.
+
+    No module, so that a student's parameters and checkpoints are its own alone.
+    """
+
+    def __init__(self, config: DistillConfig, classifier: Classifier) -> None:
+        self.config = config
+        self.classifier = classifier.eval().requires_grad_(requires_grad=False)
+        self._answer: Callable[[Tensor], Tensor] = self.classifier
+
+    def prepare(self, device: torch.device, compile_mode: str | None) -> None:
+        """Moves to the student's device; `compile_mode` is torch.compile's."""
+        self.classifier.to(device)
+        if compile_mode is not None:
+            self._answer = torch.compile(self.classifier.forward, mode=compile_mode, dynamic=False)
+
+    def answer(self, pixels: Tensor) -> Tensor:
+        """Raw pixels 0–255 (B, C, H, W) to logits (B, K)."""
+        with torch.no_grad():
+            return self._answer(pixels)
+
+    def blend(self, loss: Tensor, logits: Tensor, pixels: Tensor) -> Tensor:
+        """The student's loss () from the labels, with what its logits (B, K) lack of the teacher's answers mixed in."""
+        weight, temperature = self.config.weight, self.config.temperature
+        return (1 - weight) * loss + weight * distillation_loss(logits, self.answer(pixels), temperature)
+
+
+def distillation_loss(logits: Tensor, teacher_logits: Tensor, temperature: float) -> Tensor:
+    """The divergence of a student's softened answers from its teacher's (Hinton et al. 2015, section 2).
+
+    KL(teacher ‖ student), the mean over the images, of both logits (B, K) divided by `temperature`; times its square,
+    which keeps the gradient's size.
+    """
+    student, teacher = (F.log_softmax(each.float() / temperature, dim=1) for each in (logits, teacher_logits))
+    return F.kl_div(student, teacher, reduction="batchmean", log_target=True) * temperature**2
