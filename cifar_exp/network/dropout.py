@@ -24,6 +24,8 @@ class ByteDropout(nn.Module):
             return x
         if x.device.type != "cpu":
             return nn.functional.dropout(x, self.rate)
+        if torch.compiler.is_compiling():
+            return x * compiled_keep_mask(x.detach(), self.rate)
         return x * keep_mask(x, self.rate)
 
     def extra_repr(self) -> str:
@@ -41,6 +43,17 @@ def keep_mask(x: Tensor, rate: float) -> Tensor:
     torch.ge(words.view(torch.uint8)[: x.numel()], threshold, out=kept)
     scaled = kept.mul_(1.0 / (1.0 - rate))
     return scaled.as_strided(x.shape, x.stride()) if _is_dense(x) else scaled.view(x.shape)
+
+
+@torch.library.custom_op("cifar_exp::keep_mask", mutates_args=(), tags=(torch.Tag.nondeterministic_seeded,))
+def compiled_keep_mask(x: Tensor, rate: float) -> Tensor:
+    """`keep_mask` as one operator, which torch.compile calls as it is: its own generator is slower than a step."""
+    return keep_mask(x, rate)
+
+
+@compiled_keep_mask.register_fake
+def _shaped_mask(x: Tensor, rate: float) -> Tensor:
+    return torch.empty_like(x) if _is_dense(x) else x.new_empty(x.shape)
 
 
 def _is_dense(x: Tensor) -> bool:

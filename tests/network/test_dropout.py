@@ -1,9 +1,11 @@
 """Byte-drawn dropout: exact rate, independent elements, unbiased output."""
 
 import math
+import shutil
 
 import pytest
 import torch
+from torch import nn
 
 from cifar_exp.network.dropout import ByteDropout, keep_mask
 
@@ -74,3 +76,23 @@ def test_the_same_seed_draws_the_same_mask() -> None:
 def test_an_impossible_rate_is_refused() -> None:
     with pytest.raises(ValueError, match="rate"):
         ByteDropout(1.0)
+
+
+@pytest.mark.skipif(shutil.which("g++") is None, reason="torch.compile needs a C++ compiler")
+@pytest.mark.parametrize("shape", ["channels_last", "transposed"])
+def test_a_compiled_network_draws_masks_of_its_own_without_a_break(shape: str) -> None:
+    x = torch.ones(8, 16, 32, 32)
+    x = x.to(memory_format=torch.channels_last) if shape == "channels_last" else x.transpose(2, 3)
+    x.requires_grad_()
+    dropout = nn.Sequential(ByteDropout(0.25), nn.Identity(), ByteDropout(0.5)).train()
+    compiled = torch.compile(dropout, fullgraph=True, dynamic=False)
+    torch.manual_seed(3)
+    first, second = compiled(x), compiled(x)
+    assert not torch.equal(first, second)
+    assert (first == 0).float().mean().item() == pytest.approx(1 - 0.75 * 0.5, abs=0.01)
+    assert first.mean().item() == pytest.approx(1, abs=0.02)
+    first.sum().backward()
+    assert x.grad is not None
+    assert torch.equal(x.grad, first)  # the mask of the way back is the one of the way there
+    torch.manual_seed(3)
+    assert torch.equal(compiled(x), first)

@@ -89,10 +89,12 @@ def test_the_same_seed_gives_the_same_run_and_another_seed_another(cifar_exp: Ru
 
 
 @pytest.mark.skipif(shutil.which("g++") is None, reason="torch.compile needs a C++ compiler")
-def test_a_compiled_training_learns_the_same(cifar_exp: Run, tmp_path: Path) -> None:
+@pytest.mark.parametrize("dropout", [0.0, 0.2])
+def test_a_compiled_training_learns_the_same(dropout: float, cifar_exp: Run, tmp_path: Path) -> None:
     plain, compiled = tmp_path / "plain", tmp_path / "compiled"
+    options = (f"model.layer.dropout={dropout}", "data.val_fraction=0.5", "callbacks.ema.decay=0.5")
     for run, mode in ((plain, "null"), (compiled, "default")):
-        overrides = (f"compile={mode}", "trainer.max_epochs=2", "data.val_fraction=0.5", "callbacks.ema.decay=0.5")
+        overrides = (f"compile={mode}", "trainer.max_epochs=2", *options)
         with patch.object(torch, "compile", wraps=torch.compile) as compiler:
             assert cifar_exp("train", *TINY, *overrides, f"hydra.run.dir={run}") == 0
         assert compiler.call_count == (mode != "null")
