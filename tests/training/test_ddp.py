@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.training.tiny import TINY, metrics, result
+from tests.training.tiny import TINY, figures, metrics, result
 
 TWO = ("trainer.devices=2", "trainer.strategy=ddp")
 LEARNING = ("data.train_size=1000", "data.test_size=200", "trainer.max_epochs=3", "optimizer.lr=0.01")
@@ -28,7 +28,10 @@ def environment() -> dict[str, str]:
 
 
 def train(start: list[str], run: Path, *overrides: str) -> subprocess.CompletedProcess[str]:
-    command = [*start, "train", *TINY, *overrides, f"hydra.run.dir={run}"]
+    return ended([*start, "train", *TINY, *overrides, f"hydra.run.dir={run}"])
+
+
+def ended(command: list[str]) -> subprocess.CompletedProcess[str]:
     return subprocess.run(command, capture_output=True, text=True, timeout=120, env=environment(), check=False)
 
 
@@ -37,10 +40,10 @@ def test_two_processes_make_one_run_that_learns_as_one_process_does(start: str, 
     if start == "console script" and shutil.which(STARTS[start][0]) is None:
         pytest.skip("the package is not installed")
     learning = (*LEARNING, "model.head.hidden=[32]", "logger.mode=offline")
-    ended = train(STARTS[start], tmp_path / "two", *learning, *TWO)
-    assert ended.returncode == 0, ended.stderr
-    assert ended.stdout.count("test accuracy") == 1
-    assert "Traceback" not in ended.stderr
+    together = train(STARTS[start], tmp_path / "two", *learning, *TWO)
+    assert together.returncode == 0, together.stderr
+    assert together.stdout.count("test accuracy") == 1
+    assert "Traceback" not in together.stderr
     found = result(tmp_path / "two")
     assert (found["status"], found["epochs"]) == ("finished", 3)
     assert [row["epoch"] for row in metrics(tmp_path / "two")] == ["0", "1", "2"]
@@ -74,6 +77,31 @@ def test_when_one_process_is_killed_the_other_ends(victim: str, tmp_path: Path) 
         first.wait()
     if victim == "the other process" and (run / "result.json").is_file():  # its peer may have been killed too
         assert result(run)["status"] == "failed"
+
+
+@pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="finds processes in /proc")
+def test_a_killed_run_of_two_processes_ends_as_if_it_had_not_been(tmp_path: Path) -> None:
+    whole, killed = tmp_path / "whole", tmp_path / "killed"
+    overrides = (
+        *TWO,
+        "trainer.max_epochs=8",
+        "callbacks.ema.decay=0.9",
+        "augment.mixup=0.2",
+        "model.layer.dropout=0.2",
+    )
+    assert train(STARTS["python -m"], whole, *overrides).returncode == 0
+    command = [*STARTS["python -m"], "train", *TINY, *overrides, f"hydra.run.dir={killed}"]
+    first = subprocess.Popen(command, stderr=subprocess.DEVNULL, stdout=subprocess.DEVNULL, env=environment())
+    wait_for(lambda: (killed / "checkpoints" / "last.ckpt").is_file(), seconds=60)
+    both = [first.pid, *children(first.pid)]
+    for pid in both:
+        os.kill(pid, signal.SIGKILL)
+    first.wait()
+    wait_for(lambda: not any(map(is_running, both)), seconds=30)
+    assert not (killed / "result.json").exists()
+    resumed = ended([*STARTS["python -m"], "train", f"resume={killed}"])
+    assert resumed.returncode == 0, resumed.stderr
+    assert figures(killed) == figures(whole)
 
 
 def test_ctrl_c_ends_both_and_says_how_to_go_on(tmp_path: Path) -> None:
