@@ -176,6 +176,29 @@ class Dense(Op):
 
 @dataclass
 class Pool(Op):
+    """The largest or the mean value of each `size` × `size` window; those at the edges may be smaller."""
+
+    in_shape: Shape
+    kind: str
+    size: int
+
+    def __post_init__(self) -> None:
+        channels, height, width = self.in_shape
+        self.out_shape = (channels, strided_size(height, self.size), strided_size(width, self.size))
+
+    @property
+    def label(self) -> str:
+        return f"{self.kind} pool {self.size}×{self.size}"
+
+    def module(self) -> nn.Module:
+        from torch import nn
+
+        pool = nn.MaxPool2d if self.kind == "max" else nn.AvgPool2d
+        return pool(self.size, ceil_mode=True)
+
+
+@dataclass
+class GlobalPool(Op):
     """The largest or the mean value of each channel, over the whole map."""
 
     in_shape: Shape

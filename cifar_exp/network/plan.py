@@ -19,6 +19,7 @@ from cifar_exp.network.ops import (
     Conv,
     Dense,
     Dropout,
+    GlobalPool,
     MixedDepthwise,
     Norm,
     Op,
@@ -143,7 +144,10 @@ def _plan_layer(
     where = f"model.layers.{name}"
     conv_type = _lookup(CONV_TYPES, layer.conv_type, f"{where}.conv_type")
     _check_names(layer.activation, layer.norm, where)
-    shape, steps = in_shape, []
+    for field, step_name in (("skip", "add"), ("pool", "pool")):
+        if getattr(layer, field) is not None and step_name not in layer.order:
+            raise UserError(f"{where}: has a {field}, but its order has no '{step_name}': {', '.join(layer.order)}.")
+    shape, steps, projection = in_shape, [], None
     for step in layer.order:
         ops: tuple[Op, ...]
         if step == "conv":
@@ -151,14 +155,16 @@ def _plan_layer(
                 ops = tuple(conv_type.ops(shape, layer))
             except ValueError as error:
                 raise UserError(f"{where}: {error}.") from None
-            shape = ops[-1].out_shape
+        elif step == "pool":
+            ops = (Pool(shape, layer.pool, layer.pool_size),) if layer.pool else ()
         else:
             ops = _elementwise(step, shape, layer.activation, layer.norm, layer.dropout, layer.layer_scale)
-        if ops or (step == "add" and layer.skip):
+        if step == "add" and layer.skip is not None:
+            projection = _plan_skip(name, layer, shape, shapes)
+            steps.append(PlannedStep(step, ()))
+        elif ops:
             steps.append(PlannedStep(step, ops))
-    projection = None
-    if layer.skip is not None:
-        projection = _plan_skip(name, layer, shape, shapes)
+            shape = ops[-1].out_shape
     planned = PlannedLayer(name, tuple(steps), in_shape, shape, layer.skip, projection, layer.share)
     if layer.share is not None:
         _check_share(planned, earlier)
@@ -191,8 +197,6 @@ def _plan_skip(name: str, layer: LayerSpec, shape: Shape, shapes: Mapping[str, S
             f"{where}.skip: '{source}' is no layer before '{name}'.{did_you_mean(source, shapes)}\n"
             f"A skip starts at one of: {', '.join(shapes)}."
         )
-    if "add" not in layer.order:
-        raise UserError(f"{where}: has a skip, but its order has no 'add': {', '.join(layer.order)}.")
     projection = _lookup(PROJECTIONS, layer.projection, f"{where}.projection")
     if shapes[source] == shape:
         return None
@@ -224,7 +228,7 @@ def _check_share(layer: PlannedLayer, earlier: Mapping[str, PlannedLayer]) -> No
 def _plan_head(spec: ModelSpec, in_shape: Shape, num_classes: int) -> tuple[PlannedLayer, ...]:
     defaults, head = spec.layer, spec.head
     _check_names(defaults.activation, defaults.norm, "model.layer")
-    pool = Pool(in_shape, head.pool)
+    pool = GlobalPool(in_shape, head.pool)
     shape = pool.out_shape
     layers = [PlannedLayer("pool", (PlannedStep("pool", (pool,)),), in_shape, shape)]
     for index, features in enumerate(head.hidden, start=1):
@@ -253,12 +257,12 @@ def _dense_order(order: Sequence[str]) -> list[str]:
 
 def _rows(layer: PlannedLayer) -> Iterator[Row]:
     for step in layer.steps:
-        if step.name in ("conv", "dense", "pool"):
+        if step.name in ("conv", "dense") or any(isinstance(op, GlobalPool) for op in step.ops):
             params = sum(op.params for op in step.ops if layer.owns(op))
             label = " → ".join(op.label for op in step.ops)
             label += f" (weights of {layer.share})" if layer.share else ""
             yield Row(layer.name, label, params, sum(op.macs for op in step.ops), step.ops[-1].out_shape)
-        elif step.name in ("norm", "scale"):
+        elif step.name in ("norm", "scale", "pool"):
             op = step.ops[0]
             yield Row(f"{layer.name}.{step.name}", op.label, op.params, 0, op.out_shape)
         elif step.name == "add" and layer.projection is not None:
@@ -275,12 +279,15 @@ def _alive(plan: Plan) -> Iterator[int]:
         held = {name: sizes[name] for name, last in last_reader.items() if name in sizes and last >= index}
         kept = sum(held.values())
         others = kept - held.get(previous, 0)
-        for op in layer.ops:
-            if not op.in_place:
-                yield numel(op.in_shape) + numel(op.out_shape) + others
-                others = kept
-        if layer.projection is not None:
-            yield kept + 2 * numel(layer.projection.out_shape)  # its source is among the kept
+        for step in layer.steps:
+            for op in step.ops:
+                if not op.in_place:
+                    yield numel(op.in_shape) + numel(op.out_shape) + others
+                    others = kept
+            if step.name == "add":
+                if layer.projection is not None:
+                    yield kept + 2 * numel(layer.projection.out_shape)  # its source is among the kept
+                kept = others = sum(size for name, size in held.items() if last_reader[name] > index)
         sizes[layer.name] = numel(layer.out_shape)
         previous = layer.name
 

@@ -6,7 +6,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
-Step = Literal["conv", "activation", "norm", "dropout", "add", "scale"]
+Step = Literal["conv", "activation", "norm", "dropout", "add", "scale", "pool"]
 PositiveInt = Annotated[int, Field(ge=1)]
 Rate = Annotated[float, Field(ge=0.0, lt=1.0)]
 
@@ -37,6 +37,8 @@ class LayerDefaults(Spec):
     kernel_sizes: Annotated[list[PositiveInt], Field(min_length=1)] = [3, 5, 7]  # mixed: one a split; 1: as it is
     dilations: Annotated[list[PositiveInt], Field(min_length=1)] | None = None  # one a split; null: `dilation` for all
     share: str | None = None  # an earlier layer whose convolution weights this one uses too
+    pool: Literal["max", "avg"] | None = None  # `pool`: the largest or the mean value of each window
+    pool_size: Annotated[int, Field(ge=2)] = 2  # side of the windows, which do not overlap
     layer_scale: Annotated[float, Field(gt=0.0)] = 0.1  # `scale`: where the learned scale a channel starts
 
     @field_validator("order")

@@ -13,6 +13,8 @@ ORDERS = [
     ["norm", "activation", "conv", "dropout", "add"],
     ["conv", "norm", "activation", "scale", "add"],
     ["conv", "add"],
+    ["conv", "pool", "norm", "activation", "add"],
+    ["conv", "norm", "add", "activation", "pool"],
 ]
 
 
@@ -33,6 +35,8 @@ def layers(draw: st.DrawFn, earlier: list[str]) -> dict[str, Any]:
         "expansion": draw(st.sampled_from([0.5, 1.0, 2.5])),
         "kernel_sizes": draw(st.lists(st.sampled_from([1, 3, 4, 7]), min_size=1, max_size=3)),
     }
+    if "pool" in layer["order"]:
+        layer |= {"pool": draw(st.none() | st.sampled_from(["max", "avg"])), "pool_size": draw(st.integers(2, 3))}
     if draw(st.booleans()):
         layer["dilations"] = [draw(st.integers(1, 3)) for _ in layer["kernel_sizes"]]
     if layer["conv_type"] == "depthwise":

@@ -139,6 +139,23 @@ def test_a_projection_s_output_is_alive_beside_the_layer_s_own() -> None:
     assert plan({"name": "n", "layers": layers}, (4, 4, 4)).peak_activation_bytes == (4 + 8 + 8) * 16
 
 
+def test_a_pool_is_a_step_that_makes_a_smaller_map() -> None:
+    layers: dict[str, Any] = {"a": {"channels": 8}, "b": {"channels": 8, "pool": "max", "order": ["conv", "pool"]}}
+    pooled = plan({"name": "n", "layers": layers}, (8, 4, 4))
+    assert pooled.layers[1].out_shape == (8, 2, 2)
+    assert pooled.peak_activation_bytes == (8 + 8) * 16
+    assert [row for row in pooled.rows if "pool" in row.name] == [
+        ("b.pool", "max pool 2×2", 0, 0, (8, 2, 2)),
+        ("pool", "max pool 2×2", 0, 0, (8,)),
+    ]
+
+
+def test_what_is_added_before_a_pool_is_not_kept_for_it() -> None:
+    for order, peak in ((["conv", "pool", "add"], (8 + 8) * 16 + 8 * 4), (["conv", "add", "pool"], (8 + 8) * 16)):
+        layers = {"a": {"channels": 8}, "b": {"channels": 8, "pool": "max", "order": order, "skip": "a"}}
+        assert plan({"name": "n", "layers": layers}, (8, 4, 4)).peak_activation_bytes == peak
+
+
 def test_a_shared_weight_is_stored_once_and_computed_twice() -> None:
     layers: dict[str, Any] = {"a": {"channels": 8}, "b": {"channels": 8}}
     twice = plan({"name": "n", "layers": layers}, (8, 4, 4))

@@ -10,7 +10,7 @@ from torch import nn
 from cifar_exp.errors import UserError
 from cifar_exp.network import ModelSpec, Plan, build_network, plan_network
 from cifar_exp.network.conv_types import CONV_TYPES
-from cifar_exp.network.ops import ACTIVATIONS, NORMS
+from cifar_exp.network.ops import ACTIVATIONS, NORMS, Pool
 
 
 def plan(layers: dict[str, Any], layer: dict[str, Any] | None = None, head: dict[str, Any] | None = None) -> Plan:
@@ -209,6 +209,16 @@ def test_a_skip_without_an_add_is_a_mistake() -> None:
     assert "no 'add'" in message({"a": {"channels": 8, "skip": "input", "order": ["conv", "norm"]}})
 
 
+def test_a_pool_without_its_step_is_a_mistake() -> None:
+    assert "no 'pool'" in message({"a": {"channels": 8, "pool": "max"}})
+
+
+def test_pools_take_the_largest_or_the_mean_of_windows_that_may_be_smaller_at_the_edges() -> None:
+    pixels = torch.arange(9.0).view(1, 1, 3, 3)
+    for kind, expected in (("max", [[4.0, 5.0], [7.0, 8.0]]), ("avg", [[2.0, 3.5], [6.5, 8.0]])):
+        assert Pool((1, 3, 3), kind, 2).module()(pixels)[0, 0].tolist() == expected
+
+
 def test_groups_that_do_not_divide_are_a_mistake() -> None:
     assert "groups=5 does not divide the 12 input channels" in message({"a": {"channels": 10, "groups": 5}})
 
@@ -236,6 +246,8 @@ def test_sharing_weights_that_differ_is_a_mistake(conv_type: str, different: dic
         {"a": {"channels": 8, "chanels": 9}},
         {"a": {"channels": 8, "dropout": 1.0}},
         {"a": {"channels": 8, "order": ["norm"]}},
+        {"a": {"channels": 8, "order": ["conv", "pool"], "pool": "median"}},
+        {"a": {"channels": 8, "order": ["conv", "pool"], "pool": "max", "pool_size": 1}},
         {"a": {"channels": 8, "order": ["add", "conv"]}},
         {"a": {"channels": 8, "order": ["conv", "norm", "norm"]}},
         {"input": {"channels": 8}},
