@@ -29,7 +29,7 @@ WIDE_LANGUAGE = {  # what the shipped networks may not use
     "name": "wide",
     "layer": {"channels": 8},
     "layers": {
-        "plain": {"stride": 2},
+        "plain": {"order": ["conv", "norm", "activation", "pool"], "pool": "max"},
         "mixed": {"conv_type": "mixed", "channels": 12, "skip": "plain", "projection": "pad"},
         "gated": {"conv_type": "gated", "channels": 12, "skip": "mixed", "norm": "layer"},
         "even": {
@@ -40,6 +40,7 @@ WIDE_LANGUAGE = {  # what the shipped networks may not use
             "skip": "gated",
             "projection": "depthwise1x1",
         },
+        "windows": {"order": ["conv", "norm", "activation", "pool"], "pool": "avg", "pool_size": 3},
     },
     "head": {"pool": "avg", "hidden": [16]},
 }
