@@ -11,7 +11,8 @@ from cifar_exp.config.check import CheckedEval, check_eval
 from cifar_exp.data.loader import EvalLoader
 from cifar_exp.data.sources import load_test
 from cifar_exp.network import check_budget
-from cifar_exp.training.classifier import chosen_device, load_trained
+from cifar_exp.training.classifier import load_trained
+from cifar_exp.training.device import chosen_device
 from cifar_exp.training.evaluation import Evaluation, evaluate
 from cifar_exp.training.run_dir import RunDir
 

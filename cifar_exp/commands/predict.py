@@ -12,7 +12,8 @@ from cifar_exp.data.folder import IMAGE_SUFFIXES
 from cifar_exp.errors import UserError
 from cifar_exp.files import users_choice, write_json
 from cifar_exp.network import check_budget
-from cifar_exp.training.classifier import chosen_device, load_trained
+from cifar_exp.training.classifier import load_trained
+from cifar_exp.training.device import chosen_device
 from cifar_exp.training.prediction import Predictions, predict
 
 

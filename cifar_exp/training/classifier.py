@@ -63,14 +63,6 @@ def description(model: Mapping[str, Any], plan: Plan, class_names: Sequence[str]
     return {"model": dict(model), "input_shape": list(plan.input_shape), "class_names": list(class_names)}
 
 
-def chosen_device(accelerator: str) -> torch.device:
-    """The device that Lightning's accelerator name stands for; `auto` is the best there is."""
-    if accelerator in ("auto", "gpu"):
-        best = torch.accelerator.current_accelerator(check_available=True)
-        return best or torch.device("cpu")
-    return torch.device(accelerator)
-
-
 def load_trained(checkpoint_path: Path) -> TrainedNetwork:
     """The trained network of a checkpoint, on the CPU, in evaluation mode. Raises UserError where it cannot be."""
     checkpoint = load_checkpoint(checkpoint_path)
