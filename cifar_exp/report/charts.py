@@ -28,7 +28,7 @@ def curves(content: Content) -> Chart:
     """Accuracy and loss over the epochs, of all runs."""
     return {
         "accuracy": _curve(content, "acc", {"title": "accuracy", "tickformat": PERCENT}, ".2%"),
-        "loss": _curve(content, "loss", {"title": "cross entropy"}, ".4f"),
+        "loss": _curve(content, "loss", {"title": "loss"}, ".4f"),
     }
 
 

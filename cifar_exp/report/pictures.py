@@ -57,7 +57,7 @@ def _curves(content: Content) -> Any:
             axes.plot(epochs, [row[f"val/{name}"] for row in run.rows], color=colour, label=run.label, marker=marker)
             training = [row[f"train/{name}"] for row in run.rows]
             axes.plot(epochs, training, color=colour, linestyle=":", linewidth=1.1, marker=marker)
-    for axes, word in ((accuracy, "accuracy"), (loss, "cross entropy")):
+    for axes, word in ((accuracy, "accuracy"), (loss, "loss")):
         axes.set(xlabel="epoch", ylabel=word)
         axes.xaxis.set_major_locator(MaxNLocator(integer=True))
         _plain_axes(axes)

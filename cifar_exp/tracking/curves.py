@@ -33,7 +33,7 @@ def plot_curves(path: Path, rows: Sequence[Mapping[str, float]], title: str, tes
         accuracy.axhline(test_accuracy, color=TEST, linestyle=":", linewidth=1.4, label=f"test {test_accuracy:.2%}")
     accuracy.set_ylabel("accuracy")
     accuracy.yaxis.set_major_formatter(PercentFormatter(1.0))
-    loss.set_ylabel("cross entropy")
+    loss.set_ylabel("loss")
     accuracy.legend(frameon=False)
     figure.suptitle(f"{title}: best validation accuracy {best['val/acc']:.2%} in epoch {best['epoch'] + 1:.0f}")
     with atomic(path) as temporary:

@@ -95,7 +95,7 @@ def test_a_choice_changes_the_chart_and_a_click_sorts_the_table(window: Any) -> 
         "choice.dispatchEvent(new Event('change'));"
         "return document.getElementById('curves')._fullLayout.yaxis.title.text"
     )
-    assert window.execute_script(choose) == "cross entropy"
+    assert window.execute_script(choose) == "loss"
     rows = "return [...document.querySelectorAll('#comparison tbody th')].map((head) => head.textContent)"
     before = window.execute_script(rows)
     window.execute_script("document.querySelector('#comparison thead th').click()")
