@@ -144,9 +144,7 @@ def _plan_layer(
     where = f"model.layers.{name}"
     conv_type = _lookup(CONV_TYPES, layer.conv_type, f"{where}.conv_type")
     _check_names(layer.activation, layer.norm, where)
-    for field, step_name in (("skip", "add"), ("pool", "pool")):
-        if getattr(layer, field) is not None and step_name not in layer.order:
-            raise UserError(f"{where}: has a {field}, but its order has no '{step_name}': {', '.join(layer.order)}.")
+    _check_order(layer, where)
     shape, steps, projection = in_shape, [], None
     for step in layer.order:
         ops: tuple[Op, ...]
@@ -290,6 +288,12 @@ def _alive(plan: Plan) -> Iterator[int]:
                 kept = others = sum(size for name, size in held.items() if last_reader[name] > index)
         sizes[layer.name] = numel(layer.out_shape)
         previous = layer.name
+
+
+def _check_order(layer: LayerSpec, where: str) -> None:
+    for field, step in (("skip", "add"), ("pool", "pool")):
+        if getattr(layer, field) is not None and step not in layer.order:
+            raise UserError(f"{where}: has a {field}, but its order has no '{step}': {', '.join(layer.order)}.")
 
 
 def _check_names(activation: str | None, norm: str | None, where: str) -> None:
