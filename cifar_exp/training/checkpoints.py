@@ -31,13 +31,11 @@ def load_checkpoint(path: Path, map_location: Any | None = "cpu") -> dict[str, A
     except FileNotFoundError:
         raise UserError(f"{path}: no such checkpoint.") from None
     except pickle.UnpicklingError as error:
-        raise UserError(f"{path}: refused, it holds more than tensors and plain data ({_reason(error)}).") from None
+        code = [line.strip() for line in str(error).splitlines() if "GLOBAL" in line]
+        if not code:  # no pickle at all
+            raise UserError(f"{path}: not a readable checkpoint.") from None
+        raise UserError(f"{path}: refused, it holds more than tensors and plain data ({code[0][:160]}).") from None
     except (RuntimeError, EOFError, OSError, ValueError) as error:
-        raise UserError(f"{path}: not a readable checkpoint ({_reason(error)}).") from None
+        reason = (str(error).strip() or type(error).__name__).splitlines()[0].split(". ")[0][:160]
+        raise UserError(f"{path}: not a readable checkpoint ({reason}).") from None
     return checkpoint
-
-
-def _reason(error: Exception) -> str:
-    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
-    named = [line for line in lines if "GLOBAL" in line]
-    return (named or lines or [type(error).__name__])[0][:160]

@@ -75,8 +75,8 @@ class Job:
         given = self.config.distill.teacher
         if given is None:
             return None
-        trained = load_trained(saved_run(given).checkpoint)
         try:
+            trained = load_trained(saved_run(given).checkpoint)
             trained.check_fits(self.config.data.name, self.data_info)
         except UserError as error:
             raise UserError(f"distill.teacher={given}: {error}") from None

@@ -86,6 +86,7 @@ def test_a_killed_student_ends_as_if_it_had_not_been(trained_run: Path, cifar_ex
     ("overrides", "expected"),
     [
         (("distill.teacher=nowhere",), "distill.teacher=nowhere"),
+        (("distill.teacher=garbage.ckpt",), "distill.teacher=garbage.ckpt: garbage.ckpt: not a readable checkpoint."),
         (("distill.teacher={run}", "data.num_classes=3"), "3 classes"),
         (("distill.teacher={run}", "distill.temperature=0"), "distill.temperature"),
         (("distill.teacher={run}", "distill.weight=2"), "distill.weight"),
@@ -99,6 +100,7 @@ def test_a_teacher_that_cannot_teach_is_a_mistake(
     tmp_path: Path,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
+    Path("garbage.ckpt").write_text("no checkpoint")
     given = [override.format(run=trained_run) for override in overrides]
     assert cifar_exp("train", *TINY, *given, f"hydra.run.dir={tmp_path / 'run'}") == 2
     said = capsys.readouterr().err
