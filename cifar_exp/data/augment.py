@@ -119,7 +119,9 @@ def kept_area(box_B4: Tensor, images_BHWC: Tensor) -> Tensor:
 
 def mix_labels(labels_B: Tensor, share_B: Tensor, num_classes: int) -> Tensor:
     """Probabilities float (B, K): `share_B` for an image's own label, the rest for that of the one before it."""
-    own_BK = torch.zeros(len(labels_B), num_classes, device=labels_B.device).scatter_(1, labels_B[:, None], 1.0)
+    own_BK = torch.zeros(len(labels_B), num_classes, dtype=torch.float32, device=labels_B.device).scatter_(
+        1, labels_B[:, None], 1.0
+    )
     return torch.lerp(own_BK.roll(1, 0), own_BK, share_B[:, None])
 
 

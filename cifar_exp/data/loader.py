@@ -1,7 +1,5 @@
 """Batches out of memory: no worker processes, no work for each image, no wait for the device.
 
-Lightning takes any sized iterable for a loader; `TrainLoader.sampler` is where it looks for `set_epoch`.
-
 Shapes: B images of a batch, C channels, H height, W width, K classes.
 """
 
@@ -84,11 +82,6 @@ class TrainLoader:
         parts = [_part(start, stop, rank, world_size) for start, stop in pairwise(bounds)]
         self.batch_sizes = [len(part) for part in parts]
         self._mine = torch.cat([torch.arange(part.start, part.stop) for part in parts]) if world_size > 1 else None
-
-    @property
-    def sampler(self) -> "TrainLoader":
-        """Itself: Lightning calls `loader.sampler.set_epoch` before each epoch."""
-        return self
 
     def set_epoch(self, epoch: int) -> None:
         """Choose the epoch, from 0, that the next iteration brings."""

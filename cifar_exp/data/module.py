@@ -7,6 +7,7 @@ import torch
 from pytorch_lightning.trainer.states import TrainerFn
 from torch import Tensor
 
+from cifar_exp.data.grouping import GroupedLoader
 from cifar_exp.data.images import ImageSet, channel_statistics
 from cifar_exp.data.loader import EvalLoader, TrainLoader
 from cifar_exp.data.settings import AugmentConfig, DataConfig
@@ -16,20 +17,28 @@ from cifar_exp.data.sources import load_test, load_train_val
 class CifarData(pl.LightningDataModule):
     """Training, validation and test batches out of the device's memory; usable without a Trainer too.
 
-    Batches are raw pixels (see `TrainLoader`); `mean` and `std` (float32 (3,), in 0–255 units, of the training part)
-    are there after `setup("fit")`, for the network's own normalisation.
+    Batches are raw pixels (see `TrainLoader`), those of the training in groups; `mean` and `std` (float32 (3,), in
+    0–255 units, of the training part) are there after `setup("fit")`, for the network's own normalisation.
     """
 
     mean: Tensor
     std: Tensor
 
-    def __init__(self, data: DataConfig, augment: AugmentConfig, seed: int, max_epochs: int = -1) -> None:
+    def __init__(
+        self,
+        data: DataConfig,
+        augment: AugmentConfig,
+        seed: int,
+        max_epochs: int = -1,
+        limit_train_batches: int | float | None = None,
+    ) -> None:
         """`seed` is of the epochs' order and augmentation, `max_epochs` what `augment.mix_until` is a share of."""
         super().__init__()
         self.data = data
         self.augment = augment
         self.seed = seed
         self.max_epochs = max_epochs
+        self.limit_train_batches = limit_train_batches
         self._train: ImageSet | None = None
         self._val: ImageSet | None = None
         self._test: ImageSet | None = None
@@ -53,9 +62,9 @@ class CifarData(pl.LightningDataModule):
             if images is not None:
                 setattr(self, name, images.to(device))
 
-    def train_dataloader(self) -> TrainLoader:
-        """Shuffled and augmented."""
-        return TrainLoader(
+    def train_dataloader(self) -> GroupedLoader:
+        """Shuffled and augmented, several batches at a time."""
+        loader = TrainLoader(
             _loaded(self._train),
             self.data.batch_size,
             self.augment,
@@ -64,6 +73,7 @@ class CifarData(pl.LightningDataModule):
             fill=self.mean,
             **self._place(),
         )
+        return GroupedLoader(loader, self.limit_train_batches)
 
     def val_dataloader(self) -> EvalLoader:
         """The part held out of the training images, in order."""

@@ -5,6 +5,8 @@ import torch
 from pytorch_lightning.callbacks import WeightAveraging
 from torch import Tensor
 
+from cifar_exp.training.statistics import share_statistics
+
 
 class MovingAverage(WeightAveraging):
     """Lightning's, updated by one operation a step: torch's `AveragedModel` asks its counter twice on the host.
@@ -19,7 +21,7 @@ class MovingAverage(WeightAveraging):
         self.decay = decay
 
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """Finds what is averaged: both lists stay the same tensors throughout.
+        """Finds what is averaged, both lists the same tensors throughout, and averages after each optimizer step.
 
         Averages of weights in half precision stay in float32: a step's share would be rounded away.
         """
@@ -31,17 +33,23 @@ class MovingAverage(WeightAveraging):
         self._averages, averaged_counts = _parted(self._average_model.module)
         self._values, counts = _parted(pl_module)
         self._counts = list(zip(averaged_counts, counts, strict=True))
+        (optimizer,) = trainer.optimizers
+        optimizer.register_step_post_hook(self._move)
 
     @torch.no_grad()
-    def on_train_batch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule, *_: object) -> None:
+    def _move(self, *_: object) -> None:
         """Moves the average towards the weights."""
-        if trainer.global_step <= self._latest_update_step:
-            return
         values = [value.to(self._dtype) for value in self._values] if self._casts else self._values
         torch._foreach_lerp_(self._averages, values, 1.0 - self.decay if self._latest_update_step else 1.0)
         for average, count in self._counts:
             average.copy_(count)
-        self._latest_update_step = trainer.global_step
+        self._latest_update_step += 1
+
+    def on_train_batch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule, *_: object) -> None:
+        """Agrees with other processes at an epoch's end; Lightning's would average, once for several steps."""
+        if trainer.is_last_batch:
+            assert self._average_model is not None
+            share_statistics(self._average_model.module, trainer)
 
 
 def _parted(module: torch.nn.Module) -> tuple[list[Tensor], list[Tensor]]:

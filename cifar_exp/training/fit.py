@@ -46,7 +46,8 @@ class Job:
         self.progress = EpochProgress(config.trainer.enable_progress_bar)
         self.history = History(run, [self.progress.show])
         self.trainer = build_trainer(config, run, [self.history, self.state, self.progress, *extra_callbacks])
-        self.data = CifarData(config.data, config.augment, config.seed, config.trainer.max_epochs)
+        trainer = config.trainer
+        self.data = CifarData(config.data, config.augment, config.seed, trainer.max_epochs, trainer.limit_train_batches)
         self.teacher = self._loaded_teacher()
         self.tracker: Tracker = NoTracker()
 
@@ -93,18 +94,9 @@ class Job:
             self.history.replay_to.append(tracker.log_epoch)
 
     def _fit(self) -> None:
-        config = self.config
-        torch.manual_seed(config.seed)
+        torch.manual_seed(self.config.seed)
         classifier = Classifier(build_network(self.plan), self.data.mean, self.data.std)
-        module = ImageClassifier(
-            classifier,
-            config.loss,
-            config.optimizer,
-            config.scheduler,
-            config.seed,
-            config.compile,
-            self.teacher,
-        )
+        module = ImageClassifier(classifier, self.config, self.teacher)
         ckpt_path = str(self.run.last) if self.resumed else None
         self.trainer.fit(module, datamodule=self.data, ckpt_path=ckpt_path, weights_only=True)
 

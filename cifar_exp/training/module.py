@@ -4,22 +4,28 @@ Shapes: B images of a batch, C channels, H × W pixels, K classes.
 """
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
 import pytorch_lightning as pl
 import torch
 import torch.nn.functional as F
+from pytorch_lightning.core.optimizer import LightningOptimizer
 from pytorch_lightning.utilities.types import OptimizerLRScheduler
 from torch import Tensor
+from torch.optim import Optimizer
+from torch.optim.lr_scheduler import LRScheduler
 
-from cifar_exp.config.schema import LossConfig, OptimizerConfig, SchedulerConfig
+from cifar_exp.config.schema import TrainConfig
+from cifar_exp.data.loader import Batch
 from cifar_exp.errors import RunFailedError
 from cifar_exp.training.classifier import Classifier
 from cifar_exp.training.distillation import Teacher
 from cifar_exp.training.metrics import Metrics, RunningMetrics
 from cifar_exp.training.optimizers import build_optimizer
 from cifar_exp.training.schedules import build_schedule
+from cifar_exp.training.statistics import share_statistics
 
 
 class NonFiniteLossError(RunFailedError):
@@ -29,24 +35,12 @@ class NonFiniteLossError(RunFailedError):
 class ImageClassifier(pl.LightningModule):
     """Trains and evaluates a classifier; figures are summed on the device and read once an epoch."""
 
-    def __init__(
-        self,
-        classifier: Classifier,
-        loss: LossConfig | None = None,
-        optimizer: OptimizerConfig | None = None,
-        scheduler: SchedulerConfig | None = None,
-        seed: int = 0,
-        compile_mode: str | None = None,
-        teacher: Teacher | None = None,
-    ) -> None:
-        """Without `optimizer` and `scheduler` it can only be evaluated; `compile_mode` is torch.compile's."""
+    def __init__(self, classifier: Classifier, config: TrainConfig, teacher: Teacher | None = None) -> None:
+        """Trains as `config` says, its data and its trainer apart."""
         super().__init__()
+        self.automatic_optimization = False  # a call of `training_step` makes several optimizer steps
         self.classifier = classifier.to(memory_format=torch.channels_last)
-        self.loss = loss or LossConfig()
-        self.optimizer_config = optimizer
-        self.scheduler_config = scheduler
-        self.seed = seed
-        self.compile_mode = compile_mode
+        self.config = config
         self.teacher = teacher
         self._compiled: Callable[[Tensor], Tensor] | None = None
         self.train_metrics = RunningMetrics()
@@ -60,32 +54,55 @@ class ImageClassifier(pl.LightningModule):
 
     def on_fit_start(self) -> None:
         """Compiles what trains, for batches of one size; evaluation, in other sizes, stays as it is."""
-        if self.compile_mode is not None:
-            self._compiled = torch.compile(self.classifier.forward, mode=self.compile_mode, dynamic=False)
+        mode = self.config.compile
+        if mode is not None:
+            self._compiled = torch.compile(self.classifier.forward, mode=mode, dynamic=False)
         if self.teacher is not None:
-            self.teacher.prepare(self.device, self.compile_mode)
+            self.teacher.prepare(self.device, mode)
 
     def on_train_epoch_start(self) -> None:
         """Reseeds, so that an epoch's dropout depends on (seed, epoch, rank) alone and a resumed run repeats it."""
-        torch.manual_seed(hash((self.seed, self.current_epoch, self.global_rank)) % 2**63)
+        torch.manual_seed(hash((self.config.seed, self.current_epoch, self.global_rank)) % 2**63)
         self.train_metrics.reset(self.device)
 
-    def training_step(self, batch: tuple[Tensor, Tensor], batch_idx: int) -> Tensor:
+    def training_step(self, batches: Iterator[Batch], batch_idx: int) -> None:
+        """One optimizer step for each of a few batches, so that what Lightning does around a call is shared by them."""
+        optimizer, schedule = self.optimizers(), self.lr_schedulers()
+        assert isinstance(optimizer, LightningOptimizer)
+        assert isinstance(schedule, LRScheduler)
+        for batch in batches:
+            loss = self.training_loss(*self.trainer.precision_plugin.convert_input(batch))
+            with self._full_precision():
+                self.manual_backward(loss)
+                optimizer.step()
+            optimizer.zero_grad()  # before the next forward pass, which then works in the gradients' memory
+            schedule.step()
+
+    def training_loss(self, pixels: Tensor, targets: Tensor) -> Tensor:
         """The mean loss of a batch: pixels (B, C, H, W), and labels (B,) or class probabilities (B, K)."""
-        pixels, targets = batch
         logits = self(pixels) if self._compiled is None else self._compiled(pixels)
-        loss = F.cross_entropy(logits, targets, label_smoothing=self.loss.label_smoothing)
+        loss = F.cross_entropy(logits, targets, label_smoothing=self.config.loss.label_smoothing)
         if self.teacher is not None:
             loss = self.teacher.blend(loss, logits, pixels)
         self.train_metrics.add(loss, logits, targets)
         return loss
 
-    def on_train_batch_end(self, *_: Any) -> None:
-        """Frees the gradients as soon as they have been used: the next forward pass then works in their memory."""
-        self.trainer.optimizers[0].zero_grad()
+    def _full_precision(self) -> AbstractContextManager[Any]:
+        """Leaves the autocast in which Lightning calls `training_step`: it is for the forward pass alone."""
+        if not torch.is_autocast_enabled(self.device.type):
+            return nullcontext()
+        return torch.autocast(self.device.type, enabled=False)
 
-    def optimizer_zero_grad(self, *_: Any) -> None:
-        """Nothing more: Lightning asks for it between the forward and the backward pass."""
+    def on_before_optimizer_step(self, optimizer: Optimizer) -> None:
+        """Clips the gradients, whose scale (`16-mixed`) has been undone by now."""
+        trainer = self.config.trainer
+        if trainer.gradient_clip_val:
+            self.clip_gradients(optimizer, trainer.gradient_clip_val, trainer.gradient_clip_algorithm)
+
+    def on_train_batch_end(self, *_: Any) -> None:
+        """Agrees with other processes at an epoch's end, before the validation."""
+        if self.trainer.is_last_batch:
+            share_statistics(self, self.trainer)
 
     def train_figures(self) -> Metrics:
         """The epoch's training loss and accuracy. Raises NonFiniteLossError where the loss ran away."""
@@ -114,14 +131,13 @@ class ImageClassifier(pl.LightningModule):
 
     def configure_optimizers(self) -> OptimizerLRScheduler:
         """What the config says, with a schedule that advances each step."""
-        if self.optimizer_config is None or self.scheduler_config is None:
-            raise RuntimeError("this module was built for evaluation: it has no optimizer")
+        config, data = self.config, self.trainer.datamodule  # type: ignore[attr-defined]
         # Lightning does not clip for fused optimizers, which undo the loss's scale within their kernel
-        scaled_and_clipped = self.trainer.precision == "16-mixed" and bool(self.trainer.gradient_clip_val)
-        optimizer = build_optimizer(self.optimizer_config, self.classifier, fused=not scaled_and_clipped)
-        steps = int(self.trainer.estimated_stepping_batches)
-        schedule = build_schedule(self.scheduler_config, optimizer, steps, self.trainer.max_epochs or 1)
-        return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
+        scaled_and_clipped = self.trainer.precision == "16-mixed" and bool(config.trainer.gradient_clip_val)
+        optimizer = build_optimizer(config.optimizer, self.classifier, fused=not scaled_and_clipped)
+        epochs = config.trainer.max_epochs
+        steps = data.train_dataloader().steps * epochs
+        return [optimizer], [build_schedule(config.scheduler, optimizer, steps, epochs)]
 
     def transfer_batch_to_device(self, batch: Any, device: torch.device, dataloader_idx: int) -> Any:
         """The loader's batches are on the device already."""

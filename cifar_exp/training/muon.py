@@ -74,7 +74,7 @@ def _iterated_on_gram(x: Tensor, coefficients: tuple[float, float, float], steps
     """The same with products of (rows, rows) but for the first and the last: all factors are polynomials of one G."""
     a, b, c = coefficients
     gram = x @ x.mT
-    identity = torch.eye(x.size(1), device=x.device)
+    identity = torch.eye(x.size(1), device=x.device, dtype=x.dtype)
     factor = product = identity
     for step in range(steps):
         gram = factor @ gram @ factor if step else gram

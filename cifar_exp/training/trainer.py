@@ -17,6 +17,8 @@ from cifar_exp.training.checkpoints import PlainCheckpointIO
 from cifar_exp.training.device import fastest_precision
 from cifar_exp.training.run_dir import RunDir
 
+OUR_OWN = {"enable_progress_bar", "profiler", "limit_train_batches", "gradient_clip_val", "gradient_clip_algorithm"}
+
 
 def build_trainer(config: TrainConfig, run: RunDir, callbacks: Sequence[Callback]) -> pl.Trainer:
     """A Trainer without a logger and without per-step bookkeeping, which keeps the best and the last checkpoint."""
@@ -47,8 +49,8 @@ def checkpoints(run: RunDir) -> list[Callback]:
 
 
 def trainer_arguments(config: TrainConfig) -> dict[str, Any]:
-    """The user's part of the Trainer's arguments."""
-    given = config.trainer.model_dump(exclude={"enable_progress_bar", "profiler"})
+    """What Lightning's Trainer is given of the user's `trainer`; the rest is done by the module, its data and ours."""
+    given = config.trainer.model_dump(exclude=OUR_OWN)
     if given["precision"] == "auto":
         given["precision"] = fastest_precision(config.trainer.accelerator)
     return given

@@ -42,4 +42,4 @@ def checked(setting: Setting) -> Planned[TrainConfig]:
 
 def train(setting: Setting, gate: Gate) -> None:
     """Trains an epoch whenever the gate opens."""
-    Job(checked(setting), RunDir(Path("run").absolute()), [GateCallback(gate)]).train()
+    Job(checked(setting), RunDir(Path("run").absolute()), [GateCallback(gate, setting.images)]).train()

@@ -137,12 +137,6 @@ def test_cutout_paints_the_given_colour(numbered: Make) -> None:
     assert ((images == torch.tensor([10, 20, 30]).view(1, 3, 1, 1)).all(1).sum((1, 2)) >= 4).all()
 
 
-def test_lightning_finds_where_to_set_the_epoch(numbered: Make) -> None:
-    loader = TrainLoader(numbered(30), 10, PLAIN, seed=0)
-    loader.sampler.set_epoch(7)
-    assert loader.epoch == 7
-
-
 def test_too_few_images_or_too_small_a_batch_for_the_devices_are_the_users_to_mend(numbered: Make) -> None:
     with pytest.raises(UserError, match="3 training images"):
         TrainLoader(numbered(3), 8, PLAIN, seed=0, world_size=2)

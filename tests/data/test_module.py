@@ -1,3 +1,5 @@
+from collections.abc import Iterator
+from itertools import chain
 from pathlib import Path
 
 import pytest
@@ -5,7 +7,9 @@ import pytorch_lightning as pl
 import torch
 from torch import Tensor
 
+from cifar_exp.data.grouping import GroupedLoader
 from cifar_exp.data.images import ImageSet, channel_statistics
+from cifar_exp.data.loader import Batch, TrainLoader
 from cifar_exp.data.module import CifarData
 from cifar_exp.data.settings import AugmentConfig, DataConfig
 from cifar_exp.errors import UserError
@@ -29,8 +33,8 @@ class Recorder(pl.LightningModule):
     def on_train_epoch_start(self) -> None:
         self.shown.append([])
 
-    def training_step(self, batch: tuple[Tensor, Tensor], batch_idx: int) -> None:
-        self.shown[-1].append(batch[0])
+    def training_step(self, batches: Iterator[Batch], batch_idx: int) -> None:
+        self.shown[-1].extend(images for images, _ in batches)
 
     def validation_step(self, batch: tuple[Tensor, Tensor], batch_idx: int) -> None:
         self.evaluated += len(batch[1])
@@ -53,7 +57,7 @@ def test_lightning_brings_each_epoch_its_own_order() -> None:
     recorder = fit(CifarData(small(), CROP_FLIP, seed=3, max_epochs=2), epochs=2)
     loader = CifarData(small(), CROP_FLIP, seed=3, max_epochs=2)
     loader.setup("fit")
-    batches = loader.train_dataloader()
+    batches = loader.train_dataloader().loader
     for epoch, shown in enumerate(recorder.shown):
         batches.set_epoch(epoch)
         assert all(torch.equal(images, expected) for images, (expected, _) in zip(shown, batches, strict=True))
@@ -65,7 +69,7 @@ def test_it_works_without_a_trainer() -> None:
     data = CifarData(small(batch_size=60, eval_batch_size=20), CROP_FLIP, seed=0)
     data.setup()
     sizes = [[len(labels) for _, labels in loader] for loader in (
-        data.train_dataloader(), data.val_dataloader(), data.test_dataloader()
+        data.train_dataloader().loader, data.val_dataloader(), data.test_dataloader()
     )]  # fmt: skip
     assert sizes == [[60, 60, 60], [20], [17, 17, 16]]
 
@@ -88,16 +92,16 @@ def test_broken_test_images_are_told_before_any_training(photos: Path) -> None:
 def test_setting_up_again_keeps_the_images() -> None:
     data = CifarData(small(), CROP_FLIP, seed=0)
     data.setup("fit")
-    before = data.train_dataloader().data.images
+    before = data.train_dataloader().loader.data.images
     data.setup("fit")
     data.setup("test")
-    assert data.train_dataloader().data.images.data_ptr() == before.data_ptr()
+    assert data.train_dataloader().loader.data.images.data_ptr() == before.data_ptr()
 
 
 def test_mean_and_deviation_are_those_of_the_training_part_alone() -> None:
     data = CifarData(small(), CROP_FLIP, seed=0)
     data.setup("fit")
-    pixels = data.train_dataloader().data.images.double()
+    pixels = data.train_dataloader().loader.data.images.double()
     assert data.mean.dtype == data.std.dtype == torch.float32
     assert torch.allclose(data.mean.double(), pixels.mean((0, 2, 3)))
     assert torch.allclose(data.std.double(), pixels.std((0, 2, 3), correction=0))
@@ -108,3 +112,25 @@ def test_a_constant_channel_is_not_divided_by_zero() -> None:
     mean, std = channel_statistics(ImageSet.from_pixels(white, torch.zeros(3000).long(), ("a",)))
     assert mean.tolist() == [255.0] * 3
     assert std.tolist() == [1.0] * 3
+
+
+@pytest.mark.parametrize(
+    ("limit", "sizes"), [(None, [4, 4, 2]), (4, [4]), (5, [4, 1]), (99, [4, 4, 2]), (0.75, [4, 3]), (0.01, [1])]
+)
+def test_groups_are_of_so_many_batches_and_together_the_epoch_up_to_its_limit(
+    limit: int | float | None, sizes: list[int]
+) -> None:
+    pixels = torch.arange(100, dtype=torch.uint8).view(100, 1, 1, 1).expand(100, 2, 2, 3)
+    images = ImageSet.from_pixels(pixels.contiguous(), torch.zeros(100, dtype=torch.int64), ("a",))
+    loader = TrainLoader(images, 10, AugmentConfig(), seed=0)
+    grouped = GroupedLoader(loader, limit, group_size=4)
+    assert (len(grouped), grouped.steps) == (len(sizes), sum(sizes))
+    for epoch in (0, 1):
+        grouped.sampler.set_epoch(epoch)
+        groups = [[labels_of(images) for images, _ in group] for group in grouped]
+        assert [len(group) for group in groups] == sizes
+        assert list(chain(*groups)) == [labels_of(images) for images, _ in loader][: grouped.steps]
+
+
+def labels_of(images: Tensor) -> list[int]:
+    return images[:, 0, 0, 0].tolist()

@@ -87,7 +87,8 @@ class Epoch(pl.Callback):
     def __init__(self) -> None:
         self._start()
 
-    def _start(self) -> None:
+    def _start(self, trainer: pl.Trainer | None = None) -> None:
+        self._first_step = trainer.global_step if trainer else 0
         self.operators = Operators()
         self.reads: list[str] = []
         self.own_calls = 0  # of this package's functions
@@ -95,7 +96,7 @@ class Epoch(pl.Callback):
         self.steps = 0
 
     def on_train_epoch_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        self._start()
+        self._start(trainer)
         self._stack = ExitStack()
         self._stack.enter_context(self.operators)
         self._stack.enter_context(reads_noted(self.reads))
@@ -103,24 +104,24 @@ class Epoch(pl.Callback):
     def on_train_batch_end(
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, outputs: object, batch: object, batch_idx: int
     ) -> None:
-        self.steps += 1
         if batch_idx + 1 == trainer.num_training_batches:
             self._stack.close()
+            self.steps = trainer.global_step - self._first_step
 
 
 class Calls(Epoch):
     """Counts the calls of Python functions of an epoch instead."""
 
     def on_train_epoch_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        self._start()
+        self._start(trainer)
         sys.setprofile(self._note)
 
     def on_train_batch_end(
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, outputs: object, batch: object, batch_idx: int
     ) -> None:
-        self.steps += 1
         if batch_idx + 1 == trainer.num_training_batches:
             sys.setprofile(None)
+            self.steps = trainer.global_step - self._first_step
 
     def _note(self, frame: FrameType, event: str, _: object) -> None:
         if event == "call":

@@ -21,7 +21,10 @@ class ByHand(pl.Callback):
         self.decay = decay
         self.average: dict[str, torch.Tensor] = {}
 
-    def on_train_batch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule, *_: object) -> None:
+    def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        trainer.optimizers[0].register_step_post_hook(lambda *_: self.move(pl_module))
+
+    def move(self, pl_module: pl.LightningModule) -> None:
         for name, value in pl_module.state_dict().items():
             if value.is_floating_point() and name in self.average:
                 self.average[name] = self.decay * self.average[name] + (1 - self.decay) * value
