@@ -37,6 +37,7 @@ def parse(arguments: Sequence[str]) -> argparse.Namespace:
     parser.add_argument("--models", nargs="+", default=["model2", "model3", "model50k"])
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--steps", type=int, help=f"of an epoch, per device {STEPS}")
+    parser.add_argument("--batch-size", type=int, default=128, help="small ones show what a pipeline adds to a step")
     parser.add_argument("--precision", default="32-true", help="of all pipelines: 32-true, bf16-mixed")
     parser.add_argument("--compile", choices=("default", "reduce-overhead", "max-autotune"), help="ours, compiled, too")
     parser.add_argument("--workers", nargs="+", type=int, default=[0, 2], help="of the usual pipeline; the best counts")
@@ -62,7 +63,9 @@ def measure(options: argparse.Namespace, device: str) -> dict[str, Any]:
     from benchmarks import bfloat16, commands, pricing, training
     from benchmarks.gate import Setting
 
-    setting = Setting("", device, options.precision, steps=options.steps or STEPS[device], compile=options.compile)
+    setting = Setting(
+        "", device, options.precision, options.batch_size, options.steps or STEPS[device], compile=options.compile
+    )
     subjects: dict[str, Callable[[], Any]] = {
         "pricing": lambda: pricing.priced_a_second(options.rounds),
         "startup": lambda: commands.startup(device, options.data, options.rounds),
