@@ -30,9 +30,8 @@ class MovingAverage(WeightAveraging):
         self._dtype = torch.promote_types(trained, torch.float32)
         self._casts = self._dtype != trained
         self._average_model.module.to(self._dtype)
-        self._averages, averaged_counts = _parted(self._average_model.module)
-        self._values, counts = _parted(pl_module)
-        self._counts = list(zip(averaged_counts, counts, strict=True))
+        self._averages, self._averaged_counts = _parted(self._average_model.module)
+        self._values, self._counts = _parted(pl_module)
         (optimizer,) = trainer.optimizers
         optimizer.register_step_post_hook(self._move)
 
@@ -41,8 +40,8 @@ class MovingAverage(WeightAveraging):
         """Moves the average towards the weights."""
         values = [value.to(self._dtype) for value in self._values] if self._casts else self._values
         torch._foreach_lerp_(self._averages, values, 1.0 - self.decay if self._latest_update_step else 1.0)
-        for average, count in self._counts:
-            average.copy_(count)
+        if self._counts:
+            torch._foreach_copy_(self._averaged_counts, self._counts)
         self._latest_update_step += 1
 
     def on_train_batch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule, *_: object) -> None:
