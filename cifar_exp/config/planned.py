@@ -7,7 +7,8 @@ from cifar_exp.config.command_schema import SummaryConfig
 from cifar_exp.config.schema import TrainConfig
 from cifar_exp.data.describe import DataInfo, describe
 from cifar_exp.network.cost import check_budget
-from cifar_exp.network.plan import Plan, plan_network
+from cifar_exp.network.plan import Plan
+from cifar_exp.network.planner import plan_network
 
 Config = TypeVar("Config", TrainConfig, SummaryConfig)
 

@@ -7,7 +7,8 @@ A new type is one small class here: `ops` returns the operations in order, from 
 from abc import ABC, abstractmethod
 from typing import ClassVar
 
-from cifar_exp.network.ops import Activation, Conv, Gate, MixedDepthwise, Norm, Op, Shape
+from cifar_exp.network.elementwise import Activation, Gate, Norm
+from cifar_exp.network.ops import Conv, MixedDepthwise, Op, Shape
 from cifar_exp.network.spec import LayerSpec
 
 CONV_TYPES: dict[str, type["ConvType"]] = {}

@@ -15,7 +15,7 @@ from cifar_exp.config.schema import TrainConfig
 from cifar_exp.data.describe import DataInfo, describe
 from cifar_exp.errors import UserError
 from cifar_exp.network.cost import Budget
-from cifar_exp.network.plan import plan_network
+from cifar_exp.network.planner import plan_network
 from cifar_exp.network.spec import ModelSpec
 from cifar_exp.sweep.space import Candidate, Space
 

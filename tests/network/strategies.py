@@ -5,7 +5,7 @@ from typing import Any
 from hypothesis import strategies as st
 
 from cifar_exp.network.conv_types import CONV_TYPES
-from cifar_exp.network.ops import ACTIVATIONS, NORMS
+from cifar_exp.network.elementwise import ACTIVATIONS, NORMS
 
 ORDERS = [
     ["conv", "activation", "norm", "dropout", "add"],

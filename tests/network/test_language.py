@@ -10,7 +10,8 @@ from torch import nn
 from cifar_exp.errors import UserError
 from cifar_exp.network import ModelSpec, Plan, build_network, plan_network
 from cifar_exp.network.conv_types import CONV_TYPES
-from cifar_exp.network.ops import ACTIVATIONS, NORMS, Pool
+from cifar_exp.network.elementwise import ACTIVATIONS, NORMS
+from cifar_exp.network.ops import Pool
 
 
 def plan(layers: dict[str, Any], layer: dict[str, Any] | None = None, head: dict[str, Any] | None = None) -> Plan:

@@ -18,7 +18,7 @@ from optuna.trial import FrozenTrial, TrialState
 from cifar_exp.config.location import conf_dir
 from cifar_exp.config.overrides import parse_overrides
 from cifar_exp.errors import UserError
-from cifar_exp.network.plan import plan_network
+from cifar_exp.network.planner import plan_network
 from cifar_exp.network.spec import ModelSpec
 from cifar_exp.sweep.pricing import PlanPricer
 from cifar_exp.sweep.proposals import Proposer

@@ -13,7 +13,7 @@ import yaml
 from hydra.core.utils import JobReturn
 
 from cifar_exp.config.location import conf_dir
-from cifar_exp.network.plan import plan_network
+from cifar_exp.network.planner import plan_network
 from cifar_exp.network.spec import ModelSpec
 from cifar_exp.sweep.face import Face
 from tests.sweep.conftest import numbers, starts, study_in, sweep_arguments, table
