@@ -18,10 +18,13 @@ ARCHIVE = Path(__file__).parents[2] / "shared" / "data" / "cifar10-jpeg.tar.xz"
 Run = Callable[..., int]
 
 
+# Test processes share the cores; told before any of them loads torch, so that those they start use as many threads
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+
+
 @pytest.fixture(scope="session", autouse=True)
-def _one_thread_and_own_caches(tmp_path_factory: pytest.TempPathFactory) -> None:
-    """Test processes share the cores, and leave nothing in the user's cache."""
-    os.environ.setdefault("OMP_NUM_THREADS", "1")
+def _own_caches(tmp_path_factory: pytest.TempPathFactory) -> None:
+    """Nothing is left in the user's cache."""
     os.environ["XDG_CACHE_HOME"] = str(tmp_path_factory.getbasetemp() / "cache")
 
 
