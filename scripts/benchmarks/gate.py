@@ -76,16 +76,18 @@ class Gate:
 class GateCallback(Callback):
     """Opens and closes the gate of a pipeline that Lightning runs."""
 
-    def __init__(self, gate: Gate, images: int) -> None:
-        """`images` is how many an epoch has."""
+    def __init__(self, gate: Gate) -> None:
         self._gate = gate
-        self._images = images
+        self._images = 0
 
     def on_train_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         self._gate.begin()
+        self._images = 0
 
     def on_train_batch_end(
         self, trainer: Trainer, pl_module: LightningModule, outputs: object, batch: object, batch_idx: int
     ) -> None:
+        assert isinstance(batch, tuple | list)
+        self._images += len(batch[1])
         if batch_idx + 1 == trainer.num_training_batches:
             self._gate.trained(self._images)

@@ -3,6 +3,7 @@
 from pathlib import Path
 
 from hydra import compose, initialize_config_dir
+from pytorch_lightning import LightningModule, Trainer
 
 from benchmarks.gate import Gate, GateCallback, Setting
 from cifar_exp.config.check import check_train
@@ -10,6 +11,7 @@ from cifar_exp.config.location import conf_dir
 from cifar_exp.config.planned import Planned
 from cifar_exp.config.schema import TrainConfig
 from cifar_exp.training.fit import Job
+from cifar_exp.training.module import ImageClassifier
 from cifar_exp.training.run_dir import RunDir
 
 VAL_FRACTION = 0.1
@@ -40,6 +42,17 @@ def checked(setting: Setting) -> Planned[TrainConfig]:
         return check_train(compose("train", overrides(setting)))
 
 
+class GroupGate(GateCallback):
+    """Lightning brings several batches at once, used up by now; the module has counted their images."""
+
+    def on_train_batch_end(
+        self, trainer: Trainer, pl_module: LightningModule, outputs: object, batch: object, batch_idx: int
+    ) -> None:
+        assert isinstance(pl_module, ImageClassifier)
+        if batch_idx + 1 == trainer.num_training_batches:
+            self._gate.trained(pl_module.train_metrics.images)
+
+
 def train(setting: Setting, gate: Gate) -> None:
     """Trains an epoch whenever the gate opens."""
-    Job(checked(setting), RunDir(Path("run").absolute()), [GateCallback(gate, setting.images)]).train()
+    Job(checked(setting), RunDir(Path("run").absolute()), [GroupGate(gate)]).train()

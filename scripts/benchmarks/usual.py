@@ -102,7 +102,7 @@ def train(setting: Setting, gate: Gate) -> None:
         accelerator="gpu" if setting.device == "cuda" else "cpu",
         devices=1,
         precision=setting.precision,  # type: ignore[arg-type]
-        callbacks=[GateCallback(gate, setting.images)],
+        callbacks=[GateCallback(gate)],
         logger=False,
         enable_checkpointing=False,
         enable_progress_bar=False,

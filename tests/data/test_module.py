@@ -127,6 +127,7 @@ def test_groups_are_of_so_many_batches_and_together_the_epoch_up_to_its_limit(
     assert (len(grouped), grouped.steps) == (len(sizes), sum(sizes))
     for epoch in (0, 1):
         grouped.sampler.set_epoch(epoch)
+        assert loader.epoch == epoch
         groups = [[labels_of(images) for images, _ in group] for group in grouped]
         assert [len(group) for group in groups] == sizes
         assert list(chain(*groups)) == [labels_of(images) for images, _ in loader][: grouped.steps]
