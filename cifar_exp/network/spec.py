@@ -28,8 +28,8 @@ class LayerDefaults(Spec):
     groups: PositiveInt = 1  # groups of the channel-mixing convolution
     bias: bool = True  # of convolutions; dense layers always have one
     order: list[Step] = ["conv", "activation", "norm", "dropout", "add"]
-    activation: str | None = "relu"  # a name in `ops.ACTIVATIONS`
-    norm: str | None = "batch"  # a name in `ops.NORMS`
+    activation: str | None = "relu"  # a name in `elementwise.ACTIVATIONS`
+    norm: str | None = "batch"  # a name in `elementwise.NORMS`
     dropout: Rate = 0.0
     skip: str | None = None  # an earlier layer, or `input`: its output is added at `add`
     projection: str = "conv1x1"  # a name in `projections.PROJECTIONS`
