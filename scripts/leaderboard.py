@@ -44,7 +44,7 @@ NOT_SHOWN = (
     "logger",
     "trainer.enable_progress_bar=",
 )
-OF_ANY_RECIPE = ("data.", "data=", "seed=", "compile=", "trainer.precision=", TEACHER)  # overrides beside its name
+OF_ANY_RECIPE = ("data=", "data.", "compile=", "trainer.precision=", TEACHER, "seed=")  # overrides beside its name
 
 HEADER = """# Leaderboard
 
@@ -67,7 +67,7 @@ def command_of(run: RunDir) -> str:
         kept = [one for one in overrides if one.startswith(beside)]
         recipe = recipe_of(run, kept)
         if recipe is not None:
-            overrides = [f"experiment={recipe}", *kept]
+            overrides = [f"experiment={recipe}", *sorted(kept, key=_place)]
             break
     else:
         named = [one for one in overrides if one.startswith("experiment=")]
@@ -77,6 +77,11 @@ def command_of(run: RunDir) -> str:
     shown = [override + " data.root=IMAGES" if override == "data=folder" else override for override in shown]
     shown = [f"{TEACHER}TEACHER" if override.startswith(TEACHER) else override for override in shown]
     return " ".join(["cifar-exp train", *shown])
+
+
+def _place(override: str) -> int:
+    """Where an override stands in a recipe's command, however the user ordered it: so seeds of one recipe meet."""
+    return next((place for place, start in enumerate(OF_ANY_RECIPE) if override.startswith(start)), -1)
 
 
 def recipe_of(run: RunDir, beside: Sequence[str]) -> str | None:

@@ -87,10 +87,16 @@ def test_a_run_that_a_recipe_describes_is_told_by_its_name(script: ModuleType, t
     assert command_of_run(script, tmp_path, as_recipe) == "cifar-exp train experiment=model2"
 
 
+def test_the_order_of_overrides_beside_a_recipe_does_not_tell_seeds_apart(script: ModuleType, tmp_path: Path) -> None:
+    overrides = ["seed=1", "compile=default", "data.root=here", "experiment=model50k", "data=folder"]
+    commands = [command_of_run(script, tmp_path, order) for order in (overrides, overrides[::-1])]
+    assert commands == 2 * ["cifar-exp train experiment=model50k data=folder data.root=IMAGES compile=default seed=1"]
+
+
 def test_a_teacher_is_named_and_its_place_is_not(script: ModuleType, tmp_path: Path) -> None:
     overrides = ["experiment=study", "model=model1", "distill.teacher=here/run", "data=synthetic"]
     assert command_of_run(script, tmp_path, overrides) == (
-        "cifar-exp train experiment=study model=model1 distill.teacher=TEACHER data=synthetic"
+        "cifar-exp train experiment=study model=model1 data=synthetic distill.teacher=TEACHER"
     )
 
 
