@@ -44,7 +44,7 @@ NOT_SHOWN = (
     "logger",
     "trainer.enable_progress_bar=",
 )
-OF_ANY_RECIPE = ("data=", "data.", "compile=", "trainer.precision=", TEACHER, "seed=")  # overrides beside its name
+OF_ANY_RECIPE = ("data=", "data.", "compile=", "trainer.precision=", TEACHER, "seed=")  # beside its name, in this order
 
 HEADER = """# Leaderboard
 
@@ -63,11 +63,11 @@ def command_of(run: RunDir) -> str:
     """The command that repeats the run, by its recipe if it has one, with `IMAGES` and `TEACHER` for their places."""
     given: list[str] = yaml.safe_load((run.config.parent / "overrides.yaml").read_text(encoding="utf-8"))
     overrides = [override.removeprefix("++") for override in given]
-    for beside in (OF_ANY_RECIPE, (*OF_ANY_RECIPE, "model=")):  # a recipe may leave the model to the user
-        kept = [one for one in overrides if one.startswith(beside)]
+    for beside in (OF_ANY_RECIPE, ("model=", *OF_ANY_RECIPE)):  # a recipe may leave the model to the user
+        kept = [one for start in beside for one in overrides if one.startswith(start)]  # so seeds of a recipe meet
         recipe = recipe_of(run, kept)
         if recipe is not None:
-            overrides = [f"experiment={recipe}", *sorted(kept, key=_place)]
+            overrides = [f"experiment={recipe}", *kept]
             break
     else:
         named = [one for one in overrides if one.startswith("experiment=")]
@@ -77,11 +77,6 @@ def command_of(run: RunDir) -> str:
     shown = [override + " data.root=IMAGES" if override == "data=folder" else override for override in shown]
     shown = [f"{TEACHER}TEACHER" if override.startswith(TEACHER) else override for override in shown]
     return " ".join(["cifar-exp train", *shown])
-
-
-def _place(override: str) -> int:
-    """Where an override stands in a recipe's command, however the user ordered it: so seeds of one recipe meet."""
-    return next((place for place, start in enumerate(OF_ANY_RECIPE) if override.startswith(start)), -1)
 
 
 def recipe_of(run: RunDir, beside: Sequence[str]) -> str | None:
