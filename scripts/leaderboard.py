@@ -23,7 +23,7 @@ from cifar_exp.config.parse import parse
 from cifar_exp.config.schema import TrainConfig
 from cifar_exp.errors import UserError
 from cifar_exp.files import atomic, write_json, write_text
-from cifar_exp.training.run_dir import RunDir
+from cifar_exp.runs.directory import RunDir
 
 RESULTS = Path(__file__).parents[1] / "results"
 LOCAL = ("checkpoint", "wandb_dir")  # paths of the machine that the run was made on
@@ -118,8 +118,8 @@ def add_weights(directory: Path, label: str | None = None) -> Path:
     """Copies a finished run's best weights, without the optimizer's state, as a checkpoint that describes itself."""
     import torch
 
-    from cifar_exp.training.checkpoints import load_checkpoint
-    from cifar_exp.training.classifier import DESCRIPTION
+    from cifar_exp.inference.classifier import DESCRIPTION
+    from cifar_exp.runs.checkpoints import load_checkpoint
 
     checkpoint = load_checkpoint(RunDir(directory).best)
     kept = RESULTS / "weights" / f"{label or directory.name}.ckpt"

@@ -8,7 +8,7 @@ from typing import Any
 from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
-from cifar_exp.config.keys import Keys, nearest_key_hint
+from cifar_exp.cli.keys import Keys, nearest_key_hint
 from cifar_exp.errors import UserError, did_you_mean
 
 MAX_LINES = 12

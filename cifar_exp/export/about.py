@@ -4,7 +4,7 @@ import json
 from collections.abc import Mapping
 
 from cifar_exp import __version__
-from cifar_exp.training.classifier import TrainedNetwork
+from cifar_exp.inference.classifier import TrainedNetwork
 
 INPUT, OUTPUT = "images", "logits"
 

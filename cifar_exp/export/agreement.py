@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from cifar_exp.training.classifier import Classifier
+from cifar_exp.inference.classifier import Classifier
 
 IMAGES_AT_ONCE = 250
 TOLERANCE = 1e-3  # of the largest logit; other orders of the same sums give 1e-5

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from cifar_exp.export.about import INPUT, OUTPUT
 from cifar_exp.export.quiet import quietly
-from cifar_exp.training.classifier import TrainedNetwork
+from cifar_exp.inference.classifier import TrainedNetwork
 
 IMAGES_AT_ONCE = 250
 

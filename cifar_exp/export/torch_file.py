@@ -9,7 +9,7 @@ from torch import Tensor
 
 from cifar_exp.export.onnx_file import IMAGES_AT_ONCE, example
 from cifar_exp.export.quiet import quietly
-from cifar_exp.training.classifier import TrainedNetwork
+from cifar_exp.inference.classifier import TrainedNetwork
 
 METADATA = "metadata.json"
 

@@ -7,8 +7,8 @@ from importlib.resources import files
 from string import Template
 
 from cifar_exp import __version__
+from cifar_exp.plots.charts import Chart, charts
 from cifar_exp.report import tables
-from cifar_exp.report.charts import Chart, charts
 from cifar_exp.report.content import RUNS_IN_DETAIL, Content
 from cifar_exp.report.runs import Run
 from cifar_exp.report.tables import Table

@@ -9,14 +9,14 @@ from typing import Any
 
 from omegaconf import OmegaConf
 
-from cifar_exp.config.overrides import saved_overrides
+from cifar_exp.cli.overrides import saved_overrides
 from cifar_exp.config.parse import plain
 from cifar_exp.data.settings import DataConfig
 from cifar_exp.errors import UserError
 from cifar_exp.network.plan import Plan
 from cifar_exp.network.planner import plan_network
 from cifar_exp.network.spec import ModelSpec
-from cifar_exp.training.run_dir import RunDir
+from cifar_exp.runs.directory import RunDir
 
 NAMES_SHOWN = 8
 OVERRIDES_IN_LABEL = 3

@@ -12,9 +12,9 @@ from torch import Tensor
 
 from cifar_exp.config.schema import TrainConfig
 from cifar_exp.errors import UserError
+from cifar_exp.inference.evaluation import Evaluation
 from cifar_exp.network import Plan
 from cifar_exp.tracking.labels import Labels
-from cifar_exp.training.evaluation import Evaluation
 
 BEST = "best/val/acc"
 CLASSES_SHOWN = 50  # more make a confusion matrix that nobody can read
@@ -122,7 +122,7 @@ class WandbRun:
 
     def log_test(self, test: Evaluation, images: Tensor) -> None:
         """Accuracy a class, who was taken for whom, and the most confidently wrong images."""
-        from cifar_exp.tracking.pictures import mosaic_of_mistakes
+        from cifar_exp.plots.tracking_pictures import mosaic_of_mistakes
 
         plot, names = self._wandb.plot, list(test.class_names)
         classes = self._wandb.Table(["class", "accuracy"], data=[list(item) for item in test.class_accuracy.items()])

@@ -10,7 +10,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from cifar_exp.config.schema import DistillConfig
-from cifar_exp.training.classifier import Classifier
+from cifar_exp.inference.classifier import Classifier
 
 
 class Teacher:

@@ -11,22 +11,22 @@ from pytorch_lightning.strategies.launchers import _SubprocessScriptLauncher
 from pytorch_lightning.utilities.exceptions import SIGTERMException
 
 from cifar_exp.config.planned import Planned
-from cifar_exp.config.saved_run import saved_run
 from cifar_exp.config.schema import TrainConfig
 from cifar_exp.data.module import CifarData
 from cifar_exp.errors import UserError
+from cifar_exp.inference.classifier import Classifier, description, load_trained
+from cifar_exp.inference.evaluation import Evaluation, evaluate
 from cifar_exp.network import build_network
-from cifar_exp.tracking.curves import plot_curves
+from cifar_exp.plots.curves import plot_curves
+from cifar_exp.runs.directory import RunDir
+from cifar_exp.runs.saved import saved_run
 from cifar_exp.tracking.labels import labels_of
 from cifar_exp.tracking.wandb_run import NoTracker, Tracker, WandbRun
-from cifar_exp.training.classifier import Classifier, description, load_trained
+from cifar_exp.training.callbacks.history import History
+from cifar_exp.training.callbacks.progress import EpochProgress
+from cifar_exp.training.callbacks.run_state import RunState
 from cifar_exp.training.distillation import Teacher
-from cifar_exp.training.evaluation import Evaluation, evaluate
-from cifar_exp.training.history import History
 from cifar_exp.training.module import ImageClassifier
-from cifar_exp.training.progress import EpochProgress
-from cifar_exp.training.run_dir import RunDir
-from cifar_exp.training.run_state import RunState
 from cifar_exp.training.trainer import build_trainer
 
 Result = dict[str, Any]

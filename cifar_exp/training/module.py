@@ -20,11 +20,11 @@ from torch.optim.lr_scheduler import LRScheduler
 from cifar_exp.config.schema import TrainConfig
 from cifar_exp.data.loader import Batch
 from cifar_exp.errors import RunFailedError
-from cifar_exp.training.classifier import Classifier
+from cifar_exp.inference.classifier import Classifier
 from cifar_exp.training.distillation import Teacher
 from cifar_exp.training.metrics import Metrics, RunningMetrics
-from cifar_exp.training.optimizers import build_optimizer
-from cifar_exp.training.schedules import build_schedule
+from cifar_exp.training.optim.optimizers import build_optimizer
+from cifar_exp.training.optim.schedules import build_schedule
 from cifar_exp.training.statistics import share_statistics
 
 

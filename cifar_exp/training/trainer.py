@@ -12,10 +12,10 @@ from pytorch_lightning.callbacks import Callback, EarlyStopping, ModelCheckpoint
 from pytorch_lightning.profilers import PassThroughProfiler
 
 from cifar_exp.config.schema import CallbacksConfig, TrainConfig
-from cifar_exp.training.averaging import MovingAverage
-from cifar_exp.training.checkpoints import PlainCheckpointIO
-from cifar_exp.training.device import fastest_precision
-from cifar_exp.training.run_dir import RunDir
+from cifar_exp.inference.device import fastest_precision
+from cifar_exp.runs.checkpoints import PlainCheckpointIO
+from cifar_exp.runs.directory import RunDir
+from cifar_exp.training.callbacks.averaging import MovingAverage
 
 OUR_OWN = {"enable_progress_bar", "profiler", "limit_train_batches", "gradient_clip_val", "gradient_clip_algorithm"}
 

@@ -9,7 +9,7 @@ from hydra.types import HydraContext, TaskFunction
 from omegaconf import DictConfig
 
 if TYPE_CHECKING:
-    from cifar_exp.sweep.face import Face
+    from cifar_exp.sweep.adapter import Face
 
 
 class BudgetedSweeper(Sweeper):
@@ -22,7 +22,7 @@ class BudgetedSweeper(Sweeper):
 
     def setup(self, *, hydra_context: HydraContext, task_function: TaskFunction, config: DictConfig) -> None:
         """Makes ready; raises UserError for settings that make no sense."""
-        from cifar_exp.sweep.face import Face
+        from cifar_exp.sweep.adapter import Face
 
         self.hydra_context = hydra_context
         self.config = config

@@ -11,9 +11,9 @@ import torch.nn.functional as F
 from benchmarks.gate import Gate, Setting
 from benchmarks.ours import ENDLESS, checked
 from cifar_exp.data.augment import crop, flip
+from cifar_exp.inference.classifier import Classifier
 from cifar_exp.network import build_network
-from cifar_exp.training.classifier import Classifier
-from cifar_exp.training.optimizers import build_optimizer
+from cifar_exp.training.optim.optimizers import build_optimizer
 
 PADDING = 4
 

@@ -15,12 +15,12 @@ import optuna
 from hydra import compose, initialize_config_dir
 from optuna.trial import FrozenTrial, TrialState
 
+from cifar_exp.cli.overrides import parse_overrides
 from cifar_exp.config.location import conf_dir
-from cifar_exp.config.overrides import parse_overrides
-from cifar_exp.sweep.pricing import PlanPricer
-from cifar_exp.sweep.proposals import Proposer
+from cifar_exp.sweep.search.pricing import PlanPricer
+from cifar_exp.sweep.search.proposals import Proposer
+from cifar_exp.sweep.search.space import Candidate, Space, build_space
 from cifar_exp.sweep.settings import parse_settings
-from cifar_exp.sweep.space import Candidate, Space, build_space
 
 TRIALS, SEEDS, BUDGET = 40, 16, 50_000
 WORTH = (1.0, 0.5, 0.8, 0.3, 0.6, 0.2, 0.9)  # of each width

@@ -6,13 +6,13 @@ from hydra import compose, initialize_config_dir
 from pytorch_lightning import LightningModule, Trainer
 
 from benchmarks.gate import Gate, GateCallback, Setting
-from cifar_exp.config.check import check_train
+from cifar_exp.cli.check import check_train
 from cifar_exp.config.location import conf_dir
 from cifar_exp.config.planned import Planned
 from cifar_exp.config.schema import TrainConfig
+from cifar_exp.runs.directory import RunDir
 from cifar_exp.training.fit import Job
 from cifar_exp.training.module import ImageClassifier
-from cifar_exp.training.run_dir import RunDir
 
 VAL_FRACTION = 0.1
 ENDLESS = 100_000

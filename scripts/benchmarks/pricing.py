@@ -9,8 +9,8 @@ from hydra.core.override_parser.overrides_parser import OverridesParser
 
 from benchmarks.training import spread
 from cifar_exp.config.location import conf_dir
-from cifar_exp.sweep.pricing import PlanPricer
-from cifar_exp.sweep.space import build_space
+from cifar_exp.sweep.search.pricing import PlanPricer
+from cifar_exp.sweep.search.space import build_space
 
 SPACE = [
     "model=model50k",

@@ -22,7 +22,7 @@ class FakeTraining(ModuleType):
     """Stands in for `commands.train`: notes the configs it is given and does what the test asks."""
 
     def __init__(self) -> None:
-        super().__init__("cifar_exp.commands.train")
+        super().__init__("cifar_exp.cli.commands.train")
         self.configs: list[DictConfig] = []
         self.directories: list[Path] = []
         self.error: Exception | None = None

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from omegaconf import OmegaConf
 
-from cifar_exp.config.overrides import open_up, written
+from cifar_exp.cli.overrides import open_up, written
 from tests.config.harness import CifarExp, FakeTraining
 
 PLAIN = st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text(max_size=8)
@@ -95,9 +95,9 @@ def own(tmp_path: Path) -> str:
 def test_a_sweep_file_becomes_overrides_before_the_users(own: str) -> None:
     from hydra import version
 
-    from cifar_exp import app
-    from cifar_exp.config.compose import Composer
-    from cifar_exp.config.sweep_file import expand_sweep
+    from cifar_exp.cli import app
+    from cifar_exp.cli.compose import Composer
+    from cifar_exp.cli.sweep_file import expand_sweep
 
     version.setbase("1.3")
     args = app._parse_arguments(["-m", "--config-dir", own, "seed=1", "sweep=mine", "optimizer.lr=0.1"])

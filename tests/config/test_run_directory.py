@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from cifar_exp.errors import UserError
-from cifar_exp.lock import Lock
+from cifar_exp.runs.lock import Lock
 from tests.config.harness import CifarExp, FakeTraining
 
 

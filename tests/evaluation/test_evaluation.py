@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 import torch
 
-from cifar_exp.tracking.pictures import mosaic_of_mistakes
-from cifar_exp.training.evaluation import Evaluation
+from cifar_exp.inference.evaluation import Evaluation
+from cifar_exp.plots.tracking_pictures import mosaic_of_mistakes
 from tests.conftest import Run
 from tests.training.tiny import result
 

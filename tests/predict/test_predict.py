@@ -10,7 +10,7 @@ import torch
 from PIL import Image
 
 from cifar_exp.data.decode import decode_image
-from cifar_exp.training.classifier import load_trained
+from cifar_exp.inference.classifier import load_trained
 from tests.conftest import Run
 
 

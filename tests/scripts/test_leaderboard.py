@@ -13,8 +13,8 @@ from hydra import compose, initialize_config_dir
 from cifar_exp.config.location import conf_dir
 from cifar_exp.config.parse import plain
 from cifar_exp.errors import UserError
-from cifar_exp.training.classifier import load_trained
-from cifar_exp.training.run_dir import RunDir
+from cifar_exp.inference.classifier import load_trained
+from cifar_exp.runs.directory import RunDir
 from tests.conftest import Run
 from tests.training.tiny import TINY, result
 

@@ -15,10 +15,10 @@ from hydra import compose, initialize_config_dir
 from torch.utils._python_dispatch import TorchDispatchMode
 
 import cifar_exp
-from cifar_exp.config.check import check_train
+from cifar_exp.cli.check import check_train
 from cifar_exp.config.location import conf_dir
+from cifar_exp.runs.directory import RunDir
 from cifar_exp.training.fit import Job
-from cifar_exp.training.run_dir import RunDir
 
 PACKAGE = str(Path(cifar_exp.__file__).parent)
 READS = ("item", "tolist", "cpu", "numpy", "__bool__", "__float__", "__int__")

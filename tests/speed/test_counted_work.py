@@ -13,9 +13,9 @@ from torch.utils.data import DataLoader
 from cifar_exp.data.images import ImageSet
 from cifar_exp.data.loader import EvalLoader, TrainLoader
 from cifar_exp.data.settings import AugmentConfig
+from cifar_exp.inference.classifier import Classifier
 from cifar_exp.network import ModelSpec, build_network, plan_network
 from cifar_exp.network.dropout import ByteDropout
-from cifar_exp.training.classifier import Classifier
 from tests.speed.counting import Calls, Operators, count
 
 MORE_THAN_BARE = 22  # operators a step beyond forward, backward and optimizer: figures, and its share of the loader's

@@ -66,7 +66,7 @@ def pretend(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> Iterator[Callable[..., int]]:
     """Runs `cifar-exp ARGUMENTS…` in this process; its trainings pretend."""
-    import cifar_exp.commands.train as train
+    import cifar_exp.cli.commands.train as train
     from cifar_exp.cli import run
 
     monkeypatch.chdir(tmp_path)

@@ -52,7 +52,7 @@ def main(cfg: DictConfig) -> float:
 
 def install() -> None:
     """Puts `main` in the place of the command's."""
-    import cifar_exp.commands.train as train
+    import cifar_exp.cli.commands.train as train
 
     train.main = main
 

@@ -15,15 +15,15 @@ from hydra import compose, initialize_config_dir
 from omegaconf import OmegaConf
 from optuna.trial import FrozenTrial, TrialState
 
+from cifar_exp.cli.overrides import parse_overrides
 from cifar_exp.config.location import conf_dir
-from cifar_exp.config.overrides import parse_overrides
 from cifar_exp.errors import UserError
 from cifar_exp.network.planner import plan_network
 from cifar_exp.network.spec import ModelSpec
-from cifar_exp.sweep.pricing import PlanPricer
-from cifar_exp.sweep.proposals import Proposer
+from cifar_exp.sweep.search.pricing import PlanPricer
+from cifar_exp.sweep.search.proposals import Proposer
+from cifar_exp.sweep.search.space import Candidate, Space, build_space
 from cifar_exp.sweep.settings import SweepSettings, parse_settings
-from cifar_exp.sweep.space import Candidate, Space, build_space
 
 WIDTHS = tuple(f"++model.layers.conv{number}.channels=range(16,129,step=8)" for number in range(1, 8))
 BASE = ("model=model50k", "data=synthetic", "++model.layer.projection=conv1x1")

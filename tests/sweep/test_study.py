@@ -9,13 +9,13 @@ import pytest
 from optuna.distributions import IntDistribution
 from optuna.trial import FrozenTrial, TrialState
 
-from cifar_exp.config.overrides import parse_overrides
-from cifar_exp.sweep.outcome import Outcome
-from cifar_exp.sweep.pricing import Price
-from cifar_exp.sweep.proposals import Proposal
+from cifar_exp.cli.overrides import parse_overrides
+from cifar_exp.sweep.search.pricing import Price
+from cifar_exp.sweep.search.proposals import Proposal
+from cifar_exp.sweep.search.space import build_space
 from cifar_exp.sweep.settings import parse_settings
-from cifar_exp.sweep.space import build_space
-from cifar_exp.sweep.study import WORKER, SharedStudy
+from cifar_exp.sweep.study.study import WORKER, SharedStudy
+from cifar_exp.sweep.worker.outcome import Outcome
 
 GRACE = 1
 

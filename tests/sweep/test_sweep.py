@@ -15,7 +15,7 @@ from hydra.core.utils import JobReturn
 from cifar_exp.config.location import conf_dir
 from cifar_exp.network.planner import plan_network
 from cifar_exp.network.spec import ModelSpec
-from cifar_exp.sweep.face import Face
+from cifar_exp.sweep.adapter import Face
 from tests.sweep.conftest import numbers, starts, study_in, sweep_arguments, table
 
 Pretend = Callable[..., int]
@@ -68,7 +68,7 @@ def test_progress_is_a_line_a_trial_where_there_is_no_terminal(
 def test_on_a_terminal_the_trials_are_a_live_table(pretend: Pretend, tmp_path: Path) -> None:
     from rich.console import Console
 
-    from cifar_exp.sweep.display import Display
+    from cifar_exp.sweep.output.display import Display
     from cifar_exp.sweep.settings import parse_settings
 
     pretend(*sweep_arguments(tmp_path / "sweep", 3), misfortunes={1: "raises"})

@@ -14,7 +14,7 @@ import pytest
 import yaml
 
 from cifar_exp.config.schema import TrialConfig
-from cifar_exp.sweep.reporting import TrialReporter
+from cifar_exp.sweep.worker.reporting import TrialReporter
 from tests.sweep.conftest import numbers, study_in, table, wait_until
 
 Run = Callable[..., int]

@@ -7,10 +7,10 @@ import pytorch_lightning as pl
 import torch
 from hydra import compose, initialize_config_dir
 
-from cifar_exp.config.check import check_train
+from cifar_exp.cli.check import check_train
 from cifar_exp.config.location import conf_dir
+from cifar_exp.runs.directory import RunDir
 from cifar_exp.training.fit import Job
-from cifar_exp.training.run_dir import RunDir
 from tests.training.tiny import TINY
 
 

@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from cifar_exp.training.classifier import Classifier
+from cifar_exp.inference.classifier import Classifier
 
 
 @pytest.mark.parametrize("memory_format", [torch.contiguous_format, torch.channels_last])

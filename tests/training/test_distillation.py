@@ -7,7 +7,7 @@ import torch
 import torch.nn.functional as F
 
 from cifar_exp.config.schema import DistillConfig
-from cifar_exp.training.classifier import load_trained
+from cifar_exp.inference.classifier import load_trained
 from cifar_exp.training.distillation import Teacher, distillation_loss
 from tests.conftest import Run
 from tests.training.test_resume import kill_after

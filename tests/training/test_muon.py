@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import nn
 
-from cifar_exp.training.muon import BatchedMuon, orthogonalised
+from cifar_exp.training.optim.muon import BatchedMuon, orthogonalised
 from tests.speed.counting import Operators
 
 SHAPES = ((16, 40), (16, 40), (40, 16), (12, 12), (20, 30))

@@ -1,0 +1,119 @@
+"""The checks that run before anything is read, made or trained: each command's config, parsed and understood."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from pydantic import BaseModel
+
+from cifar_exp.config.command_schema import (
+    EvalConfig,
+    ExportConfig,
+    PredictConfig,
+    ReportConfig,
+    SummaryConfig,
+)
+from cifar_exp.config.devices import check_accelerator, check_compiler, check_devices
+from cifar_exp.config.messages import MistakesError
+from cifar_exp.config.parse import AnyConfig, parse
+from cifar_exp.config.planned import Planned, planned
+from cifar_exp.config.schema import TrainConfig
+from cifar_exp.data.describe import DataInfo, describe
+from cifar_exp.data.settings import DataConfig
+from cifar_exp.errors import UserError
+from cifar_exp.runs.saved import SavedRun, chosen_data, saved_run
+
+
+def check_train(cfg: AnyConfig) -> Planned[TrainConfig]:
+    """The run that the root config of `train` describes; no image is read, torch is imported for a GPU only.
+
+    Raises:
+        UserError: unknown keys, wrong values, data or a teacher that is not there, shapes that do not fit, a budget
+            exceeded, a device asked for that this machine lacks.
+    """
+    config = parse(TrainConfig, cfg)
+    check_devices(config.trainer)
+    check_compiler(config.compile)
+    check_teacher(config.distill.teacher)
+    return planned(config)
+
+
+def check_teacher(teacher: str | None) -> None:
+    """Raises UserError where there is no trained network in `teacher`, a run's directory or a weights file."""
+    if teacher is None:
+        return
+    try:
+        saved_run(teacher)
+    except UserError as error:
+        raise UserError(f"distill.teacher={teacher}:\n{error}") from None
+
+
+def check_summary(cfg: AnyConfig) -> Planned[SummaryConfig]:
+    """The network that the root config of `summary` describes; raises UserError as `check_train`."""
+    return planned(parse(SummaryConfig, cfg))
+
+
+@dataclass(frozen=True)
+class CheckedEval:
+    """What `eval` tests, and on which data."""
+
+    config: EvalConfig
+    run: SavedRun
+    data: DataConfig
+    data_info: DataInfo  # of `data`
+
+
+def check_eval(cfg: AnyConfig) -> CheckedEval:
+    """The run and the data that the root config of `eval` names.
+
+    `data` with a `name` stands for itself (a chosen group); without one, its keys replace those of the run's.
+    """
+    config = parse(EvalConfig, cfg)
+    check_accelerator(config.accelerator, "accelerator")
+    run = saved_run(config.run)
+    data = chosen_data(run, config.data)
+    return CheckedEval(config, run, data, describe(data))
+
+
+def check_predict(cfg: AnyConfig) -> tuple[PredictConfig, SavedRun]:
+    """The run and the images that the root config of `predict` names."""
+    config = parse(PredictConfig, cfg)
+    check_accelerator(config.accelerator, "accelerator")
+    run = saved_run(config.run)
+    if not Path(config.image).exists():
+        raise UserError(f"image={config.image}: no such file or directory.")
+    return config, run
+
+
+def check_export(cfg: AnyConfig) -> tuple[ExportConfig, SavedRun]:
+    """The run that the root config of `export` names."""
+    config = parse(ExportConfig, cfg)
+    return config, saved_run(config.run)
+
+
+def check_report(cfg: AnyConfig) -> ReportConfig:
+    """The directories that the root config of `report` names."""
+    config = parse(ReportConfig, cfg)
+    runs = [config.runs] if isinstance(config.runs, str) else config.runs
+    missing = [run for run in runs if not Path(run).is_dir()]
+    if missing:
+        raise MistakesError([f"runs: {run}: no such directory." for run in missing])
+    return config
+
+
+SCHEMAS: dict[str, type[BaseModel]] = {
+    "train": TrainConfig,
+    "eval": EvalConfig,
+    "predict": PredictConfig,
+    "summary": SummaryConfig,
+    "report": ReportConfig,
+    "export": ExportConfig,
+}
+CHECKS: dict[str, Callable[[AnyConfig], object]] = {
+    "train": check_train,
+    "eval": check_eval,
+    "predict": check_predict,
+    "summary": check_summary,
+    "report": check_report,
+    "export": check_export,
+}

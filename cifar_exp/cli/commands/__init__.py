@@ -1,0 +1,1 @@
+"""The commands: each calls the API and prints the outcome."""

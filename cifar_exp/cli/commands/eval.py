@@ -1,0 +1,78 @@
+"""`cifar-exp eval`: tests a finished run's best weights again, on any data source."""
+
+import json
+import os
+from typing import Any
+
+from omegaconf import DictConfig
+
+from cifar_exp.cli.check import CheckedEval, check_eval
+from cifar_exp.cli.tables import figures_table, show
+from cifar_exp.data.loader import EvalLoader
+from cifar_exp.data.sources import load_test
+from cifar_exp.inference.classifier import load_trained
+from cifar_exp.inference.device import chosen_device
+from cifar_exp.inference.evaluation import Evaluation, evaluate
+from cifar_exp.network import check_budget
+from cifar_exp.runs.directory import RunDir
+
+CLASSES_SHOWN = 20  # more make a confusion matrix that no terminal holds
+
+
+def main(cfg: DictConfig) -> None:
+    """Prints what the test found, or with `format=json` one JSON document."""
+    checked = check_eval(cfg)
+    plain, flipped = test(checked)
+    keep_for_report(checked, plain)
+    if checked.config.format == "json":
+        print(json.dumps(document(plain, flipped), indent=2))
+    else:
+        show_evaluation(plain, flipped)
+
+
+def test(checked: CheckedEval) -> tuple[Evaluation, Evaluation]:
+    """Answers all test images of the checked data source, as they are and averaged with their mirror images."""
+    trained = load_trained(checked.run.checkpoint)
+    check_budget(trained.plan, checked.config.budget)
+    trained.check_fits(checked.data.name, checked.data_info)
+    device = chosen_device(checked.config.accelerator)
+    loader = EvalLoader(load_test(checked.data).to(device), checked.data.eval_batch_size)
+    classifier = trained.classifier.to(device)
+    plain, flipped = (evaluate(classifier, loader, trained.class_names, flip) for flip in (False, True))
+    return plain, flipped
+
+
+def keep_for_report(checked: CheckedEval, evaluation: Evaluation) -> None:
+    """Gives a finished run the `test.json` that it lacks, where these are its own test images."""
+    run = RunDir(checked.run.directory)
+    own = checked.run.config is not None and checked.data == checked.run.config.data
+    if own and run.finished and not run.test.exists() and os.access(run.path, os.W_OK):
+        run.write_test(evaluation.document())
+
+
+def document(plain: Evaluation, flipped: Evaluation) -> dict[str, Any]:
+    """The answers as contract section 2 has them, and what flip averaging makes of them."""
+    averaged = {f"{key}_flip": value for key, value in flipped.document().items() if key.startswith("test/")}
+    return {**plain.document(), **averaged}
+
+
+def show_evaluation(evaluation: Evaluation, flipped: Evaluation) -> None:
+    """Accuracy and calibration, then accuracy a class, then who was taken for whom."""
+    names = list(evaluation.class_names)
+    both = (evaluation, flipped)
+    figures = [
+        ["test accuracy", *(f"{one.accuracy:.2%}" for one in both)],
+        ["test loss", *(f"{one.loss:.4f}" for one in both)],
+        ["expected calibration error", *(f"{one.calibration_error:.2%}" for one in both)],
+    ]
+    classes = [[name, *(f"{one.class_accuracy[name]:.2%}" for one in both)] for name in names]
+    columns = ["as it is", "flip averaged"]
+    tables = [
+        figures_table(f"Test, {len(evaluation.labels):,} images", ["", *columns], figures),
+        figures_table("Accuracy a class", ["class", *columns], classes),
+    ]
+    if len(names) <= CLASSES_SHOWN:
+        confusion = [[name, *map(str, row)] for name, row in zip(names, evaluation.confusion.tolist(), strict=True)]
+        columns = ["true class", *(name[:4] for name in names)]
+        tables.append(figures_table("Confusion: true class by answer", columns, confusion))
+    show(*tables)

@@ -1,0 +1,153 @@
+"""`cifar-exp export`: writes the trained network for other runtimes, and checks it against PyTorch."""
+
+from pathlib import Path
+from typing import NamedTuple
+
+import torch
+from omegaconf import DictConfig
+from rich.console import Console
+from rich.status import Status
+from torch import Tensor
+
+from cifar_exp.cli.check import check_export
+from cifar_exp.cli.tables import figures_table, note, result_table, show
+from cifar_exp.config.command_schema import ExportConfig
+from cifar_exp.data.describe import describe
+from cifar_exp.data.settings import DataConfig
+from cifar_exp.data.sources import load_test, load_train_val
+from cifar_exp.errors import RunFailedError, UserError
+from cifar_exp.export import onnx_file, torch_file
+from cifar_exp.export.about import about
+from cifar_exp.export.agreement import Agreement, accuracy, torch_answers
+from cifar_exp.export.packages import require_onnx
+from cifar_exp.export.quantise import write_int8
+from cifar_exp.files import atomic, users_choice
+from cifar_exp.inference.classifier import TrainedNetwork, load_trained
+from cifar_exp.network import check_budget
+from cifar_exp.runs.saved import SavedRun, chosen_data
+
+FORMATS = {
+    "onnx": (onnx_file.write_onnx, onnx_file.answers),
+    "torch": (torch_file.write_torch, torch_file.answers),
+}
+SUFFIXES = {"onnx": ".onnx", "torch": ".pt2"}
+IMAGES_CHECKED = 1000  # enough for a difference to show; int8 is measured on the whole test set
+
+
+class ExportError(RunFailedError):
+    """The file that was written does not answer as PyTorch does."""
+
+
+class Sample(NamedTuple):
+    """The images that an exported file is checked on: uint8 (N, C, H, W); labels (N,) where they are known."""
+
+    images: Tensor
+    labels: Tensor | None
+    words: str  # "1,000 test images of cifar10"
+
+
+def main(cfg: DictConfig) -> None:
+    """Writes the file, and with `int8=true` a second one; prints how far their answers are from PyTorch's."""
+    config, run = check_export(cfg)
+    if config.format == "onnx":
+        require_onnx()
+    elif config.int8:
+        raise UserError("int8=true goes with format=onnx; PyTorch's own file keeps its precision.")
+    trained = load_trained(run.checkpoint)
+    check_budget(trained.plan, config.budget)
+    data = known_data(run, config, trained)
+    if config.int8 and data is None:
+        raise UserError("int8=true needs training images to calibrate with: choose data=… too.")
+    path = Path(config.output) if config.output else default_path(run, config.format)
+    facts = about(trained, data.name if data else None)
+    sample = check_sample(trained, data)
+    with users_choice(path), atomic(path) as temporary:
+        with working(f"writing {path.name}"):
+            write, answers = FORMATS[config.format]
+            write(temporary, trained, facts)
+        with working("checking against PyTorch"):
+            found = Agreement.of(torch_answers(trained.classifier, sample.images), answers(temporary, sample.images))
+        if not found.is_close:
+            raise ExportError(
+                f"{path} is not kept: its answers differ from PyTorch's by up to {found.greatest_difference:.2g} of a "
+                f"logit on {sample.words}"
+            )
+    if config.int8 and data is not None:
+        show_int8(path, trained, data)
+    else:
+        show_file(path, trained, sample, found)
+
+
+def default_path(run: SavedRun, file_format: str) -> Path:
+    """`model.onnx` in the run's directory; beside a weights file, under its name."""
+    name = "model" if run.config else run.checkpoint.stem
+    return run.directory / f"{name}{SUFFIXES[file_format]}"
+
+
+def known_data(run: SavedRun, config: ExportConfig, trained: TrainedNetwork) -> DataConfig | None:
+    """The data that the run was trained on, or that the user chose; None where nothing says what it was."""
+    if run.config is None and config.data is None:
+        return None
+    data = chosen_data(run, config.data)
+    if config.data is not None:
+        trained.check_fits(data.name, describe(data))
+    return data
+
+
+def show_file(path: Path, trained: TrainedNetwork, sample: Sample, found: Agreement) -> None:
+    """Size of the file, and its answers beside PyTorch's."""
+    rows = [
+        ("file", str(path)),
+        ("size", f"{path.stat().st_size:,} bytes"),
+        ("input", f"images: uint8, N×{'×'.join(map(str, trained.plan.input_shape))}, raw pixels 0–255"),
+        ("checked on", sample.words),
+        ("greatest difference", f"{found.greatest_difference:.2g} of a logit"),
+        ("same answers", f"{found.same_answers:.2%}"),
+    ]
+    show(result_table("Export", rows))
+
+
+def show_int8(path: Path, trained: TrainedNetwork, data: DataConfig) -> None:
+    """Writes the 8-bit file; both files' sizes, and their answers to the whole test set."""
+    int8_path = path.with_suffix(f".int8{path.suffix}")
+    train, _ = load_train_val(data)
+    test = load_test(data)
+    with users_choice(int8_path), working("calibrating and quantising"):
+        write_int8(int8_path, path, train.images)
+    with working(f"testing both on {len(test):,} images"):
+        expected = torch_answers(trained.classifier, test.images)
+        answers = [onnx_file.answers(file, test.images) for file in (path, int8_path)]
+    found = [Agreement.of(expected, given) for given in answers]
+    files = (path, int8_path)
+    rows = [
+        ["file, bytes", *(f"{file.stat().st_size:,}" for file in files)],
+        ["weights, bytes", *(f"{onnx_file.weight_bytes(file):,}" for file in files)],
+        ["test accuracy", *(f"{accuracy(given, test.labels):.2%}" for given in answers)],
+        ["same answers as PyTorch", *(f"{one.same_answers:.2%}" for one in found)],
+        ["difference of a logit, mean", *(f"{one.mean_difference:.2g}" for one in found)],
+        ["difference of a logit, greatest", *(f"{one.greatest_difference:.2g}" for one in found)],
+    ]
+    table = figures_table(f"Export, {len(test):,} test images of {data.name}", ["", "float32", "int8"], rows)
+    table.caption = f"{path}\n{int8_path}"
+    show(table)
+
+
+def check_sample(trained: TrainedNetwork, data: DataConfig | None) -> Sample:
+    """Up to 1,000 test images; random pixels where the data is not at hand."""
+    if data is not None:
+        try:
+            trained.check_fits(data.name, describe(data))
+            test = load_test(data)
+            images = test.images[:IMAGES_CHECKED]
+            return Sample(images, test.labels[:IMAGES_CHECKED], f"{len(images):,} test images of {data.name}")
+        except UserError as error:
+            note(f"No test images to check with: {error}")
+    generator = torch.Generator().manual_seed(0)
+    shape = (IMAGES_CHECKED, *trained.plan.input_shape)
+    images = torch.randint(0, 256, shape, dtype=torch.uint8, generator=generator)
+    return Sample(images, None, f"{len(images):,} images of random pixels")
+
+
+def working(words: str) -> Status:
+    """A spinner on a terminal while something takes seconds."""
+    return Console(stderr=True).status(words)

@@ -1,0 +1,52 @@
+"""`cifar-exp report`: compares finished runs, or the trials of a sweep, as Markdown and as one HTML page."""
+
+from pathlib import Path
+
+from omegaconf import DictConfig
+from rich.markup import escape
+
+from cifar_exp.cli.check import check_report
+from cifar_exp.cli.tables import figures_table, note, show
+from cifar_exp.files import users_choice, write_text
+from cifar_exp.report import tables
+from cifar_exp.report.content import Content
+from cifar_exp.report.runs import collect, listed
+
+
+def main(cfg: DictConfig) -> None:
+    """Writes `report.md` with its pictures and `report.html`, and prints the comparison."""
+    config = check_report(cfg)
+    runs = [config.runs] if isinstance(config.runs, str) else config.runs
+    collection = collect(Path(run) for run in runs)
+    if collection.left_out:
+        note(f"{len(collection.left_out)} not finished, left out:\n{listed(collection.left_out)}")
+    content = Content.of(collection)
+    output = Path(config.output)
+    with users_choice(output):
+        write_report(output, content)
+    show_comparison(content)
+    print(f"{output / 'report.html'}\n{output / 'report.md'}")
+
+
+def write_report(directory: Path, content: Content) -> None:
+    """Writes both documents and the pictures."""
+    from cifar_exp.plots.pictures import draw
+    from cifar_exp.report.markdown import markdown
+    from cifar_exp.report.page import page
+
+    pictures = draw(directory, content)
+    write_text(directory / "report.md", markdown(content, pictures))
+    write_text(directory / "report.html", page(content))
+
+
+def show_comparison(content: Content) -> None:
+    """The comparison table, the best of each column in bold."""
+    table = tables.comparison(content.runs, tables.NARROW)
+    rows = [
+        [
+            f"[bold]{escape(text)}[/bold]" if (row, column) in table.best else escape(text)
+            for column, text in enumerate(texts)
+        ]
+        for row, texts in enumerate(table.rows)
+    ]
+    show(figures_table("Comparison", table.columns, rows, table.text_columns))

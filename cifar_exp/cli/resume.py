@@ -1,0 +1,87 @@
+"""`train resume=DIR`: the config is the one that the run keeps, and the directory is its own."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from hydra.core.override_parser.types import Override
+from omegaconf import DictConfig, OmegaConf, open_dict
+
+from cifar_exp.cli.compose import Composer
+from cifar_exp.cli.overrides import parse_overrides, written
+from cifar_exp.config.messages import listing, shown
+from cifar_exp.errors import UserError
+from cifar_exp.runs.saved import saved_config
+
+
+def resumed_directory(given: Sequence[str]) -> Path | None:
+    """The directory that a `resume=DIR` among the overrides names."""
+    values = [one.value() for one in parse_overrides(given) if one.key_or_group == "resume"]
+    return Path(str(values[-1])) if values and values[-1] is not None else None
+
+
+def resumed(composer: Composer, given: Sequence[str]) -> DictConfig | None:
+    """The config of the run that `resume=DIR` goes on with, None where there is no such override.
+
+    Raises UserError where other overrides contradict the run's own config; those of `logger` and of
+    `trainer.enable_progress_bar` do not change what comes out, and apply.
+    """
+    directory = resumed_directory(given)
+    if directory is None:
+        return None
+    saved = saved_config(directory)
+    others = [one for one in parse_overrides(given) if one.key_or_group != "resume"]
+    free = [one for one in others if _is_free(one)]
+    cfg = composer.compose(
+        [*(str(one.input_line) for one in free), f"hydra.run.dir={written(str(directory))}", "hydra.output_subdir=null"]
+    )
+    choices = _saved_choices(directory)
+    mistakes = [text for one in others if not _is_free(one) for text in _contradiction(one, saved, choices, directory)]
+    if mistakes:
+        raise UserError(listing(mistakes))
+    return _with_saved(cfg, saved, free, directory)
+
+
+def _is_free(override: Override) -> bool:
+    key = override.key_or_group
+    return key.split(".")[0] == "logger" or key == "trainer.enable_progress_bar" or _is_hydras_own(override)
+
+
+def _is_hydras_own(override: Override) -> bool:
+    return override.is_hydra_override() and override.key_or_group != "hydra.run.dir"
+
+
+def _saved_choices(directory: Path) -> dict[str, Any]:
+    file = directory / ".hydra" / "hydra.yaml"
+    choices = OmegaConf.select(OmegaConf.load(file), "hydra.runtime.choices") if file.is_file() else None
+    return {str(group): option for group, option in choices.items()} if choices else {}
+
+
+def _contradiction(override: Override, saved: DictConfig, choices: dict[str, Any], directory: Path) -> list[str]:
+    key, value = override.key_or_group, override.value()
+    if key == "hydra.run.dir":
+        same = Path(str(value)).absolute() == directory.absolute()
+        return [] if same else [f"{override.input_line}: resume={directory} goes on in its own directory."]
+    is_group = key in choices and not isinstance(value, dict)
+    kept = choices[key] if is_group else OmegaConf.select(saved, key)
+    kept = OmegaConf.to_container(kept) if OmegaConf.is_config(kept) else kept
+    if not override.is_delete() and kept == value:
+        return []
+    return [f"{override.input_line}: the run to resume has {key}={shown(kept)}; leave it out."]
+
+
+def _with_saved(cfg: DictConfig, saved: DictConfig, free: Sequence[Override], directory: Path) -> DictConfig:
+    """Hydra's node of `cfg`, and for the rest `saved` with the free overrides."""
+    given_logger = cfg.logger
+    with open_dict(cfg):
+        for key in [key for key in cfg if key != "hydra"]:
+            del cfg[key]
+        cfg.merge_with(saved)
+        cfg.resume = str(directory)
+        for override in free:
+            key = override.key_or_group
+            if key == "logger":
+                cfg.logger = given_logger
+            elif not override.is_hydra_override():
+                OmegaConf.update(cfg, key, override.value(), force_add=True)
+    return cfg

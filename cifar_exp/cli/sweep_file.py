@@ -1,0 +1,86 @@
+"""`train -m sweep=NAME`: a sweep file, written as a config of its own, becomes overrides before the user's."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlparse
+
+from omegaconf import DictConfig, OmegaConf
+from yaml import MarkedYAMLError
+
+from cifar_exp.cli.compose import Composer
+from cifar_exp.cli.overrides import parse_overrides, written
+from cifar_exp.errors import UserError, did_you_mean
+
+
+def expand_sweep(given: Sequence[str], composer: Composer, command: str, multirun: bool) -> list[str]:
+    """`given` with `sweep=NAME` replaced by what the sweep's file says, before all the rest.
+
+    So a later override of the user's joins the file's space or replaces an entry of it.
+    """
+    chosen = [one for one in given if one.lstrip("+").partition("=")[0] == "sweep"]
+    if not chosen or command != "train":
+        return list(given)
+    name = parse_overrides(chosen[-1:])[0].value()
+    others = [one for one in given if one not in chosen]
+    if name is None:
+        return others
+    if not isinstance(name, str):
+        raise UserError(f"{chosen[-1]}: expected the name of one sweep.")
+    known = composer.options("sweep")
+    if name not in known:
+        raise UserError(
+            f"sweep={name}: no such sweep.{did_you_mean(name, known)}\nSweeps: {', '.join(known) or 'none'}."
+        )
+    if not multirun:
+        raise UserError(f"sweep={name}: a sweep runs several jobs; add -m: cifar-exp train -m sweep={name} …")
+    return [*_overrides(_load(composer, name), composer), *others]
+
+
+def _load(composer: Composer, name: str) -> DictConfig:
+    for source in composer.hydra.config_loader.get_sources():
+        file = Path(urlparse(source.full_path()).path) / "sweep" / f"{name}.yaml"
+        if source.scheme() == "file" and file.is_file():
+            try:
+                content = OmegaConf.load(file)
+            except MarkedYAMLError as error:
+                line = f", line {error.problem_mark.line + 1}" if error.problem_mark else ""
+                raise UserError(f"{file}{line}: not valid YAML: {error.problem}.") from None
+            if isinstance(content, DictConfig) and "defaults" not in content:
+                return content
+            raise UserError(f"{file}: expected keys and values; a group is chosen by GROUP: OPTION, not by `defaults`.")
+    raise UserError(f"sweep={name}: no file sweep/{name}.yaml.")
+
+
+def _overrides(content: DictConfig, composer: Composer) -> list[str]:
+    container = OmegaConf.to_container(content, resolve=False)
+    body: dict[str, Any] = {str(key): value for key, value in dict(container).items()}  # type: ignore[arg-type]
+    hydra = dict(body.pop("hydra", None) or {})
+    sweeper = hydra.pop("sweeper", None) or {}
+    space = sweeper.pop("params", None) or {} if isinstance(sweeper, dict) else {}
+    groups = set(composer.hydra.list_all_config_groups())
+    settings = {"sweeper": sweeper} if isinstance(sweeper, dict) else {}
+    return [
+        f"hydra/sweeper={sweeper if isinstance(sweeper, str) else 'budgeted'}",
+        *_flattened(body, groups, ""),
+        *_flattened({"hydra": {**hydra, **settings}}, groups, ""),
+        *(f"{key}={_expression(value)}" for key, value in space.items()),
+    ]
+
+
+def _flattened(node: Mapping[str, Any], groups: set[str], prefix: str) -> Iterator[str]:
+    """An override for each leaf, and for each name of an option where a group stands."""
+    for key, value in node.items():
+        path = f"{prefix}{key}"
+        group = path.replace(".", "/")
+        if isinstance(value, Mapping) and value:
+            yield from _flattened(value, groups, f"{path}.")
+        elif group in groups and (value is None or isinstance(value, str)):
+            yield f"{group}={written(value)}"
+        else:
+            yield f"{path}={written(value)}"
+
+
+def _expression(value: Any) -> str:
+    """A sweep expression as it stands in the file, or a plain value."""
+    return value if isinstance(value, str) else written(value)

@@ -1,0 +1,1 @@
+"""A trained network at work: classifier, evaluation, prediction; shared by export, report and training."""

@@ -1,0 +1,1 @@
+"""Every figure, from plain series."""

@@ -1,0 +1,1 @@
+"""What a sweep leaves: tables, the best network, plots, the live display."""

@@ -1,0 +1,133 @@
+"""The files of a sweep, each whole at any moment: trials.csv, the best model, a summary, and at the end a plot."""
+
+import csv
+import io
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import yaml
+from optuna.trial import FrozenTrial, TrialState
+
+from cifar_exp.files import write_text
+from cifar_exp.plots.sweep import plot_sweep
+from cifar_exp.sweep.output import ranking
+from cifar_exp.sweep.output.importance import importances
+from cifar_exp.sweep.search.space import Space
+from cifar_exp.sweep.settings import SweepSettings
+
+TRIALS, RESULTS, PLOT, BEST = "trials.csv", "optimization_results.yaml", "sweep.png", "best/model/best.yaml"
+
+COSTS = ("params", "macs", "peak_activation_bytes")
+
+
+class Outputs:
+    """What `hydra.sweep.dir` holds besides the trials."""
+
+    def __init__(
+        self, directory: Path, settings: SweepSettings, space: Space, budget: Mapping[str, int | None]
+    ) -> None:
+        self._dir = directory
+        self._budget = budget
+        self._settings = settings
+        self._space = space
+        self._written: list[int] | None = None  # the trials that had ended when the files were last written
+
+    def update(self, trials: Sequence[FrozenTrial]) -> None:
+        """Writes all but the plot, if a trial has ended since it last did."""
+        ended = [trial.number for trial in trials if trial.state.is_finished()]
+        if ended == self._written:
+            return
+        self._written = ended
+        write_text(self._dir / TRIALS, self._table(trials))
+        write_text(self._dir / RESULTS, yaml.safe_dump(self._results(trials), sort_keys=False))
+        winner = ranking.best(trials, self._settings)
+        if winner is not None and "model" in winner.user_attrs:
+            write_text(self._dir / BEST, self._best_model(winner))
+
+    def finish(self, trials: Sequence[FrozenTrial]) -> None:
+        """Writes all of them."""
+        self.update(trials)
+        if any("params" in trial.user_attrs for trial in ranking.complete(trials)):
+            plot_sweep(self._dir / PLOT, trials, self._settings, importances(trials, self._settings), self._budget)
+
+    def _table(self, trials: Sequence[FrozenTrial]) -> str:
+        text = io.StringIO()
+        table = csv.writer(text, lineterminator="\n")
+        table.writerow(["number", "state", "val/acc", *COSTS, "seconds", *self._space.swept])
+        for trial in trials:
+            if trial.state.is_finished():
+                known = [trial.user_attrs.get(cost) for cost in COSTS]
+                params = self._params(trial)
+                swept = [params.get(key) for key in self._space.swept]
+                figures = [ranking.accuracy(trial), *known, ranking.seconds(trial)]
+                table.writerow([trial.number, ranking.STATES[trial.state], *figures, *swept])
+        return text.getvalue()
+
+    def _results(self, trials: Sequence[FrozenTrial]) -> dict[str, Any]:
+        """The best, in the words of Hydra's own optimisers, then what came of the others."""
+        ended = [trial for trial in trials if trial.state.is_finished()]
+        states = [ranking.STATES[trial.state] for trial in ended]
+        priced, fitted = ranking.candidates(trials)
+        return {
+            "name": "budgeted",
+            "study_name": self._settings.study_name,
+            **self._best_results(trials),
+            "trials": {state: states.count(state) for state in ("complete", "pruned", "failed")},
+            "candidates": {"priced": priced, "fitted": fitted, "share_fitted": ranking.share_fitted(trials)},
+            "importances": importances(trials, self._settings),
+            "failed": {
+                trial.number: trial.user_attrs.get("reason") for trial in ended if trial.state == TrialState.FAIL
+            },
+        }
+
+    def _best_results(self, trials: Sequence[FrozenTrial]) -> dict[str, Any]:
+        metrics = self._settings.metrics
+        if len(metrics) > 1:
+            found = ranking.front(trials, self._settings)
+            solutions = [
+                {"number": trial.number, "values": ranking.values_of(trial, metrics), "params": self._params(trial)}
+                for trial in sorted(found, key=lambda trial: trial.values[0], reverse=True)
+            ]
+            return {"solutions": solutions}
+        winner = ranking.best(trials, self._settings)
+        if winner is None:
+            return {"best_value": None}
+        costs = {cost: winner.user_attrs[cost] for cost in COSTS if cost in winner.user_attrs}
+        return {
+            "best_trial": winner.number,
+            "best_value": winner.values[0],
+            "best_params": self._params(winner),
+            "best_costs": costs,
+        }
+
+    def _params(self, trial: FrozenTrial) -> dict[str, Any]:
+        swept = self._space.swept
+        return {key: swept[key].plain(value) if key in swept else value for key, value in trial.params.items()}
+
+    def _best_model(self, winner: FrozenTrial) -> str:
+        attrs = winner.user_attrs
+        costs = (
+            f"{attrs['params']:,} parameters ({attrs['trainable_params']:,} trainable), {attrs['macs']:,} MACs, "
+            f"{attrs['peak_activation_bytes']:,} bytes of activations at once"
+        )
+        score = ", ".join(
+            f"{name} {value:g}" for name, value in ranking.values_of(winner, self._settings.metrics).items()
+        )
+        header = f"# Trial {winner.number} of the sweep {self._settings.study_name}: {score}.\n# {costs}.\n"
+        return header + model_yaml({**winner.user_attrs["model"], "name": "best"})
+
+
+def model_yaml(model: Mapping[str, Any]) -> str:
+    """A model as the shipped files write theirs: a line a key, a layer on one line."""
+    lines = [f"name: {_inline(model['name'])}"]
+    for block in ("layer", "layers", "head"):
+        if block in model:
+            lines.append(f"{block}:")
+            lines += [f"  {key}: {_inline(value)}" for key, value in model[block].items()]
+    return "\n".join(lines) + "\n"
+
+
+def _inline(value: Any) -> str:
+    text: str = yaml.safe_dump(value, default_flow_style=True, sort_keys=False, width=10_000)
+    return text.removesuffix("...\n").strip()

@@ -1,0 +1,65 @@
+"""One trial of a sweep on wandb's server: `python -m cifar_exp.sweep.output.wandb_trial [overrides]`.
+
+It is `cifar-exp train [overrides]`, but what does not fit the budget is answered at once, with an accuracy of 0,
+so that wandb's search learns where not to look. `scripts/wandb_width50k.yaml` is such a sweep.
+"""
+
+import sys
+from collections.abc import Sequence
+
+from hydra import compose, initialize_config_dir
+from omegaconf import DictConfig
+
+from cifar_exp.cli import run
+from cifar_exp.cli.hydra_messages import is_users
+from cifar_exp.cli.overrides import open_up, parse_overrides
+from cifar_exp.config.location import conf_dir
+from cifar_exp.errors import UserError
+from cifar_exp.sweep.search.pricing import PlanPricer, Price
+from cifar_exp.sweep.search.space import build_space
+
+METRIC = "best/val/acc"  # what a run logs each epoch
+
+
+def priced(overrides: Sequence[str]) -> tuple[Price, DictConfig] | None:
+    """What the network of `overrides` costs, and the run's config; None for a mistake, which `train` will tell."""
+    with initialize_config_dir(str(conf_dir()), version_base="1.3"):
+        try:
+            space = build_space(parse_overrides(open_up(list(overrides), "train")))
+            cfg = compose("train", overrides=space.fixed)
+            pricer = PlanPricer(space, lambda _: cfg, ())
+            pricer.model({})
+            return pricer.price({}), cfg
+        except UserError:
+            return None
+        except Exception as error:
+            if not is_users(error):
+                raise
+            return None
+
+
+def answer(price: Price, cfg: DictConfig) -> None:
+    """Tells wandb's server that this candidate is out of the question."""
+    import wandb
+
+    settings = wandb.Settings(silent=True, console="off")
+    with wandb.init(
+        project=cfg.logger.project, entity=cfg.logger.entity, mode=cfg.logger.mode, settings=settings
+    ) as trial:
+        trial.log({METRIC: 0.0})
+        trial.summary.update({**price.costs, "turned_down": price.reason})
+
+
+def main() -> int:
+    """Runs the trial of the command line; returns its exit status."""
+    overrides = sys.argv[1:]
+    found = priced(overrides)
+    if found is None or found[0].fits or found[1].logger.mode == "disabled":
+        return run(["train", *overrides])
+    answer(*found)
+    print(f"turned down: {found[0].reason}", file=sys.stderr)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

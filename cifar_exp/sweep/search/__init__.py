@@ -1,0 +1,1 @@
+"""The search space and the proposal of candidates within the budget."""

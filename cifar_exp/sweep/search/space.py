@@ -1,0 +1,189 @@
+"""The search space: Hydra's sweep expressions as Optuna's distributions, and a candidate as overrides again."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from math import exp, log
+from random import Random
+from typing import Any
+
+from hydra.core.override_parser.types import (
+    ChoiceSweep,
+    IntervalSweep,
+    Override,
+    OverrideType,
+    RangeSweep,
+    Transformer,
+)
+from optuna.distributions import (
+    BaseDistribution,
+    CategoricalDistribution,
+    FloatDistribution,
+    IntDistribution,
+)
+
+from cifar_exp.cli.overrides import parse_overrides, written
+from cifar_exp.errors import UserError
+
+Candidate = dict[str, Any]  # a value for each swept key, as Optuna knows it
+
+
+@dataclass(frozen=True)
+class Swept:
+    """One swept key."""
+
+    key: str  # without `+`
+    prefix: str  # `+` or `++`, as it was given
+    distribution: BaseDistribution
+    choices: Mapping[Any, tuple[str, Any]]  # of a choice: Optuna's value → Hydra's text, plain value
+
+    def override(self, value: Any) -> str:
+        """`key=value` for Hydra."""
+        text = self.choices[value][0] if self.choices else written(self.plain(value))
+        return f"{self.prefix}{self.key}={text}"
+
+    def plain(self, value: Any) -> Any:
+        """The value that the config will hold."""
+        if self.choices:
+            return self.choices[value][1]
+        return float(f"{value:.12g}") if isinstance(value, float) else value  # 0.3, not 0.30000000000000004
+
+    @property
+    def numeric(self) -> bool:
+        """Whether its values have an order."""
+        return not isinstance(self.distribution, CategoricalDistribution)
+
+    @property
+    def values(self) -> list[Any]:
+        """All its values, ascending where they have an order; raises UserError for an interval of reals."""
+        distribution = self.distribution
+        if isinstance(distribution, CategoricalDistribution):
+            return list(distribution.choices)
+        if isinstance(distribution, IntDistribution):
+            return list(range(distribution.low, distribution.high + 1, distribution.step))
+        assert isinstance(distribution, FloatDistribution)
+        if distribution.step is None:
+            raise UserError(f"{self.key}: expected a range such as range(16, 97, step=8), or a choice.")
+        steps = round((distribution.high - distribution.low) / distribution.step)
+        return [distribution.low + distribution.step * number for number in range(steps + 1)]
+
+    def draw(self, random: Random) -> Any:
+        """A value, uniformly (in the logarithm, where the distribution says so)."""
+        distribution = self.distribution
+        if isinstance(distribution, CategoricalDistribution):
+            return random.choice(distribution.choices)
+        if isinstance(distribution, IntDistribution) and not distribution.log:
+            return random.randrange(distribution.low, distribution.high + 1, distribution.step)
+        assert isinstance(distribution, IntDistribution | FloatDistribution)
+        return _draw_real(distribution, random)
+
+
+def _draw_real(distribution: IntDistribution | FloatDistribution, random: Random) -> float | int:
+    low, high = distribution.low, distribution.high
+    if isinstance(distribution, IntDistribution):
+        return min(high, max(low, round(exp(random.uniform(log(low - 0.5), log(high + 0.5))))))
+    if distribution.step is not None:
+        steps = round((high - low) / distribution.step)
+        return low + distribution.step * random.randint(0, steps)
+    return exp(random.uniform(log(low), log(high))) if distribution.log else random.uniform(low, high)
+
+
+class Space:
+    """What the sweep varies, and the overrides that every trial gets, in the order in which they were given."""
+
+    def __init__(self, entries: Sequence[Swept | Override]) -> None:
+        self._entries = list(entries)
+        self.swept = {one.key: one for one in entries if isinstance(one, Swept)}
+        self.fixed_keys = {_bare_key(one) for one in entries if isinstance(one, Override)}
+
+    @property
+    def distributions(self) -> dict[str, BaseDistribution]:
+        """Each swept key with its distribution."""
+        return {key: one.distribution for key, one in self.swept.items()}
+
+    @property
+    def fixed(self) -> list[str]:
+        """The overrides of every trial, as they were given."""
+        return [str(one.input_line) for one in self._entries if isinstance(one, Override)]
+
+    def overrides(self, candidate: Candidate) -> list[str]:
+        """The overrides of the candidate's trial, in Hydra's grammar."""
+        return [
+            one.override(candidate[one.key]) if isinstance(one, Swept) else str(one.input_line) for one in self._entries
+        ]
+
+
+def build_space(expressions: Sequence[Override]) -> Space:
+    """The space of parsed overrides; a later one of the same key replaces an earlier one, whatever its `+`.
+
+    Raises UserError for an expression that makes no sense to search.
+    """
+    latest: dict[str, Override] = {}
+    for override in expressions:
+        key = _bare_key(override)
+        if override.type == OverrideType.DEL:
+            key = f"~{key}"
+        latest.pop(key, None)
+        latest[key] = override
+    return Space([_swept(one) if one.is_sweep_override() else one for one in latest.values()])
+
+
+def _bare_key(override: Override) -> str:
+    return override.get_key_element().lstrip("+~")
+
+
+def _swept(override: Override) -> Swept:
+    element = override.get_key_element()
+    key = element.lstrip("+")
+    prefix = element.removesuffix(key)
+    value = override.value()
+    try:
+        if isinstance(value, RangeSweep):
+            return Swept(key, prefix, _range(value), {})
+        if isinstance(value, IntervalSweep):
+            return Swept(key, prefix, _interval(value), {})
+        return _choice(key, prefix, override)
+    except ValueError as error:
+        raise UserError(f"{override.input_line}: {error}.") from None
+
+
+def _range(sweep: RangeSweep) -> BaseDistribution:
+    """Hydra's `range`: the stop is not among the values."""
+    values = list(sweep.range())
+    if not values:
+        raise ValueError("an empty range: its stop is exclusive")
+    low, high = min(values[0], values[-1]), max(values[0], values[-1])
+    logarithmic = "log" in sweep.tags
+    if all(isinstance(value, int) for value in values):
+        step = abs(int(sweep.step))
+        if logarithmic and step != 1:
+            raise ValueError("tag(log, …) needs a range of step 1")
+        return IntDistribution(int(low), int(high), log=logarithmic, step=step if len(values) > 1 else 1)
+    if logarithmic:
+        raise ValueError("tag(log, …) needs an interval, or a range of integers of step 1")
+    return FloatDistribution(low, high, step=abs(float(sweep.step)) if len(values) > 1 else None)
+
+
+def _interval(sweep: IntervalSweep) -> BaseDistribution:
+    assert sweep.start is not None
+    assert sweep.end is not None
+    logarithmic = "log" in sweep.tags
+    if isinstance(sweep.start, int) and isinstance(sweep.end, int):
+        return IntDistribution(sweep.start, sweep.end, log=logarithmic)
+    return FloatDistribution(float(sweep.start), float(sweep.end), log=logarithmic)
+
+
+def _choice(key: str, prefix: str, override: Override) -> Swept:
+    """Numbers, booleans and texts are themselves to Optuna; lists and mappings are their text."""
+    value = override.value()
+    elements = value.list if isinstance(value, ChoiceSweep) else list(override.sweep_iterator())
+    choices: dict[Any, tuple[str, Any]] = {}
+    for element in elements:
+        text = str(Transformer.str(element))
+        plain = parse_overrides([f"{key}={text}"])[0].value()  # what the job's config will hold
+        if text in (known for known, _ in choices.values()):
+            continue
+        is_itself = plain is None or (isinstance(plain, str | int | float | bool) and plain not in choices)
+        choices[plain if is_itself else text] = (text, plain)
+    if not choices:
+        raise ValueError("nothing to choose from")
+    return Swept(key, prefix, CategoricalDistribution(tuple(choices)), choices)

@@ -1,0 +1,1 @@
+"""The study: its storage, signs of life and recovery."""

@@ -1,0 +1,63 @@
+"""Trials read back from their directories, where the study that knew of them is gone."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from cifar_exp.cli.overrides import parse_overrides, saved_overrides
+from cifar_exp.errors import UserError
+from cifar_exp.sweep.search.pricing import Pricer
+from cifar_exp.sweep.search.proposals import Proposal, Proposer
+from cifar_exp.sweep.search.space import Candidate, Space, Swept
+from cifar_exp.sweep.study.study import SharedStudy
+from cifar_exp.sweep.worker.outcome import belongs_to
+
+
+def recover(
+    study: SharedStudy, sweep_dir: Path, study_name: str, space: Space, proposer: Proposer, pricer: Pricer
+) -> None:
+    """Lets the trials that `sweep_dir` holds and the study does not know of wait in it, under their numbers.
+
+    Whoever takes one finds its result, or its checkpoint. Raises UserError for one that is not of this space, before
+    any is in the study.
+    """
+    first = len(study.trials())
+    numbers = [int(path.name) for path in sweep_dir.iterdir() if path.name.isdecimal() and int(path.name) >= first]
+    places = {number: sweep_dir / str(number) for number in numbers}
+    known = {
+        number: _candidate(space, saved_overrides(place / ".hydra" / "overrides.yaml"), place)
+        for number, place in places.items()
+        if belongs_to(place, study_name, number)
+    }
+    for number in range(first, max(known, default=-1) + 1):
+        if number in known:
+            proposal: Proposal | None = Proposal(known[number], pricer.price(known[number]), 1, 1, {})
+        else:
+            proposal = proposer.propose(study.trials(), number)
+        if proposal is None:
+            return
+        study.add(proposal, pricer.model(proposal.candidate))
+
+
+def _candidate(space: Space, overrides: Sequence[str], directory: Path) -> Candidate:
+    saved = {one.get_key_element().lstrip("+"): one for one in parse_overrides(overrides)}
+    candidate: dict[str, Any] = {}
+    for key, swept in space.swept.items():
+        text = saved[key].get_value_string() if key in saved else ""
+        of_choice = {known: value for value, (known, _) in swept.choices.items()}
+        is_known = key in saved and (not swept.choices or text in of_choice)
+        value = (of_choice[text] if swept.choices else saved[key].value()) if is_known else None
+        if not is_known or not _may_be(value, swept):
+            raise UserError(
+                f"{directory}: holds a trial that is not of this space ({key}={text}).\n"
+                "Choose another hydra.sweep.dir, or the space that it was made with."
+            )
+        candidate[key] = value
+    return candidate
+
+
+def _may_be(value: Any, swept: Swept) -> bool:
+    try:
+        return bool(swept.distribution._contains(swept.distribution.to_internal_repr(value)))
+    except ValueError:
+        return False

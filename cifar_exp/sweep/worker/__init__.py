@@ -1,0 +1,1 @@
+"""The worker: proposes, trains, records, next."""

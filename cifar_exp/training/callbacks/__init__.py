@@ -1,0 +1,1 @@
+"""What happens beside the optimization: averaging, history, progress, the state of a run."""
