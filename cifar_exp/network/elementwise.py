@@ -78,6 +78,8 @@ class Activation(InPlace):
 class Dropout(InPlace):
     """Zeroes each element with probability `rate` in training (Srivastava et al. 2014)."""
 
+    acts_at_inference = False
+
     def __init__(self, shape: Shape, rate: float) -> None:
         super().__init__(shape)
         self.rate = rate

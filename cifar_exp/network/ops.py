@@ -27,7 +27,8 @@ def strided_size(size: int, stride: int) -> int:
 class Op(ABC):
     """One operation on one tensor."""
 
-    in_place: ClassVar[bool] = False  # needs no memory beside its input's
+    in_place: ClassVar[bool] = False  # writes its output over its input
+    acts_at_inference: ClassVar[bool] = True  # False: passes its input on unchanged
     params: int = 0
     trainable_params: int = 0
     macs: int = 0

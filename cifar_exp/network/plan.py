@@ -87,11 +87,8 @@ class Plan:
 
     @cached_property
     def peak_activation_bytes(self) -> int:
-        """The most bytes alive at one step at inference of one image, one byte an element.
-
-        Alive at a step: its input, its output, and every earlier output that a later step still reads.
-        """
-        return max(_alive(self))
+        """Return the most bytes that are alive during one step of an image's inference, one byte per element."""
+        return max(_live_bytes(self))
 
     @cached_property
     def rows(self) -> tuple[Row, ...]:
@@ -114,23 +111,29 @@ def _rows(layer: PlannedLayer) -> Iterator[Row]:
             yield Row(f"{layer.name}.skip", f"{op.label} of {layer.skip}", op.params, op.macs, op.out_shape)
 
 
-def _alive(plan: Plan) -> Iterator[int]:
-    """Elements alive at each step that needs memory of its own."""
+def _live_bytes(plan: Plan) -> Iterator[int]:
+    """Yield the bytes alive during each step of one image's inference, one byte per element.
+
+    Alive are the step's input, its output, and every earlier output that a later step still reads. An operation that
+    works in place is no step, except where it would overwrite such an output: it writes a copy instead.
+    """
     sizes = {"input": numel(plan.input_shape)}
     last_reader = {layer.skip: index for index, layer in enumerate(plan.layers) if layer.skip}
     previous = "input"
     for index, layer in enumerate((*plan.layers, *plan.head)):
-        held = {name: sizes[name] for name, last in last_reader.items() if name in sizes and last >= index}
-        kept = sum(held.values())
-        others = kept - held.get(previous, 0)
+        needed = {name: sizes[name] for name, last in last_reader.items() if name in sizes and last >= index}
+        kept = sum(needed.values())
+        input_is_kept = previous in needed
         for step in layer.steps:
             for op in step.ops:
-                if not op.in_place:
-                    yield numel(op.in_shape) + numel(op.out_shape) + others
-                    others = kept
+                if op.in_place and not (input_is_kept and op.acts_at_inference):
+                    continue
+                others = kept - numel(op.in_shape) if input_is_kept else kept
+                yield numel(op.in_shape) + numel(op.out_shape) + others
+                input_is_kept = False
             if step.name == "add":
                 if layer.projection is not None:
                     yield kept + 2 * numel(layer.projection.out_shape)  # its source is among the kept
-                kept = others = sum(size for name, size in held.items() if last_reader[name] > index)
+                kept = sum(size for name, size in needed.items() if last_reader[name] > index)
         sizes[layer.name] = numel(layer.out_shape)
         previous = layer.name

@@ -15,6 +15,9 @@ ORDERS = [
     ["conv", "add"],
     ["conv", "pool", "norm", "activation", "add"],
     ["conv", "norm", "add", "activation", "pool"],
+    ["activation", "conv", "norm", "add"],
+    ["dropout", "norm", "conv", "activation", "add"],
+    ["scale", "pool", "norm", "activation", "conv", "add"],
 ]
 
 
@@ -43,7 +46,7 @@ def layers(draw: st.DrawFn, earlier: list[str]) -> dict[str, Any]:
         layer["channels"] = 24
     if "add" in layer["order"] and earlier and draw(st.booleans()):
         layer["skip"] = draw(st.sampled_from(earlier))
-        layer["projection"] = "conv1x1"
+        layer["projection"] = draw(st.sampled_from(["conv1x1", "conv1x1", "depthwise1x1", "pad"]))
     return layer
 
 

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from cifar_exp.config.location import conf_dir
 from cifar_exp.errors import UserError
 from cifar_exp.network import Budget, ModelSpec, Plan, build_network, check_budget, plan_network
+from tests.network.liveness import live_bytes
 from tests.network.strategies import models
 
 SHIPPED = sorted((conf_dir() / "model").glob("*.yaml"))
@@ -110,7 +111,7 @@ def test_the_plan_of_any_network_is_what_its_modules_do(
     try:
         planned = plan(model, shape, classes)
     except UserError as error:
-        reject_unless(error, "kernel_sizes", "depthwise", "no stride")
+        reject_unless(error, "kernel_sizes", "depthwise", "no stride", "pad cannot")
     else:
         assert_plan_matches_modules(planned)
 
@@ -124,6 +125,33 @@ def test_the_rows_of_the_table_add_up_to_the_totals(model: dict[str, Any]) -> No
         return
     assert sum(row.params for row in planned.rows) == planned.params
     assert sum(row.macs for row in planned.rows) == planned.macs
+
+
+@settings(max_examples=150, deadline=None)
+@given(models(), st.sampled_from([(3, 32, 32), (12, 17, 9), (24, 8, 8)]))
+def test_the_peak_of_any_network_is_that_of_a_liveness_count_over_its_traced_graph(
+    model: dict[str, Any], shape: tuple[int, int, int]
+) -> None:
+    try:
+        planned = plan(model, shape)
+    except UserError as error:
+        reject_unless(error, "kernel_sizes", "depthwise", "no stride", "pad cannot")
+    else:
+        assert planned.peak_activation_bytes == max(live_bytes(build_network(planned), shape))
+
+
+@pytest.mark.parametrize("path", SHIPPED, ids=lambda path: path.stem)
+def test_the_peak_of_a_shipped_model_is_that_of_a_liveness_count(path: Path) -> None:
+    planned = plan_network(load(path), (3, 32, 32), 10)
+    assert planned.peak_activation_bytes == max(live_bytes(build_network(planned), (3, 32, 32)))
+
+
+def test_a_norm_before_a_convolution_copies_what_a_skip_still_needs() -> None:
+    layer = {"order": ["norm", "activation", "conv", "add"], "bias": False}
+    layers: dict[str, Any] = {"a": {"channels": 16}, "b": {"channels": 16, "skip": "a"}}
+    assert plan({"name": "n", "layer": layer, "layers": layers}).peak_activation_bytes == 49_152
+    layers["b"]["skip"] = None
+    assert plan({"name": "n", "layer": layer, "layers": layers}).peak_activation_bytes == 32_768
 
 
 def test_a_skip_keeps_its_source_alive_until_it_is_added() -> None:
