@@ -1,1 +1,1 @@
-"""C99 for microcontrollers: the emitted network, its example programs, and their emulation in QEMU."""
+"""A trained network as C99 for microcontrollers: calibrated, quantized to 8 bits, simulated, written and verified."""
