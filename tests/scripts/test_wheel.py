@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from cifar_exp import __version__
 from cifar_exp.config.location import conf_dir
 
 SMALL = ["data=synthetic", "data.train_size=200", "data.test_size=50", "trainer.max_epochs=1", "logger.mode=disabled"]
@@ -29,6 +30,11 @@ def test_the_plugin_lies_in_a_shared_namespace(unpacked: Path) -> None:
     """`hydra_plugins` must have no `__init__.py`: other plugins put their packages beside ours."""
     assert (unpacked / "hydra_plugins/cifar_exp_sweeper/budgeted.py").is_file()
     assert not (unpacked / "hydra_plugins/__init__.py").exists()
+
+
+def test_the_wheel_has_type_information_and_the_version_of_the_package(unpacked: Path) -> None:
+    assert (unpacked / "cifar_exp/py.typed").is_file()
+    assert (unpacked / f"cifar_exp-{__version__}.dist-info").is_dir()
 
 
 def test_an_unpacked_wheel_sweeps_and_reports(unpacked: Path, tmp_path: Path) -> None:

@@ -1,0 +1,31 @@
+"""The repository's pages name files that exist and the version that is installed."""
+
+import re
+from pathlib import Path
+
+import pytest
+import yaml
+
+from cifar_exp import __version__
+
+REPOSITORY = Path(__file__).parents[2]
+PAGES = ["README.md", "CONTRIBUTING.md", "docs/fifty-thousand.md", "docs/findings.md", "docs/sweeps.md"]
+IN_THE_REPOSITORY = re.compile(r"\b((?:cifar_exp|conf|docs|examples|results|scripts|tests)/[\w./-]*\w)")
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_every_file_that_a_page_names_exists(page: str) -> None:
+    text = (REPOSITORY / page).read_text(encoding="utf-8")
+    named = {path for path in IN_THE_REPOSITORY.findall(text) if "NAME" not in path}
+    assert {path for path in named if not (REPOSITORY / path).exists()} == set()
+
+
+def test_the_changelog_starts_with_this_version() -> None:
+    versions = re.findall(r"^## (\S+)", (REPOSITORY / "CHANGELOG.md").read_text(encoding="utf-8"), re.MULTILINE)
+    assert versions[0] == __version__
+
+
+def test_the_citation_file_names_its_authors_and_no_version_of_its_own() -> None:
+    citation = yaml.safe_load((REPOSITORY / "CITATION.cff").read_text(encoding="utf-8"))
+    assert citation["authors"]
+    assert "version" not in citation
