@@ -12,12 +12,13 @@ from typing import TYPE_CHECKING, Any
 from omegaconf import OmegaConf
 
 from cifar_exp.config.location import conf_dir
+from cifar_exp.network.cost import COSTS
 
 if TYPE_CHECKING:
     from wandb_workspaces.workspaces import Workspace
 
 BEST = "best/val/acc"
-COSTS = {"params": "parameters", "macs": "MACs", "peak_activation_bytes": "peak activation bytes"}
+SHOWN_COSTS = ("params", "macs", "peak_activation_bytes")
 CURVES = {
     "Accuracy": ["val/acc", "train/acc"],
     "Loss": ["val/loss", "train/loss"],
@@ -46,15 +47,17 @@ def layout(entity: str, project: str, layers: Sequence[str] = ()) -> "Workspace"
         settings=ws.WorkspaceSettings(x_axis="epoch", max_runs=50),
         runset_settings=ws.RunsetSettings(
             order=[ws.Ordering(ws.Summary(BEST), ascending=False)],
-            pinned_columns=[f"summary:{key}" for key in (BEST, "test/acc", *COSTS)],
+            pinned_columns=[f"summary:{key}" for key in (BEST, "test/acc", *SHOWN_COSTS)],
         ),
     )
 
 
 def _scatters(wr: Any) -> list[Any]:
     return [
-        wr.ScatterPlot(title=f"Validation accuracy against {word}", x=wr.SummaryMetric(key), y=wr.SummaryMetric(BEST))
-        for key, word in COSTS.items()
+        wr.ScatterPlot(
+            title=f"Validation accuracy against {COSTS[key]}", x=wr.SummaryMetric(key), y=wr.SummaryMetric(BEST)
+        )
+        for key in SHOWN_COSTS
     ]
 
 

@@ -5,6 +5,7 @@ from collections.abc import Mapping
 
 from cifar_exp import __version__
 from cifar_exp.inference.classifier import TrainedNetwork
+from cifar_exp.network.cost import costs_of
 
 INPUT, OUTPUT = "images", "logits"
 
@@ -21,9 +22,7 @@ def about(trained: TrainedNetwork, data_name: str | None) -> dict[str, str]:
         "mean": json.dumps(classifier.mean.flatten().tolist()),
         "std": json.dumps(classifier.std.flatten().tolist()),
         "model": plan.name,
-        "params": plan.params,
-        "macs": plan.macs,
-        "peak_activation_bytes": plan.peak_activation_bytes,
+        **costs_of(plan),
         "training_data": data_name or "unknown",
         "producer": f"cifar-exp {__version__}",
     }

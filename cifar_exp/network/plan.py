@@ -11,6 +11,7 @@ from functools import cached_property
 from typing import NamedTuple
 
 from cifar_exp.network.ops import Conv, GlobalPool, MixedDepthwise, Op, Shape, numel
+from cifar_exp.network.table import layer_table
 
 
 class PlannedStep(NamedTuple):
@@ -61,6 +62,9 @@ class Plan:
     num_classes: int
     layers: tuple[PlannedLayer, ...]
     head: tuple[PlannedLayer, ...]
+
+    def __str__(self) -> str:
+        return layer_table(self)
 
     def _own_ops(self) -> Iterator[Op]:
         for layer in (*self.layers, *self.head):

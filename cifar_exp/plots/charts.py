@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from cifar_exp.report.content import COSTS, Content, front
+from cifar_exp.report.content import AGAINST, Content, front
 from cifar_exp.report.runs import Run
 
 if TYPE_CHECKING:
@@ -56,7 +56,7 @@ def _curve(content: Content, figure_name: str, yaxis: dict[str, Any], format_: s
 
 def costs(content: Content) -> Chart:
     """Validation accuracy against each cost, with the front."""
-    return {word: _cost(content, key, word) for key, word in COSTS.items()}
+    return {word: _cost(content, key, word) for key, word in AGAINST.items()}
 
 
 def _cost(content: Content, key: str, word: str) -> "Figure":

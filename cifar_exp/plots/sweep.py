@@ -8,11 +8,11 @@ from typing import Any
 from optuna.trial import FrozenTrial, TrialState
 
 from cifar_exp.files import atomic
+from cifar_exp.network.cost import COSTS
 from cifar_exp.sweep.output import ranking
 from cifar_exp.sweep.settings import SweepSettings
 
 TRIAL, PRUNED, FRONT, LIMIT = "#2a78b5", "#9aa5ad", "#d1622b", "#3d3d3d"
-NAMES = {"params": "parameters", "macs": "MACs", "peak_activation_bytes": "peak activation bytes"}
 SHOWN = 12  # bars of importances
 
 
@@ -32,7 +32,7 @@ def plot_sweep(
     FigureCanvasAgg(figure)
     widths = [3, 2] if importances else [1]
     axes = figure.subplots(1, len(widths), squeeze=False, width_ratios=widths)[0]
-    cost = next((name for name in settings.metrics if name in NAMES), "params")
+    cost = next((name for name in settings.metrics if name in COSTS), "params")
     _scatter(axes[0], trials, cost, budget.get(cost))
     if importances:
         _bars(axes[1], importances)
@@ -64,7 +64,7 @@ def _scatter(axes: Any, trials: Sequence[FrozenTrial], cost: str, limit: int | N
         axes.annotate(str(trial.number), where, (0, 7), textcoords="offset points", ha="center", fontsize=8)
     if limit is not None:
         axes.axvline(limit, color=LIMIT, linestyle=":", linewidth=1.4, label=f"budget {limit:,}")
-    axes.set_xlabel(NAMES[cost])
+    axes.set_xlabel(COSTS[cost])
     axes.set_ylabel("validation accuracy")
     axes.xaxis.set_major_formatter(EngFormatter(sep=""))
     axes.yaxis.set_major_formatter(PercentFormatter(1.0))

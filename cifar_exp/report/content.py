@@ -4,16 +4,16 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from cifar_exp.network.cost import COSTS
 from cifar_exp.report.runs import Collection, Run
 
 RUNS_IN_ORDER = 12  # more are sorted by validation accuracy
 RUNS_IN_DETAIL = 12  # with confusion matrix and layer table
 
-COSTS = {
-    "params": "parameters",
-    "macs": "MACs of one image",
-    "peak_activation_bytes": "peak activation bytes",
-    "seconds_per_epoch": "seconds an epoch",
+# What accuracy is plotted against: figures of `result.json` with their names
+AGAINST = {
+    **{key: COSTS[key] for key in ("params", "macs", "peak_activation_bytes")},
+    "seconds_per_epoch": "seconds per epoch",
 }
 PALETTE = (
     "#3b82c4", "#e0752d", "#2f9e6e", "#c8457a", "#8a63d2", "#b58a00", "#1a9fb5", "#a0654f", "#7f8c3a", "#d14b4b",

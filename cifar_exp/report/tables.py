@@ -4,7 +4,9 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
+from cifar_exp.network.cost import COSTS
 from cifar_exp.network.plan import Plan
+from cifar_exp.network.table import COLUMNS, TEXT_COLUMNS, layer_rows, total_row
 from cifar_exp.report.runs import Run, differing
 
 
@@ -43,9 +45,7 @@ FIGURES = (
     Figure("validation", "val/acc", percent, max),
     Figure("test", "test/acc", percent, max),
     Figure("s/epoch", "seconds_per_epoch", lambda seconds: f"{seconds:.2f}", min),
-    Figure("parameters", "params", count, min),
-    Figure("MACs", "macs", count, min),
-    Figure("peak activation bytes", "peak_activation_bytes", count, min),
+    *(Figure(COSTS[key], key, count, min) for key in ("params", "macs", "peak_activation_bytes")),
     Figure("epochs", "epochs", count),
 )
 
@@ -123,19 +123,8 @@ def class_accuracy(runs: Sequence[Run]) -> Table | None:
 
 
 def layers(plan: Plan) -> Table:
-    """A network's layers with parameters, MACs and output size (height, width, channels)."""
-    rows = [
-        [
-            row.name,
-            row.type,
-            count(row.params),
-            count(row.macs),
-            ", ".join(map(str, (*row.output_shape[1:], row.output_shape[0]))),
-        ]
-        for row in plan.rows
-    ]
-    totals = ["total", f"{plan.trainable_params:,} trainable", count(plan.params), count(plan.macs), ""]
-    return Table(["layer", "type", "parameters", "MACs", "output"], [*rows, totals], 2)
+    """Return a network's layer table with its totals."""
+    return Table(COLUMNS, [*layer_rows(plan), total_row(plan)], TEXT_COLUMNS)
 
 
 def networks(runs: Sequence[Run]) -> list[tuple[Plan, list[Run]]]:

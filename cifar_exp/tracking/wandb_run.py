@@ -14,11 +14,12 @@ from cifar_exp.config.schema import TrainConfig
 from cifar_exp.errors import UserError
 from cifar_exp.inference.evaluation import Evaluation
 from cifar_exp.network import Plan
+from cifar_exp.network.cost import costs_of
+from cifar_exp.network.table import COLUMNS, size_text
 from cifar_exp.tracking.labels import Labels
 
 BEST = "best/val/acc"
 CLASSES_SHOWN = 50  # more make a confusion matrix that nobody can read
-COSTS = ("params", "trainable_params", "macs", "peak_activation_bytes")
 
 
 class Tracker(Protocol):
@@ -106,11 +107,11 @@ class WandbRun:
 
     def _log_plan(self, plan: Plan) -> None:
         rows: list[Iterable[Any]] = [
-            [row.name, row.type, row.params, row.macs, "×".join(map(str, row.output_shape))] for row in plan.rows
+            [row.name, row.type, row.params, row.macs, size_text(row.output_shape)] for row in plan.rows
         ]
-        table = self._wandb.Table(["layer", "type", "params", "MACs", "output"], data=rows)
+        table = self._wandb.Table(list(COLUMNS), data=rows)
         self._run.summary["layers"] = table  # logged, its size would be drawn as a curve
-        self.summarise({name: getattr(plan, name) for name in COSTS})
+        self.summarise(costs_of(plan))
 
     def log_epoch(self, row: Mapping[str, float]) -> None:
         """One epoch's figures, and the best accuracy so far as a number of its own: a column of the runs table.

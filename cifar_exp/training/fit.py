@@ -17,6 +17,7 @@ from cifar_exp.errors import UserError
 from cifar_exp.inference.classifier import Classifier, description, load_trained
 from cifar_exp.inference.evaluation import Evaluation, evaluate
 from cifar_exp.network import build_network
+from cifar_exp.network.cost import costs_of
 from cifar_exp.plots.curves import plot_curves
 from cifar_exp.runs.directory import RunDir
 from cifar_exp.runs.saved import saved_run
@@ -167,10 +168,7 @@ class Job:
         plan, directory = self.plan, self.tracker.directory
         return {
             "model": plan.name,
-            "params": plan.params,
-            "trainable_params": plan.trainable_params,
-            "macs": plan.macs,
-            "peak_activation_bytes": plan.peak_activation_bytes,
+            **costs_of(plan),
             "data": self.config.data.name,
             "seed": self.config.seed,
             "device": torch.cuda.get_device_name(device) if device.type == "cuda" else device.type,

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from cifar_exp.config.location import conf_dir
 from cifar_exp.errors import UserError
 from cifar_exp.network import Budget, ModelSpec, Plan, build_network, check_budget, plan_network
+from cifar_exp.network.cost import cost_line, costs_of
 from tests.network.liveness import live_bytes
 from tests.network.strategies import models
 
@@ -97,10 +98,7 @@ def test_the_first_two_lines_of_a_shipped_model_say_what_it_is_and_costs(path: P
     what, cost = path.read_text().splitlines()[:2]
     planned = plan_network(load(path), (3, 32, 32), 10)
     assert what.startswith("# ")
-    assert cost == (
-        f"# {planned.params:,} parameters ({planned.trainable_params:,} trainable), {planned.macs:,} MACs, "
-        f"{planned.peak_activation_bytes:,} bytes of activations at once."
-    )
+    assert cost == f"# {cost_line(costs_of(planned))}."
 
 
 @settings(max_examples=60, deadline=None)

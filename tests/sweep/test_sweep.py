@@ -13,6 +13,7 @@ import yaml
 from hydra.core.utils import JobReturn
 
 from cifar_exp.config.location import conf_dir
+from cifar_exp.network.cost import cost_line, costs_of
 from cifar_exp.network.planner import plan_network
 from cifar_exp.network.spec import ModelSpec
 from cifar_exp.sweep.adapter import Face
@@ -101,10 +102,7 @@ def test_the_winner_is_a_model_file_like_the_shipped_ones(pretend: Pretend, tmp_
     planned = plan_network(ModelSpec.model_validate(yaml.safe_load(text)), (3, 32, 32), 10)
     first, second, *body = text.splitlines()
     assert first == f"# Trial {best['number']} of the sweep sweep: val/acc {float(best['val/acc']):g}."
-    assert second == (
-        f"# {planned.params:,} parameters ({planned.trainable_params:,} trainable), {planned.macs:,} MACs, "
-        f"{planned.peak_activation_bytes:,} bytes of activations at once."
-    )
+    assert second == f"# {cost_line(costs_of(planned))}."
     assert planned.params == int(best["params"])
     shipped = (conf_dir() / "model" / "model50k.yaml").read_text().splitlines()[3:]
     assert [line for line in body[1:] if line not in shipped] == [

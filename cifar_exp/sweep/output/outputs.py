@@ -10,6 +10,7 @@ import yaml
 from optuna.trial import FrozenTrial, TrialState
 
 from cifar_exp.files import write_text
+from cifar_exp.network.cost import cost_line
 from cifar_exp.plots.sweep import plot_sweep
 from cifar_exp.sweep.output import ranking
 from cifar_exp.sweep.output.importance import importances
@@ -18,7 +19,7 @@ from cifar_exp.sweep.settings import SweepSettings
 
 TRIALS, RESULTS, PLOT, BEST = "trials.csv", "optimization_results.yaml", "sweep.png", "best/model/best.yaml"
 
-COSTS = ("params", "macs", "peak_activation_bytes")
+COST_COLUMNS = ("params", "macs", "peak_activation_bytes")
 
 
 class Outputs:
@@ -54,10 +55,10 @@ class Outputs:
     def _table(self, trials: Sequence[FrozenTrial]) -> str:
         text = io.StringIO()
         table = csv.writer(text, lineterminator="\n")
-        table.writerow(["number", "state", "val/acc", *COSTS, "seconds", *self._space.swept])
+        table.writerow(["number", "state", "val/acc", *COST_COLUMNS, "seconds", *self._space.swept])
         for trial in trials:
             if trial.state.is_finished():
-                known = [trial.user_attrs.get(cost) for cost in COSTS]
+                known = [trial.user_attrs.get(cost) for cost in COST_COLUMNS]
                 params = self._params(trial)
                 swept = [params.get(key) for key in self._space.swept]
                 figures = [ranking.accuracy(trial), *known, ranking.seconds(trial)]
@@ -93,7 +94,7 @@ class Outputs:
         winner = ranking.best(trials, self._settings)
         if winner is None:
             return {"best_value": None}
-        costs = {cost: winner.user_attrs[cost] for cost in COSTS if cost in winner.user_attrs}
+        costs = {cost: winner.user_attrs[cost] for cost in COST_COLUMNS if cost in winner.user_attrs}
         return {
             "best_trial": winner.number,
             "best_value": winner.values[0],
@@ -107,14 +108,10 @@ class Outputs:
 
     def _best_model(self, winner: FrozenTrial) -> str:
         attrs = winner.user_attrs
-        costs = (
-            f"{attrs['params']:,} parameters ({attrs['trainable_params']:,} trainable), {attrs['macs']:,} MACs, "
-            f"{attrs['peak_activation_bytes']:,} bytes of activations at once"
-        )
         score = ", ".join(
             f"{name} {value:g}" for name, value in ranking.values_of(winner, self._settings.metrics).items()
         )
-        header = f"# Trial {winner.number} of the sweep {self._settings.study_name}: {score}.\n# {costs}.\n"
+        header = f"# Trial {winner.number} of the sweep {self._settings.study_name}: {score}.\n# {cost_line(attrs)}.\n"
         return header + model_yaml({**winner.user_attrs["model"], "name": "best"})
 
 

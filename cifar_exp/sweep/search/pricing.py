@@ -14,12 +14,11 @@ from cifar_exp.config.parse import parse, plain
 from cifar_exp.config.schema import TrainConfig
 from cifar_exp.data.describe import DataInfo, describe
 from cifar_exp.errors import UserError
-from cifar_exp.network.cost import Budget
+from cifar_exp.network.cost import Budget, costs_of
 from cifar_exp.network.planner import plan_network
 from cifar_exp.network.spec import ModelSpec
 from cifar_exp.sweep.search.space import Candidate, Space
 
-COSTS = ("params", "trainable_params", "macs", "peak_activation_bytes")
 Compose = Callable[[list[str]], DictConfig]
 
 
@@ -118,7 +117,7 @@ class PlanPricer:
             return Price(reason=f"model.{where}: {details['msg']}", excess=float("inf"))
         except UserError as error:
             return Price(reason=str(error), excess=float("inf"))
-        costs = {name: getattr(plan, name) for name in COSTS}
+        costs = costs_of(plan)
         exceeded = base.budget.exceeded_by(plan)
         if not exceeded:
             return Price(costs)
