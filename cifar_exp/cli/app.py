@@ -24,11 +24,10 @@ from hydra.types import HydraContext
 from omegaconf import DictConfig, OmegaConf, read_write
 from omegaconf.errors import OmegaConfBaseException
 
-from cifar_exp.cli.check import CHECKS
+from cifar_exp.checks import CHECKS
 from cifar_exp.cli.compose import Composer
 from cifar_exp.cli.help import command_help
 from cifar_exp.cli.multirun import combinations
-from cifar_exp.cli.overrides import without_sweeps, written
 from cifar_exp.cli.resume import resumed, resumed_directory
 from cifar_exp.cli.run_directory import (
     Task,
@@ -42,6 +41,7 @@ from cifar_exp.cli.sweep_file import expand_sweep
 from cifar_exp.config.devices import check_single_device
 from cifar_exp.config.location import conf_dir
 from cifar_exp.config.messages import listing
+from cifar_exp.config.overrides import without_sweeps, written
 from cifar_exp.config.parse import unresolved
 from cifar_exp.errors import RunFailedError, UserError, did_you_mean
 

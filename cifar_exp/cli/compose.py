@@ -9,11 +9,11 @@ from hydra.core.object_type import ObjectType
 from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 
-from cifar_exp.cli.check import SCHEMAS
+from cifar_exp.checks import SCHEMAS
 from cifar_exp.cli.hydra_messages import Mistake, explain, is_users
-from cifar_exp.cli.keys import known_there, nearest_key_hint
-from cifar_exp.cli.overrides import open_up, parse_overrides, unknown_layers
-from cifar_exp.config.messages import MistakesError, listing
+from cifar_exp.config.keys import known_there, nearest_key_hint
+from cifar_exp.config.messages import ConfigError, listing
+from cifar_exp.config.overrides import open_up, parse_overrides, unknown_layers
 from cifar_exp.config.parse import parse
 from cifar_exp.errors import UserError
 
@@ -49,8 +49,8 @@ class Composer:
         HydraConfig.instance().set_config(cfg)
         try:
             parse(SCHEMAS[self.command], cfg, required=False)
-        except MistakesError as errors:
-            return list(errors.mistakes)
+        except ConfigError as errors:
+            return list(errors.errors)
         except UserError:
             pass
         return []

@@ -9,7 +9,7 @@ from omegaconf import DictConfig, OmegaConf
 from yaml import MarkedYAMLError
 
 from cifar_exp.cli.compose import Composer
-from cifar_exp.cli.overrides import parse_overrides, written
+from cifar_exp.config.overrides import parse_overrides, written
 from cifar_exp.errors import UserError, did_you_mean
 
 

@@ -8,7 +8,7 @@ from typing import Any
 from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
-from cifar_exp.cli.keys import Keys, nearest_key_hint
+from cifar_exp.config.keys import Keys, nearest_key_hint
 from cifar_exp.errors import UserError, did_you_mean
 
 MAX_LINES = 12
@@ -23,12 +23,12 @@ def listing(mistakes: Sequence[str]) -> str:
     return _shortened([f"{len(mistakes)} mistakes:", *lines], MAX_LINES)
 
 
-class MistakesError(UserError):
-    """Several mistakes at once."""
+class ConfigError(UserError):
+    """Several errors of one config, reported at once."""
 
     def __init__(self, mistakes: Sequence[str]) -> None:
         super().__init__(listing(mistakes))
-        self.mistakes = tuple(mistakes)
+        self.errors = tuple(mistakes)
 
 
 def _bullet(mistake: str) -> list[str]:
@@ -48,7 +48,7 @@ def shown(value: Any, width: int = 60) -> str:
     return text if len(text) <= width else text[: width - 1] + "…"
 
 
-def schema_mistakes(error: ValidationError, schema: type[BaseModel], values: Mapping[str, Any]) -> list[str]:
+def schema_errors(error: ValidationError, schema: type[BaseModel], values: Mapping[str, Any]) -> list[str]:
     """One line a mistake that pydantic found in `values`."""
     keys = Keys(schema)
     mistakes: dict[str, str] = {}

@@ -8,7 +8,7 @@ from omegaconf import DictConfig, OmegaConf, open_dict
 from omegaconf.errors import OmegaConfBaseException
 from pydantic import BaseModel, ValidationError
 
-from cifar_exp.config.messages import MistakesError, schema_mistakes
+from cifar_exp.config.messages import ConfigError, schema_errors
 from cifar_exp.errors import UserError
 
 Schema = TypeVar("Schema", bound=BaseModel)
@@ -16,18 +16,29 @@ AnyConfig = DictConfig | Mapping[str, Any]
 
 
 def parse(schema: type[Schema], cfg: AnyConfig, required: bool = True) -> Schema:
-    """`cfg`, resolved and without Hydra's own node, as `schema`; raises MistakesError with every mistake in it.
+    """`cfg`, resolved and without Hydra's own node, as `schema`; raises ConfigError with every mistake in it.
 
     Without `required`, a mandatory value that is still missing (`???`) is none.
     """
     values = plain(cfg)
     missing = [f"{key}=… is missing; this command needs it." for key in _missing(values)] if required else []
     if missing:
-        raise MistakesError(missing)
+        raise ConfigError(missing)
     try:
         return schema.model_validate(values)
     except ValidationError as error:
-        raise MistakesError(schema_mistakes(error, schema, values)) from None
+        raise ConfigError(schema_errors(error, schema, values)) from None
+
+
+def value_errors(schema: type[BaseModel], cfg: AnyConfig) -> list[str]:
+    """Return every error in the values of `cfg`; a mandatory value that is missing (`???`) is none."""
+    try:
+        parse(schema, cfg, required=False)
+    except ConfigError as errors:
+        return list(errors.errors)
+    except UserError:  # of a reference, which may be missing because of an override that is at fault
+        pass
+    return []
 
 
 def plain(cfg: AnyConfig) -> dict[str, Any]:

@@ -9,7 +9,7 @@ from typing import Any
 
 from omegaconf import OmegaConf
 
-from cifar_exp.cli.overrides import saved_overrides
+from cifar_exp.config.overrides import saved_overrides
 from cifar_exp.config.parse import plain
 from cifar_exp.data.settings import DataConfig
 from cifar_exp.errors import UserError

@@ -15,7 +15,7 @@ from hydra.types import HydraContext, TaskFunction
 from omegaconf import DictConfig, OmegaConf, open_dict
 
 from cifar_exp.cli.hydra_messages import explain, is_users
-from cifar_exp.cli.overrides import written
+from cifar_exp.config.overrides import written
 from cifar_exp.errors import UserError
 from cifar_exp.sweep.search.pricing import Free, PlanPricer, Pricer
 from cifar_exp.sweep.search.space import Space, build_space

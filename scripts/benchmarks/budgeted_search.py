@@ -15,7 +15,7 @@ import optuna
 from hydra import compose, initialize_config_dir
 from optuna.trial import FrozenTrial, TrialState
 
-from cifar_exp.cli.overrides import parse_overrides
+from cifar_exp.config.overrides import parse_overrides
 from cifar_exp.config.location import conf_dir
 from cifar_exp.sweep.search.pricing import PlanPricer
 from cifar_exp.sweep.search.proposals import Proposer

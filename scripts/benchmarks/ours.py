@@ -6,7 +6,7 @@ from hydra import compose, initialize_config_dir
 from pytorch_lightning import LightningModule, Trainer
 
 from benchmarks.gate import Gate, GateCallback, Setting
-from cifar_exp.cli.check import check_train
+from cifar_exp.checks import check_train
 from cifar_exp.config.location import conf_dir
 from cifar_exp.config.planned import Planned
 from cifar_exp.config.schema import TrainConfig

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from omegaconf import OmegaConf
 
-from cifar_exp.cli.overrides import open_up, written
+from cifar_exp.config.overrides import open_up, written
 from tests.config.harness import CifarExp, FakeTraining
 
 PLAIN = st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text(max_size=8)

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 from omegaconf import OmegaConf
 
-from cifar_exp.cli.check import check_eval, check_train
+from cifar_exp.checks import check_eval, check_train
 from cifar_exp.errors import UserError
 from cifar_exp.runs.saved import saved_run
 from tests.config.harness import CifarExp, FakeTraining

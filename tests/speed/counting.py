@@ -15,7 +15,7 @@ from hydra import compose, initialize_config_dir
 from torch.utils._python_dispatch import TorchDispatchMode
 
 import cifar_exp
-from cifar_exp.cli.check import check_train
+from cifar_exp.checks import check_train
 from cifar_exp.config.location import conf_dir
 from cifar_exp.runs.directory import RunDir
 from cifar_exp.training.fit import Job

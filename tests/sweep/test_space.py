@@ -7,7 +7,7 @@ import pytest
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from optuna.distributions import CategoricalDistribution, FloatDistribution, IntDistribution
 
-from cifar_exp.cli.overrides import parse_overrides
+from cifar_exp.config.overrides import parse_overrides
 from cifar_exp.errors import UserError
 from cifar_exp.sweep.search.space import Space, build_space
 

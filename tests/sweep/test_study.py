@@ -9,7 +9,7 @@ import pytest
 from optuna.distributions import IntDistribution
 from optuna.trial import FrozenTrial, TrialState
 
-from cifar_exp.cli.overrides import parse_overrides
+from cifar_exp.config.overrides import parse_overrides
 from cifar_exp.sweep.search.pricing import Price
 from cifar_exp.sweep.search.proposals import Proposal
 from cifar_exp.sweep.search.space import build_space

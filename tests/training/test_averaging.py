@@ -7,7 +7,7 @@ import pytorch_lightning as pl
 import torch
 from hydra import compose, initialize_config_dir
 
-from cifar_exp.cli.check import check_train
+from cifar_exp.checks import check_train
 from cifar_exp.config.location import conf_dir
 from cifar_exp.runs.directory import RunDir
 from cifar_exp.training.fit import Job

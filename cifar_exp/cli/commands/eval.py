@@ -6,7 +6,7 @@ from typing import Any
 
 from omegaconf import DictConfig
 
-from cifar_exp.cli.check import CheckedEval, check_eval
+from cifar_exp.checks import CheckedEval, check_eval
 from cifar_exp.cli.tables import figures_table, show
 from cifar_exp.data.loader import EvalLoader
 from cifar_exp.data.sources import load_test

@@ -9,7 +9,7 @@ from rich.console import Console
 from rich.status import Status
 from torch import Tensor
 
-from cifar_exp.cli.check import check_export
+from cifar_exp.checks import check_export
 from cifar_exp.cli.tables import figures_table, note, result_table, show
 from cifar_exp.config.command_schema import ExportConfig
 from cifar_exp.data.describe import describe

@@ -6,7 +6,7 @@ from pathlib import Path
 from omegaconf import DictConfig
 from rich.markup import escape
 
-from cifar_exp.cli.check import check_predict
+from cifar_exp.checks import check_predict
 from cifar_exp.cli.tables import bar, figures_table, note, show
 from cifar_exp.data.folder import IMAGE_SUFFIXES
 from cifar_exp.errors import UserError

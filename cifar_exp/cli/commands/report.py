@@ -5,7 +5,7 @@ from pathlib import Path
 from omegaconf import DictConfig
 from rich.markup import escape
 
-from cifar_exp.cli.check import check_report
+from cifar_exp.checks import check_report
 from cifar_exp.cli.tables import figures_table, note, show
 from cifar_exp.files import users_choice, write_text
 from cifar_exp.report import tables

@@ -5,7 +5,7 @@ from typing import Any
 
 from omegaconf import DictConfig
 
-from cifar_exp.cli.check import check_summary
+from cifar_exp.checks import check_summary
 from cifar_exp.network.cost import costs_of
 from cifar_exp.network.plan import Plan
 

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 def main(cfg: DictConfig) -> float:
     """Runs the job in Hydra's output directory; returns the best validation accuracy, for sweepers."""
     settle()
-    from cifar_exp.cli.check import check_train
+    from cifar_exp.checks import check_train
     from cifar_exp.training.fit import Job
 
     checked = check_train(cfg)

@@ -12,8 +12,8 @@ from omegaconf import DictConfig
 
 from cifar_exp.cli import run
 from cifar_exp.cli.hydra_messages import is_users
-from cifar_exp.cli.overrides import open_up, parse_overrides
 from cifar_exp.config.location import conf_dir
+from cifar_exp.config.overrides import open_up, parse_overrides
 from cifar_exp.errors import UserError
 from cifar_exp.sweep.search.pricing import PlanPricer, Price
 from cifar_exp.sweep.search.space import build_space

@@ -21,7 +21,7 @@ from optuna.distributions import (
     IntDistribution,
 )
 
-from cifar_exp.cli.overrides import parse_overrides, written
+from cifar_exp.config.overrides import parse_overrides, written
 from cifar_exp.errors import UserError
 
 Candidate = dict[str, Any]  # a value for each swept key, as Optuna knows it

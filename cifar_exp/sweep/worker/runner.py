@@ -15,7 +15,7 @@ from hydra.core.utils import JobReturn, JobStatus
 from omegaconf import DictConfig, OmegaConf, open_dict
 from optuna.trial import FrozenTrial, TrialState
 
-from cifar_exp.cli.overrides import saved_overrides, written
+from cifar_exp.config.overrides import saved_overrides, written
 from cifar_exp.errors import UserError
 from cifar_exp.files import write_text
 from cifar_exp.sweep.output.display import Display
@@ -77,7 +77,7 @@ class Sweep:
         candidate = self._proposer.check()
         cfg = self._compose(self._space.overrides(candidate))
         if self._is_ours:
-            from cifar_exp.cli.check import check_train
+            from cifar_exp.checks import check_train
 
             check_train(cfg)
 

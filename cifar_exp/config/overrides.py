@@ -15,7 +15,7 @@ from hydra.core.override_parser.types import Override, OverrideType, Quote, Quot
 from hydra.errors import OverrideParseException
 from omegaconf import OmegaConf
 
-from cifar_exp.config.messages import MistakesError
+from cifar_exp.config.messages import ConfigError
 from cifar_exp.errors import did_you_mean
 
 _OPEN_KEYS = {
@@ -29,7 +29,7 @@ _LAYER = re.compile(r"model\.layers\.([^.=]+)")
 
 
 def parse_overrides(overrides: Sequence[str]) -> list[Override]:
-    """The overrides in Hydra's grammar; raises MistakesError naming each that does not follow it."""
+    """The overrides in Hydra's grammar; raises ConfigError naming each that does not follow it."""
     parser = OverridesParser.create()
     parsed, mistakes = [], []
     for override in overrides:
@@ -38,7 +38,7 @@ def parse_overrides(overrides: Sequence[str]) -> list[Override]:
         except OverrideParseException as error:
             mistakes.append(_not_understood(override, error))
     if mistakes:
-        raise MistakesError(mistakes)
+        raise ConfigError(mistakes)
     return parsed
 
 

@@ -14,7 +14,7 @@ from cifar_exp.config.command_schema import (
     SummaryConfig,
 )
 from cifar_exp.config.devices import check_accelerator, check_compiler, check_devices
-from cifar_exp.config.messages import MistakesError
+from cifar_exp.config.messages import ConfigError
 from cifar_exp.config.parse import AnyConfig, parse
 from cifar_exp.config.planned import Planned, planned
 from cifar_exp.config.schema import TrainConfig
@@ -97,7 +97,7 @@ def check_report(cfg: AnyConfig) -> ReportConfig:
     runs = [config.runs] if isinstance(config.runs, str) else config.runs
     missing = [run for run in runs if not Path(run).is_dir()]
     if missing:
-        raise MistakesError([f"runs: {run}: no such directory." for run in missing])
+        raise ConfigError([f"runs: {run}: no such directory." for run in missing])
     return config
 
 

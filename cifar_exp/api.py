@@ -1,0 +1,75 @@
+"""The Python API of configs and plans; the commands call the same functions."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from omegaconf import DictConfig, OmegaConf
+from pydantic import ValidationError
+from yaml import YAMLError
+
+from cifar_exp.checks import check_train
+from cifar_exp.config.compose import Composer, hydra_session
+from cifar_exp.config.messages import ConfigError, schema_errors
+from cifar_exp.config.planned import planned
+from cifar_exp.config.schema import TrainConfig
+from cifar_exp.errors import UserError
+from cifar_exp.network.plan import Plan
+from cifar_exp.network.planner import plan_network
+from cifar_exp.network.spec import ModelSpec
+
+
+def compose(overrides: Sequence[str] = (), config_dir: str | Path | None = None) -> TrainConfig:
+    """Return the config of a training run, composed and checked as `cifar-exp train` does.
+
+    Args:
+        overrides: What would stand on the command line, as in `["model=model2", "data=synthetic"]`.
+        config_dir: A directory with the user's own groups, as in `config_dir/model/mine.yaml`.
+
+    Raises:
+        UserError: Every error of the overrides and of the config that they make.
+    """
+    with hydra_session("train", config_dir):
+        cfg = Composer("train", TrainConfig).compose(overrides)
+        return check_train(cfg).config
+
+
+def plan(
+    source: TrainConfig | ModelSpec | str | Path,
+    input_shape: tuple[int, int, int] = (3, 32, 32),
+    num_classes: int = 10,
+) -> Plan:
+    """Return the plan of a network: its layers with shapes, parameters, MACs and live memory; `print` shows the table.
+
+    Args:
+        source: A config, a model, or the path of a model's YAML file.
+        input_shape: (channels, height, width) of one image; a config's own data takes its place.
+        num_classes: How many logits there are; a config's own data takes its place.
+
+    Raises:
+        UserError: The file is not a model, shapes do not fit, or a config's budget is exceeded.
+    """
+    if isinstance(source, TrainConfig):
+        return planned(source).plan
+    spec = source if isinstance(source, ModelSpec) else load_model(Path(source))
+    return plan_network(spec, input_shape, num_classes)
+
+
+def load_model(path: Path) -> ModelSpec:
+    """Read a model from a YAML file.
+
+    Raises:
+        UserError: The file cannot be read, or it describes no model.
+    """
+    try:
+        content = OmegaConf.load(path)
+    except (OSError, YAMLError, UnicodeDecodeError) as error:
+        raise UserError(f"{path}: cannot be read as YAML ({str(error).splitlines()[0]}).") from None
+    if not isinstance(content, DictConfig):
+        raise UserError(f"{path}: expected a model with `name` and `layers`.")
+    values = OmegaConf.to_container(content, resolve=True)
+    try:
+        return ModelSpec.model_validate(values)
+    except ValidationError as error:
+        assert isinstance(values, dict)
+        errors = schema_errors(error, ModelSpec, {str(key): value for key, value in values.items()})
+        raise ConfigError([f"{path}: {text}" for text in errors]) from None

@@ -1,0 +1,76 @@
+"""The Python API: configs and plans without the command line."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import cifar_exp as ce
+
+
+def test_importing_the_package_loads_neither_torch_nor_hydra() -> None:
+    code = "import sys, cifar_exp; print(dir(cifar_exp)); print(*sys.modules)"
+    ended = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+
+    names, modules = ended.stdout.splitlines()
+    assert {"torch", "hydra", "omegaconf", "pydantic"}.isdisjoint(modules.split())
+    assert {"compose", "plan", "TrainConfig", "ModelSpec", "UserError"} <= set(eval(names))
+
+
+def test_compose_is_what_the_command_line_trains() -> None:
+    config = ce.compose(["model=model2", "data=synthetic", "trainer.max_epochs=3", "model.layers.conv7.skip=conv6"])
+
+    assert isinstance(config, ce.TrainConfig)
+    assert (config.model.name, config.data.name, config.trainer.max_epochs) == ("model2", "synthetic", 3)
+    assert config.model.layers["conv7"].skip == "conv6"
+
+
+def test_compose_raises_what_the_command_line_prints() -> None:
+    with pytest.raises(ce.UserError, match=r"Did you mean 'trainer.max_epochs'"):
+        ce.compose(["trainer.max_epoch=3"])
+
+
+def test_compose_takes_ones_own_groups(tmp_path: Path) -> None:
+    (tmp_path / "model").mkdir()
+    (tmp_path / "model" / "mine.yaml").write_text("name: mine\nlayers: {first: {channels: 8}}\n")
+
+    assert ce.compose(["model=mine", "data=synthetic"], config_dir=tmp_path).model.name == "mine"
+
+
+def test_compose_leaves_an_outer_hydra_application_as_it_was() -> None:
+    from hydra import compose, initialize_config_dir
+
+    with initialize_config_dir(str(Path(__file__).parents[2] / "conf"), version_base="1.2"):
+        assert ce.compose(["data=synthetic"]).model.name == "model3"
+        assert compose("summary").format == "table"
+
+
+@pytest.mark.parametrize("source", ["config", "model", "file"])
+def test_a_plan_comes_from_a_config_a_model_or_a_file(source: str) -> None:
+    config = ce.compose(["model=resnet8", "data=synthetic"])
+    file = Path(__file__).parents[2] / "conf" / "model" / "resnet8.yaml"
+
+    plan = ce.plan({"config": config, "model": config.model, "file": file}[source])
+
+    assert (plan.params, plan.trainable_params, plan.macs) == (78_666, 78_186, 12_501_632)
+    assert [layer.name for layer in plan.layers][:2] == ["stem", "block1a"]
+
+
+def test_a_printed_plan_is_the_layer_table() -> None:
+    table = str(ce.plan(ce.compose(["model=model2", "data=synthetic"])))
+
+    assert table.splitlines()[0] == "model2"
+    assert "layer" in table.splitlines()[2]
+    assert "104,106" in table.splitlines()[-3]
+    assert "11,264 peak activation bytes" in table.splitlines()[-1]
+
+
+def test_a_file_that_is_no_model_is_named(tmp_path: Path) -> None:
+    file = tmp_path / "mine.yaml"
+    file.write_text("name: a\nlayers: {a: {channels: 3, chanel: 4}}\n")
+
+    with pytest.raises(ce.UserError, match=r"mine.yaml: layers.a.chanel: unknown key"):
+        ce.plan(file)
+    with pytest.raises(ce.UserError, match=r"none.yaml: cannot be read"):
+        ce.plan(tmp_path / "none.yaml")
