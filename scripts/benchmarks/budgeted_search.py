@@ -15,8 +15,8 @@ import optuna
 from hydra import compose, initialize_config_dir
 from optuna.trial import FrozenTrial, TrialState
 
-from cifar_exp.config.overrides import parse_overrides
 from cifar_exp.config.location import conf_dir
+from cifar_exp.config.overrides import parse_overrides
 from cifar_exp.sweep.search.pricing import PlanPricer
 from cifar_exp.sweep.search.proposals import Proposer
 from cifar_exp.sweep.search.space import Candidate, Space, build_space

@@ -15,8 +15,8 @@ from hydra import compose, initialize_config_dir
 from omegaconf import OmegaConf
 from optuna.trial import FrozenTrial, TrialState
 
-from cifar_exp.config.overrides import parse_overrides
 from cifar_exp.config.location import conf_dir
+from cifar_exp.config.overrides import parse_overrides
 from cifar_exp.errors import UserError
 from cifar_exp.network.planner import plan_network
 from cifar_exp.network.spec import ModelSpec
