@@ -6,6 +6,8 @@ Everything that the commands do is a call away:
 
     config = ce.compose(["model=model2", "data=synthetic", "trainer.max_epochs=3"])
     print(ce.plan(config))
+    run = ce.train(config, "runs/first")
+    ce.load_run("runs/first").model().predict(["cat.jpg"])
 
 The names below are imported at their first use (PEP 562): `import cifar_exp` loads neither torch nor Hydra.
 """
@@ -16,16 +18,33 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from cifar_exp.api import compose, plan
     from cifar_exp.config.schema import TrainConfig
-    from cifar_exp.errors import UserError
+    from cifar_exp.errors import RunFailedError, UserError
     from cifar_exp.network.spec import ModelSpec
+    from cifar_exp.runs.run import Run, load_run
+    from cifar_exp.training.train import train
 
 __version__ = "0.2.0"
 
-__all__ = ["ModelSpec", "TrainConfig", "UserError", "__version__", "compose", "plan"]
+__all__ = [
+    "ModelSpec",
+    "Run",
+    "RunFailedError",
+    "TrainConfig",
+    "UserError",
+    "__version__",
+    "compose",
+    "load_run",
+    "plan",
+    "train",
+]
 
 _MODULES = {
     "compose": "cifar_exp.api",
     "plan": "cifar_exp.api",
+    "train": "cifar_exp.training.train",
+    "load_run": "cifar_exp.runs.run",
+    "Run": "cifar_exp.runs.run",
+    "RunFailedError": "cifar_exp.errors",
     "ModelSpec": "cifar_exp.network.spec",
     "TrainConfig": "cifar_exp.config.schema",
     "UserError": "cifar_exp.errors",

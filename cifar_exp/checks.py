@@ -13,7 +13,7 @@ from cifar_exp.config.command_schema import (
     ReportConfig,
     SummaryConfig,
 )
-from cifar_exp.config.devices import check_accelerator, check_compiler, check_devices
+from cifar_exp.config.devices import check_accelerator
 from cifar_exp.config.messages import ConfigError
 from cifar_exp.config.parse import AnyConfig, parse
 from cifar_exp.config.planned import Planned, planned
@@ -21,7 +21,8 @@ from cifar_exp.config.schema import TrainConfig
 from cifar_exp.data.describe import DataInfo, describe
 from cifar_exp.data.settings import DataConfig
 from cifar_exp.errors import UserError
-from cifar_exp.runs.saved import SavedRun, chosen_data, saved_run
+from cifar_exp.runs.run import Run, chosen_data, load_run
+from cifar_exp.training.check import check_config
 
 
 def check_train(cfg: AnyConfig) -> Planned[TrainConfig]:
@@ -31,21 +32,7 @@ def check_train(cfg: AnyConfig) -> Planned[TrainConfig]:
         UserError: unknown keys, wrong values, data or a teacher that is not there, shapes that do not fit, a budget
             exceeded, a device asked for that this machine lacks.
     """
-    config = parse(TrainConfig, cfg)
-    check_devices(config.trainer)
-    check_compiler(config.compile)
-    check_teacher(config.distill.teacher)
-    return planned(config)
-
-
-def check_teacher(teacher: str | None) -> None:
-    """Raises UserError where there is no trained network in `teacher`, a run's directory or a weights file."""
-    if teacher is None:
-        return
-    try:
-        saved_run(teacher)
-    except UserError as error:
-        raise UserError(f"distill.teacher={teacher}:\n{error}") from None
+    return check_config(parse(TrainConfig, cfg))
 
 
 def check_summary(cfg: AnyConfig) -> Planned[SummaryConfig]:
@@ -58,7 +45,7 @@ class CheckedEval:
     """What `eval` tests, and on which data."""
 
     config: EvalConfig
-    run: SavedRun
+    run: Run
     data: DataConfig
     data_info: DataInfo  # of `data`
 
@@ -70,25 +57,25 @@ def check_eval(cfg: AnyConfig) -> CheckedEval:
     """
     config = parse(EvalConfig, cfg)
     check_accelerator(config.accelerator, "accelerator")
-    run = saved_run(config.run)
+    run = load_run(config.run)
     data = chosen_data(run, config.data)
     return CheckedEval(config, run, data, describe(data))
 
 
-def check_predict(cfg: AnyConfig) -> tuple[PredictConfig, SavedRun]:
+def check_predict(cfg: AnyConfig) -> tuple[PredictConfig, Run]:
     """The run and the images that the root config of `predict` names."""
     config = parse(PredictConfig, cfg)
     check_accelerator(config.accelerator, "accelerator")
-    run = saved_run(config.run)
+    run = load_run(config.run)
     if not Path(config.image).exists():
         raise UserError(f"image={config.image}: no such file or directory.")
     return config, run
 
 
-def check_export(cfg: AnyConfig) -> tuple[ExportConfig, SavedRun]:
+def check_export(cfg: AnyConfig) -> tuple[ExportConfig, Run]:
     """The run that the root config of `export` names."""
     config = parse(ExportConfig, cfg)
-    return config, saved_run(config.run)
+    return config, load_run(config.run)
 
 
 def check_report(cfg: AnyConfig) -> ReportConfig:

@@ -9,6 +9,12 @@ M_TRIM_THRESHOLD, M_MMAP_THRESHOLD = -1, -3  # of mallopt(3)
 KEPT_BYTES = 128 * 2**20
 LARGEST_KEPT = 32 * 2**20  # the most that glibc allows
 CGROUP = Path("/sys/fs/cgroup")
+RANKS = ("RANK", "LOCAL_RANK", "NODE_RANK", "GROUP_RANK", "SLURM_PROCID")  # as Lightning's launchers know them
+
+
+def is_first_process() -> bool:
+    """Return whether this is not one of the processes that the first one of a distributed run has started."""
+    return not any(int(os.environ.get(name) or 0) for name in RANKS)
 
 
 def settle() -> None:

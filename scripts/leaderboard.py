@@ -105,7 +105,7 @@ def add(directory: Path, label: str | None = None) -> Path:
     run = RunDir(directory)
     if not run.finished:
         raise UserError(f"{directory}: not a finished run.")
-    result = {key: value for key, value in run.read_result().items() if key not in LOCAL}
+    result = {key: value for key, value in run.read_result().document().items() if key not in LOCAL}
     kept = RESULTS / "runs" / f"{label or directory.name}.json"
     document = {**result, "command": command_of(run)}
     if kept.is_file() and json.loads(kept.read_text(encoding="utf-8")) != document:
@@ -118,8 +118,8 @@ def add_weights(directory: Path, label: str | None = None) -> Path:
     """Copies a finished run's best weights, without the optimizer's state, as a checkpoint that describes itself."""
     import torch
 
+    from cifar_exp.inference.checkpoint import load_checkpoint
     from cifar_exp.inference.classifier import DESCRIPTION
-    from cifar_exp.runs.checkpoints import load_checkpoint
 
     checkpoint = load_checkpoint(RunDir(directory).best)
     kept = RESULTS / "weights" / f"{label or directory.name}.ckpt"

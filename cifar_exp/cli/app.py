@@ -34,7 +34,6 @@ from cifar_exp.cli.run_directory import (
     check_is_free,
     check_is_writable,
     chosen_directory,
-    is_first_process,
     undone_on_mistake,
 )
 from cifar_exp.cli.sweep_file import expand_sweep
@@ -44,6 +43,7 @@ from cifar_exp.config.messages import listing
 from cifar_exp.config.overrides import without_sweeps, written
 from cifar_exp.config.parse import unresolved
 from cifar_exp.errors import RunFailedError, UserError, did_you_mean
+from cifar_exp.process import is_first_process
 
 
 def run(command: str, arguments: Sequence[str]) -> int:

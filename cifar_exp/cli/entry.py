@@ -76,7 +76,7 @@ def main() -> None:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         status = 0
     except KeyboardInterrupt as interruption:
-        from cifar_exp.cli.run_directory import is_first_process
+        from cifar_exp.process import is_first_process
 
         if is_first_process():
             print(f"Interrupted.{interruption}", file=sys.stderr)

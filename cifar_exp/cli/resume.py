@@ -11,7 +11,7 @@ from cifar_exp.cli.compose import Composer
 from cifar_exp.config.messages import listing, shown
 from cifar_exp.config.overrides import parse_overrides, written
 from cifar_exp.errors import UserError
-from cifar_exp.runs.saved import saved_config
+from cifar_exp.runs.run import saved_config
 
 
 def resumed_directory(given: Sequence[str]) -> Path | None:

@@ -14,14 +14,8 @@ from omegaconf.errors import OmegaConfBaseException
 
 from cifar_exp.config.parse import unresolved
 from cifar_exp.errors import UserError
+from cifar_exp.process import is_first_process
 from cifar_exp.runs.lock import Lock
-
-RANKS = ("RANK", "LOCAL_RANK", "NODE_RANK", "GROUP_RANK", "SLURM_PROCID")  # as Lightning's launchers know them
-
-
-def is_first_process() -> bool:
-    """Whether this is not one of the processes that the first one of a distributed run has started."""
-    return not any(int(os.environ.get(name) or 0) for name in RANKS)
 
 
 def chosen_directory(cfg: DictConfig, key: str) -> Path:

@@ -36,6 +36,24 @@ def decode_image(path: str | os.PathLike[str], image_size: int) -> Tensor:
     return torch.tensor(_decode(os.fspath(path), image_size)).permute(2, 0, 1).contiguous()
 
 
+def image_pixels(image: Image.Image | np.ndarray, image_size: int) -> Tensor:
+    """The pixels of an image in memory: uint8 (3, image_size, image_size), RGB, 0–255.
+
+    Args:
+        image: a PIL image, or an array of uint8 (H, W, 3), (H, W, 4) or (H, W).
+        image_size: the side of the result.
+
+    Raises:
+        UserError: an array of another type or shape.
+    """
+    if not isinstance(image, Image.Image):
+        pixels = np.asarray(image)
+        if pixels.dtype != np.uint8 or not (pixels.ndim == 2 or (pixels.ndim == 3 and pixels.shape[2] in (3, 4))):
+            raise UserError(f"expected an image as uint8 (H, W, 3), got {pixels.dtype} {pixels.shape}.")
+        image = Image.fromarray(pixels)
+    return torch.tensor(_square(image, image_size)).permute(2, 0, 1).contiguous()
+
+
 def decode_files(files: Sequence[str], image_size: int) -> np.ndarray:
     """The pixels of many files: uint8 (N, image_size, image_size, 3); raises as `decode_image`.
 
@@ -74,14 +92,17 @@ def _decode(path: str, image_size: int) -> np.ndarray:
     try:
         with Image.open(path) as image:
             image.draft(None, (2 * image_size, 2 * image_size))  # a large JPEG is decoded at reduced size
-            upright = ImageOps.exif_transpose(image)
-            square = ImageOps.fit(_to_rgb(upright), (image_size, image_size), Image.Resampling.BILINEAR)
-            return np.asarray(square)
+            return _square(image, image_size)
     except FileNotFoundError as error:
         raise UserError(f"there is no image file '{path}'.") from error
     except Exception as error:  # PIL's many formats fail in many ways
         reason = "not an image in a known format" if isinstance(error, Image.UnidentifiedImageError) else error
         raise UserError(f"cannot read the image '{path}': {reason}.") from error
+
+
+def _square(image: Image.Image, image_size: int) -> np.ndarray:
+    upright = ImageOps.exif_transpose(image)
+    return np.asarray(ImageOps.fit(_to_rgb(upright), (image_size, image_size), Image.Resampling.BILINEAR))
 
 
 def _to_rgb(image: Image.Image) -> Image.Image:

@@ -7,6 +7,7 @@ import torch
 from pytorch_lightning.trainer.states import TrainerFn
 from torch import Tensor
 
+from cifar_exp.data.fingerprint import fingerprint
 from cifar_exp.data.grouping import GroupedLoader
 from cifar_exp.data.images import ImageSet, channel_statistics
 from cifar_exp.data.loader import EvalLoader, TrainLoader
@@ -61,6 +62,10 @@ class CifarData(pl.LightningDataModule):
             images: ImageSet | None = getattr(self, name)
             if images is not None:
                 setattr(self, name, images.to(device))
+
+    def fingerprint(self) -> str:
+        """Return the hash of all images, see `data.fingerprint`; it comes after `setup("fit")`."""
+        return fingerprint(_loaded(self._train), _loaded(self._val), _loaded(self._test))
 
     def train_dataloader(self) -> GroupedLoader:
         """Shuffled and augmented, several batches at a time."""

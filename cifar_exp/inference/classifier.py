@@ -1,19 +1,27 @@
 """A network together with the normalisation that it was trained with, and how both are kept in a checkpoint."""
 
+import os
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
+import numpy as np
 import torch
+from PIL import Image
 from torch import Tensor, nn
 
+from cifar_exp.data.decode import decode_image, image_pixels
 from cifar_exp.data.describe import DataInfo
 from cifar_exp.errors import UserError
+from cifar_exp.inference.checkpoint import load_checkpoint
 from cifar_exp.network import ModelSpec, Plan, build_network, plan_network
-from cifar_exp.runs.checkpoints import load_checkpoint
 
 DESCRIPTION = "cifar_exp"  # the checkpoint's key for what `TrainedNetwork` needs beside the weights
 WEIGHTS = "classifier."  # the prefix of the classifier's weights in a checkpoint of the LightningModule
+IMAGES_AT_ONCE = 256
+
+Picture = str | os.PathLike[str] | Image.Image | np.ndarray  # a file, an image, or uint8 pixels (H, W, 3) or (H, W)
 
 
 class Classifier(nn.Module):
@@ -46,13 +54,73 @@ def _spread(statistic: Tensor, pixels: Tensor) -> Tensor:
     return statistic.expand(-1, -1, 1, pixels.shape[3]).contiguous(memory_format=torch.channels_last)
 
 
+@dataclass(frozen=True)
+class Prediction:
+    """The prediction for one image: the most probable class, and the probability of every class by its name."""
+
+    label: str
+    probabilities: Mapping[str, float]
+
+
 class TrainedNetwork:
-    """A classifier with its plan and the names of its classes, as a checkpoint describes them."""
+    """A classifier with its plan and the names of its classes, as a checkpoint describes them.
+
+    Shapes: N images, C channels, H × W pixels, K classes.
+    """
 
     def __init__(self, classifier: Classifier, plan: Plan, class_names: Sequence[str]) -> None:
         self.classifier = classifier
         self.plan = plan
         self.class_names = tuple(class_names)
+
+    def to(self, device: torch.device) -> Self:
+        """Move the network to a device and return it."""
+        self.classifier.to(device)
+        return self
+
+    def __call__(self, pixels: Tensor | np.ndarray) -> Tensor:
+        """Return the logits of images, float32 (N, K) on the CPU.
+
+        Args:
+            pixels: raw pixels 0–255 (N, C, H, W), uint8 or floating.
+
+        Raises:
+            UserError: images of another shape.
+        """
+        images = torch.as_tensor(pixels)
+        if images.dim() != 4 or tuple(images.shape[1:]) != self.plan.input_shape:
+            expected = ", ".join(map(str, self.plan.input_shape))
+            raise UserError(f"expected pixels of shape (N, {expected}), got {tuple(images.shape)}.")
+        device = self.classifier.mean.device
+        self.classifier.eval()
+        with torch.inference_mode():
+            return torch.cat([self.classifier(some.to(device)).float().cpu() for some in images.split(IMAGES_AT_ONCE)])
+
+    def predict(self, images: Sequence[Picture]) -> list[Prediction]:
+        """Return one prediction per image, each brought to the input size as training images are.
+
+        Args:
+            images: paths of image files, PIL images, or uint8 arrays (H, W, 3) or (H, W).
+
+        Raises:
+            UserError: a file that cannot be read as an image, or an array of another kind.
+        """
+        if isinstance(images, str | os.PathLike | Image.Image):
+            images = [images]
+        size = self.plan.input_shape[1]
+        pixels = [
+            decode_image(image, size) if isinstance(image, str | os.PathLike) else image_pixels(image, size)
+            for image in images
+        ]
+        return self.predictions(torch.stack(pixels)) if pixels else []
+
+    def predictions(self, pixels: Tensor) -> list[Prediction]:
+        """Return one prediction per image of raw pixels (N, C, H, W)."""
+        return [self._prediction(row) for row in self(pixels).softmax(dim=1).tolist()]
+
+    def _prediction(self, probabilities: Sequence[float]) -> Prediction:
+        by_name = dict(zip(self.class_names, probabilities, strict=True))
+        return Prediction(max(by_name, key=by_name.__getitem__), by_name)
 
     def check_fits(self, data_name: str, info: DataInfo) -> None:
         """Raises UserError where the images or the classes of a data source are not those of the training."""
@@ -70,12 +138,12 @@ class TrainedNetwork:
 
 
 def description(model: Mapping[str, Any], plan: Plan, class_names: Sequence[str]) -> dict[str, Any]:
-    """What a checkpoint says of its network, in plain data: enough to build it again."""
+    """Return the description of a network that its checkpoint contains, in plain data: enough to build it again."""
     return {"model": dict(model), "input_shape": list(plan.input_shape), "class_names": list(class_names)}
 
 
 def load_trained(checkpoint_path: Path) -> TrainedNetwork:
-    """The trained network of a checkpoint, on the CPU, in evaluation mode. Raises UserError where it cannot be."""
+    """Return the trained network of a checkpoint, on the CPU, in evaluation mode. Raises UserError for another file."""
     checkpoint = load_checkpoint(checkpoint_path)
     if DESCRIPTION not in checkpoint:
         raise UserError(f"{checkpoint_path}: not a checkpoint of cifar-exp, it does not describe its network.")

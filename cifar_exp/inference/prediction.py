@@ -1,4 +1,4 @@
-"""What a trained network answers to image files."""
+"""The predictions of a trained network for image files."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -12,12 +12,11 @@ from cifar_exp.data.decode import decode_files
 from cifar_exp.inference.classifier import TrainedNetwork
 
 TOP_CLASSES = 5
-IMAGES_AT_ONCE = 256
 
 
 @dataclass(frozen=True)
 class Predictions:
-    """The answers to N images of K classes."""
+    """The predictions for N images of K classes."""
 
     files: Sequence[Path]
     images: Tensor  # uint8 (N, C, H, W), as the network saw them
@@ -30,14 +29,14 @@ class Predictions:
         return [self.class_names[index] for index in self.probabilities.argmax(dim=1).tolist()]
 
     def top(self, position: int, count: int = TOP_CLASSES) -> list[tuple[str, float]]:
-        """An image's most probable classes with their probabilities."""
+        """Return the most probable classes of an image with their probabilities."""
         shares, indices = self.probabilities[position].topk(min(count, len(self.class_names)))
         return [
             (self.class_names[index], share) for index, share in zip(indices.tolist(), shares.tolist(), strict=True)
         ]
 
     def document(self) -> list[dict[str, Any]]:
-        """The answers as contract section 2 has them."""
+        """Return the predictions as `predict format=json` prints them."""
         return [
             {"image": str(file), "class": answer, "probabilities": dict(zip(self.class_names, shares, strict=True))}
             for file, answer, shares in zip(self.files, self.answers, self.probabilities.tolist(), strict=True)
@@ -45,13 +44,10 @@ class Predictions:
 
 
 def predict(trained: TrainedNetwork, files: Sequence[Path], device: torch.device) -> Predictions:
-    """What a network answers to image files, each brought to its input size as training images are.
+    """Return the predictions for image files, each brought to the input size as training images are.
 
     Raises UserError naming a file that cannot be read.
     """
     pixels_NHWC = decode_files([str(file) for file in files], trained.plan.input_shape[1])  # noqa: N806
     images = torch.from_numpy(pixels_NHWC).permute(0, 3, 1, 2)
-    classifier = trained.classifier.to(device)
-    with torch.inference_mode():
-        logits = torch.cat([classifier(some.to(device)).float().cpu() for some in images.split(IMAGES_AT_ONCE)])
-    return Predictions(files, images, logits.softmax(dim=1), trained.class_names)
+    return Predictions(files, images, trained.to(device)(images).softmax(dim=1), trained.class_names)

@@ -1,6 +1,5 @@
 """Finished runs, read back from their directories."""
 
-import csv
 import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -83,7 +82,8 @@ def listed(left_out: Mapping[Path, str]) -> str:
 
 def runs_below(path: Path) -> Iterator[Path]:
     """`path` if it is a run's directory, else the runs in it, in the order of their names."""
-    if (path / "result.json").is_file() or (path / ".hydra" / "config.yaml").is_file():
+    files = RunDir(path)
+    if files.result.is_file() or files.config.is_file():
         yield path
         return
     children = [child for child in path.iterdir() if child.is_dir() and not child.name.startswith(".")]
@@ -93,24 +93,24 @@ def runs_below(path: Path) -> Iterator[Path]:
 
 def _status(directory: Path) -> str:
     run = RunDir(directory)
-    return str(run.read_result().get("status")) if run.result.is_file() else "not finished"
+    return str(run.read_result().status) if run.result.is_file() else "not finished"
 
 
 def read_run(directory: Path) -> Run:
     """A finished run, labelled by its name."""
     files = RunDir(directory)
-    result = files.read_result()
+    result = files.read_result().document()
     config = plain(_yaml(files.config))
     test = _json(files.test)
     return Run(
         label=str(config.get("name") or result["model"]),
         directory=directory,
         result=result,
-        rows=_metrics(files.metrics),
+        rows=files.read_metrics(),
         test=test,
         config=config,
         choices=_choices(_yaml(files.hydra)),
-        overrides=_keys(files.path / ".hydra" / "overrides.yaml"),
+        overrides=_keys(files.overrides),
         plan=_plan(config, test),
     )
 
@@ -121,13 +121,6 @@ def _yaml(file: Path) -> Any:
 
 def _json(file: Path) -> dict[str, Any] | None:
     return json.loads(file.read_text(encoding="utf-8")) if file.is_file() else None
-
-
-def _metrics(file: Path) -> list[dict[str, float]]:
-    if not file.is_file():
-        return []
-    with file.open(encoding="utf-8", newline="") as lines:
-        return [{key: float(value) for key, value in row.items()} for row in csv.DictReader(lines)]
 
 
 def _choices(hydra: Any) -> dict[str, Any]:

@@ -8,8 +8,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from pydantic import ValidationError
+
 from cifar_exp.errors import UserError
 from cifar_exp.files import write_json, write_text
+from cifar_exp.runs.result import Result
+
+Row = dict[str, float]  # one epoch, by the columns of metrics.csv
 
 
 @dataclass(frozen=True)
@@ -20,27 +25,32 @@ class RunDir:
 
     @property
     def config(self) -> Path:
-        """The composed config, as Hydra wrote it."""
+        """The run's config, resolved."""
         return self.path / ".hydra" / "config.yaml"
 
     @property
     def hydra(self) -> Path:
-        """How Hydra was called: the chosen options of each group, the sweep's directory."""
+        """Hydra's own settings: the chosen options of each group, the sweep's directory."""
         return self.path / ".hydra" / "hydra.yaml"
 
     @property
+    def overrides(self) -> Path:
+        """The overrides of the command line."""
+        return self.path / ".hydra" / "overrides.yaml"
+
+    @property
     def result(self) -> Path:
-        """How the run ended, in figures."""
+        """The outcome of the run, in figures."""
         return self.path / "result.json"
 
     @property
     def test(self) -> Path:
-        """What the test found, by class: what `eval format=json` prints."""
+        """The test by class: what `eval format=json` prints."""
         return self.path / "test.json"
 
     @property
     def metrics(self) -> Path:
-        """A row an epoch."""
+        """One row per epoch."""
         return self.path / "metrics.csv"
 
     @property
@@ -50,7 +60,7 @@ class RunDir:
 
     @property
     def checkpoints(self) -> Path:
-        """Where `best.ckpt` and `last.ckpt` are."""
+        """The directory of `best.ckpt` and `last.ckpt`."""
         return self.path / "checkpoints"
 
     @property
@@ -60,34 +70,63 @@ class RunDir:
 
     @property
     def last(self) -> Path:
-        """Everything that going on after the last epoch needs."""
+        """Everything that continuing after the last epoch needs."""
         return self.checkpoints / "last.ckpt"
 
     @property
     def finished(self) -> bool:
-        """Whether `result.json` says so."""
-        return self.result.is_file() and self.read_result().get("status") == "finished"
+        """Whether `result.json` exists and its status is "finished"."""
+        return self.result.is_file() and self.read_result().is_finished
 
-    def read_result(self) -> dict[str, Any]:
-        """`result.json`. Raises UserError where there is none."""
+    @property
+    def trace(self) -> Path | None:
+        """A file or directory that only a run leaves here; None where this directory contains no run."""
+        return next((path for path in (self.result, self.checkpoints) if path.exists()), None)
+
+    def read_result(self) -> Result:
+        """Return the contents of `result.json`. Raises UserError where it is missing or damaged."""
         try:
-            result: dict[str, Any] = json.loads(self.result.read_text(encoding="utf-8"))
+            return Result.model_validate(json.loads(self.result.read_text(encoding="utf-8")))
         except FileNotFoundError:
-            raise UserError(f"{self.path}: no result.json here, so no finished run.") from None
-        return result
+            raise UserError(f"{self.path}: no {self.result.name} here, so no finished run.") from None
+        except (OSError, ValueError) as error:
+            raise UserError(f"{self.result}: damaged ({_reason(error)}).") from None
 
-    def write_result(self, result: Mapping[str, Any]) -> None:
-        """Replaces `result.json`."""
-        write_json(self.result, dict(result))
+    def write_result(self, result: Result) -> None:
+        """Replace `result.json`."""
+        write_json(self.result, result.document())
 
     def write_test(self, document: Mapping[str, Any]) -> None:
-        """Replaces `test.json`."""
+        """Replace `test.json`."""
         write_json(self.test, dict(document))
 
+    def read_metrics(self) -> list[Row]:
+        """Return the rows of `metrics.csv`, none where there is no such file. Raises UserError where it is damaged."""
+        try:
+            with self.metrics.open(encoding="utf-8", newline="") as lines:
+                return [_numbers(row) for row in csv.DictReader(lines)]
+        except FileNotFoundError:
+            return []
+        except (OSError, ValueError, TypeError) as error:
+            raise UserError(f"{self.metrics}: damaged ({_reason(error)}).") from None
+
     def write_metrics(self, rows: Sequence[Mapping[str, Any]]) -> None:
-        """Replaces `metrics.csv` by `rows`, which have the same keys."""
+        """Replace `metrics.csv` by `rows`, which have the same keys."""
         text = io.StringIO()
         table = csv.DictWriter(text, fieldnames=list(rows[0]), lineterminator="\n")
         table.writeheader()
         table.writerows(rows)
         write_text(self.metrics, text.getvalue())
+
+
+def _numbers(row: Mapping[str, str]) -> Row:
+    return {key: int(value) if key == "epoch" else float(value) for key, value in row.items()}
+
+
+def _reason(error: Exception) -> str:
+    if isinstance(error, ValidationError):
+        first = error.errors(include_url=False)[0]
+        return f"{'.'.join(map(str, first['loc']))}: {first['msg']}"
+    if isinstance(error, OSError):
+        return str(error.strerror or error)
+    return str(error).splitlines()[0]

@@ -1,13 +1,12 @@
 """One run from start to end: data, network, training, test, and the files that remain."""
 
-import signal
-from collections.abc import Sequence
+import logging
+from collections.abc import Mapping, Sequence
 from itertools import islice
 from typing import Any
 
 import torch
 from pytorch_lightning.callbacks import Callback
-from pytorch_lightning.strategies.launchers import _SubprocessScriptLauncher
 from pytorch_lightning.utilities.exceptions import SIGTERMException
 
 from cifar_exp.config.planned import Planned
@@ -20,7 +19,9 @@ from cifar_exp.network import build_network
 from cifar_exp.network.cost import costs_of
 from cifar_exp.plots.curves import plot_curves
 from cifar_exp.runs.directory import RunDir
-from cifar_exp.runs.saved import saved_run
+from cifar_exp.runs.provenance import provenance
+from cifar_exp.runs.result import Result
+from cifar_exp.runs.run import load_run, save_config
 from cifar_exp.tracking.labels import labels_of
 from cifar_exp.tracking.wandb_run import NoTracker, Tracker, WandbRun
 from cifar_exp.training.callbacks.history import History
@@ -30,20 +31,20 @@ from cifar_exp.training.distillation import Teacher
 from cifar_exp.training.module import ImageClassifier
 from cifar_exp.training.trainer import build_trainer
 
-Result = dict[str, Any]
+log = logging.getLogger(__name__)
 
 
 class Job:
     """One run and the parts that its phases share."""
 
     def __init__(self, checked: Planned[TrainConfig], run: RunDir, extra_callbacks: Sequence[Callback] = ()) -> None:
-        """Goes on from `run`'s last checkpoint where it has one."""
+        """Prepare a run, which continues from the last checkpoint in its directory where there is one."""
         config = checked.config
         self.config, self.plan, self.run = config, checked.plan, run
         self.data_info, self.class_names = checked.data_info, checked.data_info.class_names
-        self.resumed = run.last.is_file()
-        about = description(config.model.model_dump(exclude_unset=True), self.plan, self.class_names)
-        self.state = RunState(about)
+        self.saved = RunState.saved(run) if run.last.is_file() else None
+        about = description(config.model.model_dump(), self.plan, self.class_names)
+        self.state = RunState(about, config.model_dump(mode="json", exclude={"resume"}))
         self.progress = EpochProgress(config.trainer.enable_progress_bar)
         self.history = History(run, [self.progress.show])
         self.trainer = build_trainer(config, run, [self.history, self.state, self.progress, *extra_callbacks])
@@ -53,16 +54,18 @@ class Job:
         self.tracker: Tracker = NoTracker()
 
     def train(self) -> Result:
-        """Trains, tests, and leaves the files of contract section 6. Returns what is in `result.json`.
+        """Train, test, leave the files of contract section 6, and return the contents of `result.json`.
 
-        Raises UserError for images that cannot be read, before anything is written; whatever else goes wrong is
-        raised too, after `result.json` and the wandb run say so.
+        Raises UserError for images that cannot be read, or are not those of the run to be continued, before anything
+        is written. Any other error is raised after `result.json` and the wandb run contain it.
         """
-        self.data.setup("fit")
+        self._load_images()
+        if self.trainer.is_global_zero:
+            save_config(self.run, self.config)
         self._start_tracker()
         try:
             self._fit()
-            result = self._finish() if self.trainer.is_global_zero else {"val/acc": self.history.best["val/acc"]}
+            result = self._finish() if self.trainer.is_global_zero else self._result("finished")
         except BaseException as error:
             is_interrupted = _is_interruption(error)
             self._fail(KeyboardInterrupt() if is_interrupted else error)
@@ -72,13 +75,23 @@ class Job:
         self.tracker.finish(exit_code=0)
         return result
 
+    def _load_images(self) -> None:
+        self.data.setup("fit")
+        self.state.data_sha256 = self.data.fingerprint()
+        before = (self.saved or {}).get("data_sha256")
+        if before not in (None, self.state.data_sha256):
+            raise UserError(
+                f"{self.run.path}: the images are not those of the run, which cannot be continued on others "
+                f"(data={self.config.data.name}, data.root={self.config.data.root})."
+            )
+
     def _loaded_teacher(self) -> Teacher | None:
         """Raises UserError for a teacher of other images or classes."""
         given = self.config.distill.teacher
         if given is None:
             return None
         try:
-            trained = load_trained(saved_run(given).checkpoint)
+            trained = load_trained(load_run(given).checkpoint)
             trained.check_fits(self.config.data.name, self.data_info)
         except UserError as error:
             raise UserError(f"distill.teacher={given}: {error}") from None
@@ -87,7 +100,7 @@ class Job:
     def _start_tracker(self) -> None:
         if self.config.logger.mode == "disabled" or not self.trainer.is_global_zero:
             return
-        run_id = RunState.saved_wandb_id(self.run) if self.resumed else None
+        run_id = self.saved["wandb_id"] if self.saved else None
         tracker = WandbRun(self.config, self.plan, self.run.path, run_id, labels_of(self.config, self.run.hydra))
         self.tracker, self.state.wandb_id = tracker, tracker.id
         self.history.listeners.append(tracker.log_epoch)
@@ -98,10 +111,11 @@ class Job:
         torch.manual_seed(self.config.seed)
         classifier = Classifier(build_network(self.plan), self.data.mean, self.data.std)
         module = ImageClassifier(classifier, self.config, self.teacher)
-        ckpt_path = str(self.run.last) if self.resumed else None
+        ckpt_path = str(self.run.last) if self.saved else None
         self.trainer.fit(module, datamodule=self.data, ckpt_path=ckpt_path, weights_only=True)
 
     def _finish(self) -> Result:
+        """Test, then write the result, then draw: nothing that shows a run may cost it."""
         test = self._test()
         best = self.history.best
         figures = {
@@ -112,20 +126,20 @@ class Job:
             "test/loss": test.loss,
             "seconds_per_epoch": self.history.seconds_per_epoch,
         }
-        plot_curves(self.run.curves, self.history.rows, self.plan.name, test.accuracy)
         self.run.write_test(test.document())
-        self.tracker.log_test(test, self.data.test_dataloader().data.images)
-        self.tracker.summarise(
-            {
-                **figures,
-                "test/ece": test.calibration_error,
-                "best/epoch": best["epoch"],
-                "best/val/acc": best["val/acc"],
-            }
-        )
-        result = {"status": "finished", **self._facts(), **figures, "checkpoint": str(self.run.best.absolute())}
+        result = self._result("finished", {**figures, "checkpoint": str(self.run.best.absolute())})
         self.run.write_result(result)
+        self._draw_curves(test.accuracy)
+        self.tracker.log_test(test, self.data.test_dataloader().data.images)
+        more = {"test/ece": test.calibration_error, "best/epoch": best["epoch"], "best/val/acc": best["val/acc"]}
+        self.tracker.summarise({**figures, **more})
         return result
+
+    def _draw_curves(self, test_accuracy: float) -> None:
+        try:
+            plot_curves(self.run.curves, self.history.rows, self.plan.name, test_accuracy)
+        except Exception as error:  # of matplotlib's many: the run is worth more than its figure
+            log.warning("%s was not drawn: %s", self.run.curves, _first_line(error))
 
     def _test(self) -> Evaluation:
         trained = load_trained(self.run.best)
@@ -140,19 +154,19 @@ class Job:
         self._end_other_processes()
         if self.trainer.is_global_zero:
             reason = f"{type(error).__name__}: {error}".strip(": ")
-            figures = {"epochs": len(self.history.rows), "reason": reason}
+            figures: dict[str, Any] = {"epochs": len(self.history.rows), "reason": reason}
             if self.history.rows:
                 figures["val/acc"] = self.history.best["val/acc"]
-            self.run.write_result({"status": status, **self._facts(), **figures})
+            self.run.write_result(self._result(status, figures))
             self.tracker.summarise({"status": status, "reason": reason})
         self.tracker.finish(exit_code=0 if status == "pruned" else 1)
 
     def _end_other_processes(self) -> None:
-        """Those of a distributed run; Lightning would kill this one too, a few seconds after it sees them ended."""
-        launcher = self.trainer.strategy.launcher
-        if isinstance(launcher, _SubprocessScriptLauncher):
-            launcher.kill(signal.SIGKILL)
-            launcher.procs.clear()
+        """End those of a distributed run; Lightning would end this one too, a few seconds after it sees them ended."""
+        processes = getattr(self.trainer.strategy.launcher, "procs", [])  # of the launcher that starts scripts
+        for process in processes:
+            process.kill()
+        processes.clear()
 
     def _status_of(self, error: BaseException) -> str:
         if self.config.trial is not None:
@@ -162,11 +176,11 @@ class Job:
                 return "pruned"
         return "interrupted" if isinstance(error, KeyboardInterrupt) else "failed"
 
-    def _facts(self) -> Result:
-        """What is known of the run whichever way it ends."""
+    def _result(self, status: str, figures: Mapping[str, Any] | None = None) -> Result:
+        """Return what is known of the run whichever way it ends, with the figures that it reached."""
         device = self.trainer.strategy.root_device
         plan, directory = self.plan, self.tracker.directory
-        return {
+        facts = {
             "model": plan.name,
             **costs_of(plan),
             "data": self.config.data.name,
@@ -175,10 +189,16 @@ class Job:
             "precision": self.trainer.precision,
             "wandb_dir": str(directory) if directory else None,
             "total_seconds": self.state.seconds,
+            "provenance": provenance(self.state.data_sha256 or ""),
         }
+        return Result.of(status, {**facts, **(figures or {})})
 
 
 def _is_interruption(error: BaseException) -> bool:
     """Ctrl-C, of which Lightning makes an exit, or a scheduler's SIGTERM: somebody wants the machine back."""
     is_ctrl_c = isinstance(error, SystemExit) and isinstance(error.__context__, KeyboardInterrupt)
     return is_ctrl_c or isinstance(error, KeyboardInterrupt | SIGTERMException)
+
+
+def _first_line(error: BaseException) -> str:
+    return next(iter(str(error).strip().splitlines()), type(error).__name__)

@@ -4,18 +4,17 @@ import logging
 import warnings
 from collections.abc import Sequence
 from contextlib import AbstractContextManager, nullcontext
-from pathlib import Path
 from typing import Any
 
 import pytorch_lightning as pl
-from pytorch_lightning.callbacks import Callback, EarlyStopping, ModelCheckpoint
+from pytorch_lightning.callbacks import Callback, EarlyStopping
 from pytorch_lightning.profilers import PassThroughProfiler
 
 from cifar_exp.config.schema import CallbacksConfig, TrainConfig
 from cifar_exp.inference.device import fastest_precision
-from cifar_exp.runs.checkpoints import PlainCheckpointIO
 from cifar_exp.runs.directory import RunDir
 from cifar_exp.training.callbacks.averaging import MovingAverage
+from cifar_exp.training.checkpoints import PlainCheckpointIO, checkpoints
 
 OUR_OWN = {"enable_progress_bar", "profiler", "limit_train_batches", "gradient_clip_val", "gradient_clip_algorithm"}
 
@@ -37,17 +36,6 @@ def build_trainer(config: TrainConfig, run: RunDir, callbacks: Sequence[Callback
     )
 
 
-def checkpoints(run: RunDir) -> list[Callback]:
-    """Keeps `best.ckpt` and then `last.ckpt`, which Lightning's `save_last` would write for better epochs only."""
-
-    def checkpoint(name: str, **kind: Any) -> ModelCheckpoint:
-        return MovableCheckpoint(
-            run.checkpoints, name, save_on_train_epoch_end=True, enable_version_counter=False, **kind
-        )
-
-    return [checkpoint("best", monitor="val/acc", mode="max"), checkpoint("last")]
-
-
 def trainer_arguments(config: TrainConfig) -> dict[str, Any]:
     """What Lightning's Trainer is given of the user's `trainer`; the rest is done by the module, its data and ours."""
     given = config.trainer.model_dump(exclude=OUR_OWN)
@@ -65,22 +53,6 @@ def configured_callbacks(config: CallbacksConfig) -> list[Callback]:
     if patience is not None:
         callbacks.append(ResumableEarlyStopping("val/loss", patience=patience, min_delta=min_delta))
     return callbacks
-
-
-class MovableCheckpoint(ModelCheckpoint):
-    """Lightning's, which knows the best epoch so far in a run that has been moved, or is mounted elsewhere, too."""
-
-    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """Takes back what `state_dict` gave, with the paths of the checkpoints as they are now."""
-        assert self.dirpath is not None
-        here = Path(self.dirpath)
-
-        def moved(path: str) -> str:
-            return path and str(here / Path(path).name)
-
-        paths = {key: moved(state_dict[key]) for key in ("best_model_path", "kth_best_model_path", "last_model_path")}
-        best = {moved(path): score for path, score in state_dict["best_k_models"].items()}
-        super().load_state_dict({**state_dict, **paths, "best_k_models": best, "dirpath": self.dirpath})
 
 
 class ResumableEarlyStopping(EarlyStopping):

@@ -7,7 +7,7 @@ from omegaconf import OmegaConf
 
 from cifar_exp.checks import check_eval, check_train
 from cifar_exp.errors import UserError
-from cifar_exp.runs.saved import saved_run
+from cifar_exp.runs.run import load_run
 from tests.config.harness import CifarExp, FakeTraining
 
 
@@ -23,7 +23,7 @@ def run(cifar_exp: CifarExp, training: FakeTraining) -> Path:
 
 
 def test_a_saved_run_has_its_own_config(run: Path) -> None:
-    saved = saved_run(run)
+    saved = load_run(run)
 
     assert saved.config is not None
     assert saved.config.model.name == "model2"
@@ -56,9 +56,9 @@ def test_a_run_without_weights_is_none(run: Path) -> None:
     (run / "checkpoints" / "best.ckpt").unlink()
 
     with pytest.raises(UserError, match=r"no checkpoints/best\.ckpt"):
-        saved_run(run)
+        load_run(run)
 
 
 def test_a_near_directory_is_suggested(run: Path) -> None:
     with pytest.raises(UserError, match="Did you mean 'first'"):
-        saved_run("runs/fist")
+        load_run("runs/fist")

@@ -5,6 +5,8 @@ import json
 from pathlib import Path
 from typing import Any
 
+from cifar_exp import TrainConfig, compose
+
 TINY = (
     "data=synthetic",
     "data.train_size=300",
@@ -34,3 +36,7 @@ def figures(run: Path) -> list[list[str]]:
     """The rows of `metrics.csv` without the timings."""
     timings = ("seconds", "images_per_second")
     return [[value for key, value in row.items() if key not in timings] for row in metrics(run)]
+
+
+def tiny_config(*overrides: str) -> TrainConfig:
+    return compose([*TINY, *overrides])

@@ -24,7 +24,7 @@ from cifar_exp.export.quantise import write_int8
 from cifar_exp.files import atomic, users_choice
 from cifar_exp.inference.classifier import TrainedNetwork, load_trained
 from cifar_exp.network import check_budget
-from cifar_exp.runs.saved import SavedRun, chosen_data
+from cifar_exp.runs.run import Run, chosen_data
 
 FORMATS = {
     "onnx": (onnx_file.write_onnx, onnx_file.answers),
@@ -78,13 +78,13 @@ def main(cfg: DictConfig) -> None:
         show_file(path, trained, sample, found)
 
 
-def default_path(run: SavedRun, file_format: str) -> Path:
+def default_path(run: Run, file_format: str) -> Path:
     """`model.onnx` in the run's directory; beside a weights file, under its name."""
     name = "model" if run.config else run.checkpoint.stem
     return run.directory / f"{name}{SUFFIXES[file_format]}"
 
 
-def known_data(run: SavedRun, config: ExportConfig, trained: TrainedNetwork) -> DataConfig | None:
+def known_data(run: Run, config: ExportConfig, trained: TrainedNetwork) -> DataConfig | None:
     """The data that the run was trained on, or that the user chose; None where nothing says what it was."""
     if run.config is None and config.data is None:
         return None

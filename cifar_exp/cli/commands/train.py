@@ -2,44 +2,45 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig
 
 from cifar_exp.cli.tables import result_table, show
-from cifar_exp.process import settle
+from cifar_exp.config.parse import parse
+from cifar_exp.config.paths import with_absolute_paths
+from cifar_exp.config.schema import TrainConfig
+from cifar_exp.process import is_first_process
 from cifar_exp.runs.directory import RunDir
+from cifar_exp.runs.result import Result
+from cifar_exp.training.check import check_config
+from cifar_exp.training.train import train_checked
 
 if TYPE_CHECKING:
     from pytorch_lightning.callbacks import Callback
 
-    from cifar_exp.config.schema import TrainConfig
-
 
 def main(cfg: DictConfig) -> float:
-    """Runs the job in Hydra's output directory; returns the best validation accuracy, for sweepers."""
-    settle()
-    from cifar_exp.checks import check_train
-    from cifar_exp.training.fit import Job
-
-    checked = check_train(cfg)
-    run = RunDir(Path(HydraConfig.get().runtime.output_dir))
-    if run.finished:
+    """Run the job in Hydra's output directory; return the best validation accuracy, for sweepers."""
+    runtime = HydraConfig.get().runtime
+    run = RunDir(Path(runtime.output_dir))
+    config = with_absolute_paths(parse(TrainConfig, cfg), Path(runtime.cwd))
+    resume = config.resume is not None or config.trial is not None
+    if resume and run.finished:
         result = run.read_result()
-        print(f"{run.path} has finished already: test accuracy {result['test/acc']:.2%}")
+        print(f"{run.path} has finished already: test accuracy {result.test_acc:.2%}")
     else:
-        job = Job(checked, run, trial_callbacks(checked.config))
-        result = job.train()
-        if job.trainer.is_global_zero:
+        result = train_checked(check_config(config), run, resume, trial_callbacks(config))
+        if is_first_process():
             show_result(result, run)
-    return float(result["val/acc"])
+    assert result.val_acc is not None
+    return result.val_acc
 
 
 def trial_callbacks(config: TrainConfig) -> list[Callback]:
-    """What ties the run to a study, if it is a trial of one."""
+    """Return what connects the run to its study, if it is a trial of one."""
     if config.trial is None:
         return []
     from cifar_exp.sweep.worker.reporting import TrialReporter
@@ -47,18 +48,18 @@ def trial_callbacks(config: TrainConfig) -> list[Callback]:
     return [TrialReporter(config.trial)]
 
 
-def show_result(result: Mapping[str, Any], run: RunDir) -> None:
-    """The result table, and where the curves and the dashboard are."""
+def show_result(result: Result, run: RunDir) -> None:
+    """Print the result table, and where the curves and the dashboard are."""
     rows = [
-        ("model", f"{result['model']}: {result['params']:,} parameters, {result['macs']:,} MACs"),
-        ("data", f"{result['data']}, seed {result['seed']}"),
-        ("train accuracy", f"{result['train/acc']:.2%}"),
-        ("validation accuracy", f"{result['val/acc']:.2%}"),
-        ("test accuracy", f"{result['test/acc']:.2%}"),
-        ("test loss", f"{result['test/loss']:.4f}"),
-        ("time", f"{result['epochs']} epochs, {result['seconds_per_epoch']:.2f} s each, on {result['device']}"),
+        ("model", f"{result.model}: {result.params:,} parameters, {result.macs:,} MACs"),
+        ("data", f"{result.data}, seed {result.seed}"),
+        ("train accuracy", f"{result.train_acc:.2%}"),
+        ("validation accuracy", f"{result.val_acc:.2%}"),
+        ("test accuracy", f"{result.test_acc:.2%}"),
+        ("test loss", f"{result.test_loss:.4f}"),
+        ("time", f"{result.epochs} epochs, {result.seconds_per_epoch:.2f} s each, on {result.device}"),
         ("curves", str(run.curves)),
     ]
-    if result["wandb_dir"]:
-        rows.append(("dashboard", f"wandb leet {result['wandb_dir']}"))
+    if result.wandb_dir:
+        rows.append(("dashboard", f"wandb leet {result.wandb_dir}"))
     show(result_table("Result", rows))

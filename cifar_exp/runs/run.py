@@ -1,0 +1,134 @@
+"""A run that has trained, as `eval`, `predict`, `export`, `report` and notebooks use it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import yaml
+
+from cifar_exp.config.parse import parse
+from cifar_exp.config.schema import TrainConfig
+from cifar_exp.data.settings import DataConfig
+from cifar_exp.errors import UserError, did_you_mean
+from cifar_exp.files import write_text
+from cifar_exp.network.spec import Spec
+from cifar_exp.runs.directory import Row, RunDir
+from cifar_exp.runs.result import Result
+
+if TYPE_CHECKING:
+    from omegaconf import DictConfig
+
+    from cifar_exp.inference.classifier import TrainedNetwork
+
+
+@dataclass(frozen=True)
+class Run:
+    """A run that has trained, or weights alone.
+
+    Attributes:
+        directory: the run's directory, or the one that contains the weights file.
+        config: the config of the run, as it was; None for a weights file.
+        checkpoint: the best weights. They describe their network completely.
+    """
+
+    directory: Path
+    config: TrainConfig | None
+    checkpoint: Path
+
+    @property
+    def files(self) -> RunDir:
+        """The files in the run's directory. Raises UserError for a weights file."""
+        if self.config is None:
+            raise UserError(f"{self.checkpoint}: weights alone; expected a run's directory.")
+        return RunDir(self.directory)
+
+    @property
+    def result(self) -> Result:
+        """The contents of `result.json` as attributes: `result.test_acc`. Raises UserError where there is none."""
+        return self.files.read_result()
+
+    @property
+    def history(self) -> list[Row]:
+        """One dictionary per epoch, with the columns of `metrics.csv`."""
+        return self.files.read_metrics()
+
+    def model(self, accelerator: str = "cpu") -> TrainedNetwork:
+        """Return the network with the best weights, ready for inference.
+
+        Args:
+            accelerator: where it computes: cpu, gpu, mps, or auto for the best there is.
+        """
+        from cifar_exp.inference.classifier import load_trained
+        from cifar_exp.inference.device import chosen_device
+
+        return load_trained(self.checkpoint).to(chosen_device(accelerator))
+
+
+def load_run(path: str | Path) -> Run:
+    """Return the run in a directory, or the weights in a file.
+
+    Raises:
+        UserError: there is no such file or directory, or the directory contains no config or no best weights.
+    """
+    path = Path(path).expanduser()
+    if path.is_file():
+        return Run(path.parent, None, path)
+    files = RunDir(path)
+    config = load_config(files)
+    if not files.best.is_file():
+        where = files.best.relative_to(path)
+        raise UserError(f"{path}: no {where}; has the run finished its first epoch?")
+    return Run(path, config, files.best)
+
+
+def load_config(files: RunDir) -> TrainConfig:
+    """Return the config that a run's directory contains. Raises UserError where there is none, or an invalid one."""
+    saved = saved_config(files.path)
+    try:
+        return parse(TrainConfig, saved)
+    except UserError as error:
+        raise UserError(f"{files.config}:\n{error}") from None
+
+
+def saved_config(directory: Path) -> DictConfig:
+    """Return the config that a run's directory contains, as it was written. Raises UserError where there is none."""
+    from omegaconf import DictConfig, OmegaConf
+
+    if not directory.is_dir():
+        near = [path.name for path in directory.parent.iterdir()] if directory.parent.is_dir() else []
+        raise UserError(f"{directory}: no such directory.{did_you_mean(directory.name, near)}")
+    file = RunDir(directory).config
+    if not file.is_file():
+        raise UserError(f"{directory}: not the directory of a run; expected {file.relative_to(directory)} in it.")
+    try:
+        config = OmegaConf.load(file)
+    except (OSError, ValueError, yaml.YAMLError) as error:
+        raise UserError(f"{file}: damaged ({str(error).splitlines()[0]}).") from None
+    if not isinstance(config, DictConfig):
+        raise UserError(f"{file}: expected the config of a run.")
+    return config
+
+
+def save_config(files: RunDir, config: TrainConfig) -> None:
+    """Write a run's config: every value resolved, so that a default that changes later does not change the run."""
+    document = config.model_dump(mode="json", exclude={"resume"})
+    write_text(files.config, yaml.safe_dump(document, sort_keys=False, allow_unicode=True))
+
+
+class _ChosenData(Spec):
+    """The `data` of `eval` and `export`."""
+
+    data: DataConfig
+
+
+def chosen_data(run: Run, given: Mapping[str, Any] | None) -> DataConfig:
+    """Return `given` where it has a `name` (a chosen group), else the run's data with the keys of `given` replaced."""
+    given = given or {}
+    if "name" in given:
+        return parse(_ChosenData, {"data": given}).data
+    if run.config is None:
+        raise UserError(f"run={run.checkpoint}: weights alone do not say what to test on; choose data=… too.")
+    return parse(_ChosenData, {"data": {**run.config.data.model_dump(), **given}}).data

@@ -1,0 +1,29 @@
+"""The checks of a training before anything is read, written or trained; torch is imported for a GPU only."""
+
+from cifar_exp.config.devices import check_compiler, check_devices
+from cifar_exp.config.planned import Planned, planned
+from cifar_exp.config.schema import TrainConfig
+from cifar_exp.errors import UserError
+from cifar_exp.runs.run import load_run
+
+
+def check_config(config: TrainConfig) -> Planned[TrainConfig]:
+    """Return `config` with the plan of its network; no image is read.
+
+    Raises:
+        UserError: data or a teacher that does not exist, incompatible shapes, an exceeded budget, or a device that
+            this machine does not have.
+    """
+    check_devices(config.trainer)
+    check_compiler(config.compile)
+    _check_teacher(config.distill.teacher)
+    return planned(config)
+
+
+def _check_teacher(teacher: str | None) -> None:
+    if teacher is None:
+        return
+    try:
+        load_run(teacher)
+    except UserError as error:
+        raise UserError(f"distill.teacher={teacher}:\n{error}") from None
