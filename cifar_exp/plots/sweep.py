@@ -36,8 +36,8 @@ def plot_sweep(
     _scatter(axes[0], trials, cost, budget.get(cost))
     if importances:
         _bars(axes[1], importances)
-    priced, fitted = ranking.candidates(trials)
-    share = f"; {fitted:,} of {priced:,} candidates fitted" if priced > fitted else ""
+    priced, within = ranking.candidates(trials)
+    share = f"; {within:,} of {priced:,} candidates within the budget" if priced > within else ""
     figure.suptitle(f"{settings.study_name}: {len(ranking.complete(trials))} trials trained to the end{share}")
     with atomic(path) as temporary:
         figure.savefig(temporary, dpi=150)

@@ -29,7 +29,7 @@ log = logging.getLogger(__name__)
 ON_THIS_MACHINE = ("joblib", "ray_launcher.RayLauncher", "submitit_launcher.LocalLauncher")  # launchers
 
 
-class Face:
+class Adapter:
     """One sweep as Hydra's plugin sees it."""
 
     def __init__(

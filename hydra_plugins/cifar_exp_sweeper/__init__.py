@@ -1,1 +1,1 @@
-"""Hydra's sweeper `budgeted`: the face of `cifar_exp.sweep` that Hydra looks for."""
+"""Hydra's sweeper `budgeted`: which Hydra finds in this namespace package."""

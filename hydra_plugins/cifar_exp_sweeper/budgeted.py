@@ -9,7 +9,7 @@ from hydra.types import HydraContext, TaskFunction
 from omegaconf import DictConfig
 
 if TYPE_CHECKING:
-    from cifar_exp.sweep.adapter import Face
+    from cifar_exp.sweep.adapter import Adapter
 
 
 class BudgetedSweeper(Sweeper):
@@ -18,18 +18,18 @@ class BudgetedSweeper(Sweeper):
     def __init__(self, **settings: Any) -> None:
         """Keeps the settings, which are checked when the sweep begins."""
         self._settings = settings
-        self._face: Face | None = None
+        self._adapter: Adapter | None = None
 
     def setup(self, *, hydra_context: HydraContext, task_function: TaskFunction, config: DictConfig) -> None:
         """Makes ready; raises UserError for settings that make no sense."""
-        from cifar_exp.sweep.adapter import Face
+        from cifar_exp.sweep.adapter import Adapter
 
         self.hydra_context = hydra_context
         self.config = config
-        self._face = Face(self._settings, hydra_context, task_function, config)
-        self.launcher = self._face.launcher
+        self._adapter = Adapter(self._settings, hydra_context, task_function, config)
+        self.launcher = self._adapter.launcher
 
     def sweep(self, arguments: list[str]) -> Any:
         """Runs the sweep; `arguments` are the command line's overrides of the application's own config."""
-        assert self._face is not None
-        return self._face.sweep(arguments)
+        assert self._adapter is not None
+        return self._adapter.sweep(arguments)

@@ -55,7 +55,7 @@ def test_a_trial_enters_the_study_whole_and_waiting(tmp_path: Path) -> None:
         assert trial.state == TrialState.WAITING
         assert trial.params == {"a": 4}
         assert trial.distributions == {"a": IntDistribution(0, 9)}
-        assert trial.user_attrs == {"params": 5, "priced": 3, "fitted": 1, "model": {"name": "net"}}
+        assert trial.user_attrs == {"params": 5, "priced": 3, "within_budget": 1, "model": {"name": "net"}}
 
 
 def test_one_of_two_that_claim_a_trial_has_it(tmp_path: Path) -> None:

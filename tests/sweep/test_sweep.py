@@ -16,7 +16,7 @@ from cifar_exp.config.location import conf_dir
 from cifar_exp.network.cost import cost_line, costs_of
 from cifar_exp.network.planner import plan_network
 from cifar_exp.network.spec import ModelSpec
-from cifar_exp.sweep.adapter import Face
+from cifar_exp.sweep.adapter import Adapter
 from tests.sweep.conftest import numbers, starts, study_in, sweep_arguments, table
 
 Pretend = Callable[..., int]
@@ -58,7 +58,7 @@ def test_progress_is_a_line_a_trial_where_there_is_no_terminal(
     assert f"{int(rows[0]['params']):,} params" in first
     assert f"val/acc {float(rows[0]['val/acc']):.4f}" in first
     assert "1 of 3 trials ended" in first
-    assert "candidates fitted" in first
+    assert "candidates within the budget" in first
     assert "left" in first
     assert "failed" in second
     assert "ValueError: no such luck" in second
@@ -192,7 +192,7 @@ def test_a_space_in_which_nothing_fits_is_told_at_once(
     assert pretend(*sweep_arguments(tmp_path / "sweep", 2, "budget.params=5000")) == 2
     assert time.monotonic() - began < 15
     told = capfd.readouterr().err
-    assert "nothing in this space fits" in told
+    assert "nothing in this space is within the budget" in told
     assert "budget.params=5,000" in told
     assert len(told.strip().splitlines()) <= 12
     assert not (tmp_path / "sweep").exists()
@@ -221,6 +221,10 @@ def test_a_space_in_which_nothing_fits_is_told_at_once(
             "optimizer.lr: expected a range",
         ),
         (("optimizer.lrr=interval(0.1,0.2)",), "optimizer.lr"),
+        (("model.layers.conv4.conv_type=choice(standard,seperable)",), "model.layers.conv4.conv_type=seperable"),
+        (("model.layers.conv6.skip=choice(conv5,conv55)",), "model.layers.conv6.skip=conv55"),
+        (("optimizer=choice(adam,adamx)",), "adamx"),
+        (("model=choice(model50k,resnet8)",), "model=resnet8 has no layer 'conv1'"),
     ],
 )
 def test_mistakes_are_told_before_anything_is_made(
@@ -296,9 +300,9 @@ def test_a_killed_sweep_of_references_goes_on(pretend: Pretend, tmp_path: Path) 
 def test_jobs_that_die_with_their_launcher_are_tried_alone(
     pretend: Pretend, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    launch, batches = Face._launch, []
+    launch, batches = Adapter._launch, []
 
-    def launched(self: Face, overrides: Sequence[Sequence[str]], first: int) -> Sequence[JobReturn]:
+    def launched(self: Adapter, overrides: Sequence[Sequence[str]], first: int) -> Sequence[JobReturn]:
         batches.append(len(overrides))
         culprit = first <= 1 < first + len(overrides)
         if len(overrides) > 1:
@@ -307,7 +311,7 @@ def test_jobs_that_die_with_their_launcher_are_tried_alone(
             raise RuntimeError("a worker was killed")
         return launch(self, overrides[-1:], first)
 
-    monkeypatch.setattr(Face, "_launch", launched)
+    monkeypatch.setattr(Adapter, "_launch", launched)
     sweep = tmp_path / "sweep"
     assert pretend(*sweep_arguments(sweep, 3, "hydra.sweeper.n_jobs=3")) == 0
     assert batches == [3, 1, 1]
@@ -323,7 +327,7 @@ def test_a_grid_counts_each_combination_once(
         "model.layers.conv7.channels=choice(16,4096,64)",
     )
     assert pretend(*sweep_arguments(tmp_path / "sweep", 4, *grid)) == 0
-    assert "67% of 6 candidates fitted" in capfd.readouterr().err.splitlines()[-1]
+    assert "67% of 6 candidates within the budget" in capfd.readouterr().err.splitlines()[-1]
 
 
 def test_a_directory_with_other_trials_is_not_written_into(
@@ -342,7 +346,7 @@ def test_a_study_begun_with_other_choices_is_not_gone_on_with(
 ) -> None:
     sweep = tmp_path / "sweep"
     pretend(*sweep_arguments(sweep, 1))
-    assert pretend(*sweep_arguments(sweep, 2, "model.layers.conv1.channels=choice(16,24)")) == 2
+    assert pretend(*sweep_arguments(sweep, 2, "model.layers.conv1.channels=choice(16,32)")) == 2
     assert "model.layers.conv1.channels: the study 'sweep' was begun with other choices" in capfd.readouterr().err
     assert pretend(*sweep_arguments(sweep, 2, "hydra.sweeper.direction=minimize")) == 2
     assert "was begun with ['maximize']" in capfd.readouterr().err
@@ -360,7 +364,7 @@ def test_the_study_knows_cost_model_and_search_of_each_trial(pretend: Pretend, t
     sweep = tmp_path / "sweep"
     pretend(*sweep_arguments(sweep, 2))
     for trial in study_in(sweep).trials:
-        assert trial.user_attrs["priced"] >= trial.user_attrs["fitted"] >= 1
+        assert trial.user_attrs["priced"] >= trial.user_attrs["within_budget"] >= 1
         assert trial.user_attrs["model"]["layers"]["conv7"]["channels"] == trial.params["model.layers.conv7.channels"]
         assert math.isclose(trial.value, trial.user_attrs["val/acc"])
 
@@ -368,7 +372,7 @@ def test_the_study_knows_cost_model_and_search_of_each_trial(pretend: Pretend, t
 def test_no_password_is_written_down(
     pretend: Pretend, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    from cifar_exp.sweep import storage, study
+    from cifar_exp.sweep.study import storage, study
 
     opened = storage.open_storage
     monkeypatch.setattr(study, "open_storage", lambda url: opened(f"sqlite:///{tmp_path / 'there.db'}"))

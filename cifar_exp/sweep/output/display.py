@@ -78,7 +78,7 @@ class Display:
         return "  ".join([*parts, f"| {self._status(trials)}"])
 
     def _status(self, trials: Sequence[FrozenTrial]) -> str:
-        """Ended of wanted, best, share that fitted, time left."""
+        """Ended of wanted, best, fraction within the budget, time left."""
         ended = [trial for trial in trials if trial.state.is_finished()]
         parts = [f"{len(ended)} of {self._settings.n_trials} trials ended"]
         winner = ranking.best(trials, self._settings)
@@ -87,9 +87,9 @@ class Display:
             parts.append(
                 f"best {', '.join(f'{name} {_figure(one)}' for name, one in value.items())} (trial {winner.number})"
             )
-        priced, fitted = ranking.candidates(trials)
+        priced, within = ranking.candidates(trials)
         if priced:
-            parts.append(f"{_percent(fitted / priced)} of {priced:,} candidates fitted")
+            parts.append(f"{_percent(within / priced)} of {priced:,} candidates within the budget")
         left = _seconds_left(trials, self._settings.n_trials)
         if left is not None:
             parts.append(f"about {_duration(left)} left")

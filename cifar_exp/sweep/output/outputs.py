@@ -69,13 +69,17 @@ class Outputs:
         """The best, in the words of Hydra's own optimisers, then what came of the others."""
         ended = [trial for trial in trials if trial.state.is_finished()]
         states = [ranking.STATES[trial.state] for trial in ended]
-        priced, fitted = ranking.candidates(trials)
+        priced, within = ranking.candidates(trials)
         return {
             "name": "budgeted",
             "study_name": self._settings.study_name,
             **self._best_results(trials),
             "trials": {state: states.count(state) for state in ("complete", "pruned", "failed")},
-            "candidates": {"priced": priced, "fitted": fitted, "share_fitted": ranking.share_fitted(trials)},
+            "candidates": {
+                "priced": priced,
+                "within_budget": within,
+                "fraction_within_budget": ranking.fraction_within_budget(trials),
+            },
             "importances": importances(trials, self._settings),
             "failed": {
                 trial.number: trial.user_attrs.get("reason") for trial in ended if trial.state == TrialState.FAIL

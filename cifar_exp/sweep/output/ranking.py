@@ -1,4 +1,4 @@
-"""Figures of a study's trials: the best, the front, the share that fitted."""
+"""Figures of a study's trials: the best, the front, the fraction within the budget."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -67,18 +67,18 @@ def seconds(trial: FrozenTrial) -> float | None:
 
 
 def candidates(trials: Sequence[FrozenTrial]) -> tuple[int, int]:
-    """How many candidates were priced for these trials, and how many of them fitted."""
-    return _sum(trials, "priced"), _sum(trials, "fitted")
+    """How many candidates were priced for these trials, and how many of them were within the budget."""
+    return _sum(trials, "priced"), _sum(trials, "within_budget")
 
 
 def _sum(trials: Sequence[FrozenTrial], name: str) -> int:
     return sum(int(trial.user_attrs.get(name, 0)) for trial in trials)
 
 
-def share_fitted(trials: Sequence[FrozenTrial]) -> float | None:
-    """The share of the candidates that fitted; None before the first."""
-    priced, fitted = candidates(trials)
-    return fitted / priced if priced else None
+def fraction_within_budget(trials: Sequence[FrozenTrial]) -> float | None:
+    """Return the fraction of the candidates that were within the budget; None before the first."""
+    priced, within = candidates(trials)
+    return within / priced if priced else None
 
 
 def values_of(trial: FrozenTrial, metrics: Sequence[str]) -> dict[str, Any]:

@@ -1,9 +1,10 @@
-"""What a candidate costs and whether it may be trained: from its plan, without weights, thousands a second."""
+"""What a candidate costs and whether it can be trained: from its plan, without weights, thousands per second."""
 
 import re
 from collections.abc import Callable, Collection, Iterator, Mapping
 from copy import deepcopy
 from dataclasses import dataclass, field
+from math import inf
 from typing import Any, Protocol
 
 from omegaconf import DictConfig, OmegaConf
@@ -20,21 +21,27 @@ from cifar_exp.network.spec import ModelSpec
 from cifar_exp.sweep.search.space import Candidate, Space
 
 Compose = Callable[[list[str]], DictConfig]
+REMEMBERED, REMEMBERED_BASES = 4096, 64
 
 
 @dataclass(frozen=True)
 class Price:
-    """What one candidate costs. `reason` says why it may not be trained, None if it may."""
+    """What one candidate costs. `reason` says why it cannot be trained, None if it can."""
 
     costs: Mapping[str, int] = field(default_factory=dict)  # empty where there is no plan
     reason: str | None = None
-    excess: float = 0.0  # how far over the budget: the largest cost / limit - 1; infinite without a plan
-    is_of_network: bool = True  # whether `reason` is of the network, rather than of the config around it
+    excess: float = -1.0  # relative to the budget: the largest cost / limit - 1; infinite for an invalid config
+    is_of_network: bool = True  # whether `reason` concerns the network, rather than the config around it
 
     @property
     def fits(self) -> bool:
-        """Whether the candidate may be trained."""
+        """Whether the candidate is valid and within the budget."""
         return self.reason is None
+
+    @property
+    def is_valid(self) -> bool:
+        """Whether the candidate could be trained, were there no budget."""
+        return self.excess < inf
 
 
 class Pricer(Protocol):
@@ -43,10 +50,13 @@ class Pricer(Protocol):
     keys: Collection[str]  # the swept keys that make a difference to the price
 
     def price(self, candidate: Candidate) -> Price:
-        """The candidate's price."""
+        """Return the candidate's price."""
 
     def model(self, candidate: Candidate) -> dict[str, Any] | None:
-        """The model that the candidate's trial will have."""
+        """Return the model that the candidate's trial will have."""
+
+    def explain(self, candidate: Candidate) -> str | None:
+        """Return why the candidate is invalid, as `train` reports it; None where it is valid."""
 
 
 class Free:
@@ -55,11 +65,14 @@ class Free:
     keys: Collection[str] = ()
 
     def price(self, candidate: Candidate) -> Price:
-        """No cost."""
+        """Return no cost."""
         return Price()
 
     def model(self, candidate: Candidate) -> None:
-        """None."""
+        """Return None."""
+
+    def explain(self, candidate: Candidate) -> None:
+        """Return None."""
 
 
 Path = tuple[str, ...]
@@ -68,17 +81,26 @@ Link = tuple[Path, Path]  # a place in the model, and the place whose value it h
 
 @dataclass
 class _Base:
-    """What all candidates with the same choice of groups share."""
+    """What all candidates with the same choice of groups have in common."""
 
     config: DictConfig
-    model: dict[str, Any]
+    values: dict[str, Any]  # the whole config, resolved
     links: list[Link] | None  # None: more than plain references within the model, left to OmegaConf
     budget: Budget
     data: DataInfo
 
+    @property
+    def model(self) -> dict[str, Any]:
+        """The model of the config."""
+        model: dict[str, Any] = self.values["model"]
+        return model
+
 
 class PlanPricer:
-    """Prices by planning: Hydra composes once for each choice of groups, then values are put into its model."""
+    """Prices by planning: Hydra composes once for each choice of groups, then values are put into its model.
+
+    The network is priced first; a candidate whose network is within the budget is then checked as a whole config.
+    """
 
     def __init__(self, space: Space, compose: Compose, groups: Collection[str]) -> None:
         self._space = space
@@ -86,49 +108,86 @@ class PlanPricer:
         self._model_keys = [key for key in space.swept if key.startswith("model.")]
         self._composed_keys = [key for key in space.swept if _is_composed(key, groups)]
         self._bases: dict[tuple[Any, ...], _Base] = {}
-        self._known: dict[tuple[Any, ...], Price] = {}
+        self._prices: dict[tuple[Any, ...], Price] = {}
         plain_choices = (plain for one in space.swept.values() for _, plain in one.choices.values())
         self._chooses_references = any("${" in str(plain) for plain in plain_choices)
         self._refers = False  # whether a model refers to keys outside of it, any of which then makes a difference
         self.keys: Collection[str] = [*self._composed_keys, *self._model_keys]
+        self._other_keys = [key for key in space.swept if key not in self.keys]
 
     def price(self, candidate: Candidate) -> Price:
-        """The candidate's price; one that was seen before is remembered."""
+        """Return the candidate's price; the last few thousand are remembered."""
         key = self._key(candidate, self._space.swept if self._refers else self.keys)
-        if key not in self._known:
-            self._known[key] = self._priced(candidate)
-        return self._known[key]
+        price = self._remembered(key, lambda: self._price_of_network(candidate))
+        if not price.fits or not self._other_keys:
+            return price
+        discrete = [key for key in self._other_keys if not self._space.swept[key].numeric]
+        reason = self._remembered((*key, "config", *self._key(candidate, discrete)), lambda: self._checked(candidate))
+        return price if reason.fits else reason
 
     def model(self, candidate: Candidate) -> dict[str, Any]:
-        """The model that the candidate's trial will have, as plain data."""
+        """Return the model that the candidate's trial will have, as plain data."""
         return deepcopy(self._filled(self._base(candidate), candidate))
 
-    def _priced(self, candidate: Candidate) -> Price:
+    def explain(self, candidate: Candidate) -> str | None:
+        """Return why the candidate's config is invalid, as `train` reports it; None where it is valid."""
+        try:
+            parse(TrainConfig, self._compose(self._space.overrides(candidate)))
+        except UserError as error:
+            return str(error)
+        price = self.price(candidate)
+        return None if price.is_valid else price.reason
+
+    def _remembered(self, key: tuple[Any, ...], made: Callable[[], Price]) -> Price:
+        if key not in self._prices:
+            if len(self._prices) >= REMEMBERED:
+                self._prices.pop(next(iter(self._prices)))  # the oldest
+            self._prices[key] = made()
+        return self._prices[key]
+
+    def _price_of_network(self, candidate: Candidate) -> Price:
         try:
             base = self._base(candidate)
         except UserError as error:
-            return Price(reason=str(error), is_of_network=False, excess=float("inf"))
+            return Price(reason=str(error), is_of_network=False, excess=inf)
         try:
             spec = ModelSpec.model_validate(self._filled(base, candidate))
             plan = plan_network(spec, base.data.input_shape, base.data.num_classes)
         except ValidationError as error:
             details = error.errors()[0]
             where = ".".join(map(str, details["loc"]))
-            return Price(reason=f"model.{where}: {details['msg']}", excess=float("inf"))
+            return Price(reason=f"model.{where}: {details['msg']}", excess=inf)
         except UserError as error:
-            return Price(reason=str(error), excess=float("inf"))
+            return Price(reason=str(error), excess=inf)
         costs = costs_of(plan)
+        limits = {name: limit for name, limit in base.budget.model_dump().items() if limit is not None}
+        excess = max((getattr(plan, name) / limit - 1 for name, limit in limits.items()), default=-1.0)
         exceeded = base.budget.exceeded_by(plan)
         if not exceeded:
-            return Price(costs)
-        over = {name: costs[name] / getattr(base.budget, name) - 1 for name in exceeded}
-        worst = max(over, key=lambda name: over[name])
-        limit = getattr(base.budget, worst)
-        return Price(costs, f"{costs[worst]:,} {worst}, budget.{worst}={limit:,}", over[worst])
+            return Price(costs, excess=excess)
+        worst = max(exceeded, key=lambda name: getattr(plan, name) / limits[name])
+        reason = f"{getattr(plan, worst):,} {worst}, budget.{worst}={limits[worst]:,}"
+        return Price(costs, reason, excess)
+
+    def _checked(self, candidate: Candidate) -> Price:
+        """Whether the config around the network is valid, whose keys may depend on each other."""
+        base = self._base(candidate)
+        values = deepcopy(base.values)
+        for key in self._other_keys:
+            _put(values, tuple(key.split(".")), self._space.swept[key].plain(candidate[key]))
+        values["model"] = self._filled(base, candidate)
+        try:
+            parse(TrainConfig, values)
+        except UserError as error:
+            return Price(reason=str(error), is_of_network=False, excess=inf)
+        return Price()
 
     def _base(self, candidate: Candidate) -> _Base:
+        """What the groups make of the config; a candidate whose own values are invalid has none to share."""
         key = self._key(candidate, self._composed_keys)
         if key not in self._bases:
+            if len(self._bases) >= REMEMBERED_BASES:
+                self._bases.pop(next(iter(self._bases)))
             self._bases[key] = self._composed(candidate)
             self._refers = self._refers or self._bases[key].links is None
         return self._bases[key]
@@ -138,7 +197,7 @@ class PlanPricer:
         config = parse(TrainConfig, cfg)
         return _Base(
             cfg,
-            plain(cfg)["model"],
+            plain(cfg),
             None if self._chooses_references else _links(OmegaConf.to_container(cfg.model, resolve=False)),
             config.budget,
             describe(config.data),

@@ -1,79 +1,92 @@
-"""The samplers that `hydra/sweeper/sampler` chooses from, each made to propose what fits.
+"""The samplers that `hydra/sweeper/sampler` chooses from, and the wrapper that keeps their proposals within the budget.
 
-The budget is known beforehand and costs nothing to check, so it is no constraint to be learnt from failures: TPE and
-GP maximise their acquisition over the candidates that fit. Teaching TPE the rejected ones as Optuna's soft
-constraints instead made it shun the neighbourhood of the budget, where the best networks are.
+The budget is known beforehand and costs nothing to check, so it is not a constraint to be learned from failures: the
+wrapper asks Optuna's sampler again until a candidate is within the budget. Reporting the rejected candidates to TPE as
+soft constraints instead made it avoid the neighbourhood of the budget, where the best networks are.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
+from time import monotonic
 from typing import Any
 
-import numpy as np
 import optuna
 from optuna.distributions import BaseDistribution
-from optuna.samplers import GPSampler, NSGAIISampler, RandomSampler, TPESampler
+from optuna.samplers import BaseSampler, GPSampler, NSGAIISampler, TPESampler
+from optuna.trial import FrozenTrial, TrialState
 
 from cifar_exp.errors import UserError, did_you_mean
 from cifar_exp.sweep.search.space import Candidate
 
-Fits = Callable[[Candidate], bool]
-Pool = Callable[[], Sequence[Candidate]]
-
 SAMPLERS = ("tpe", "random", "gp", "nsgaii", "grid")
-EI_CANDIDATES = 24  # TPE compares so many that fit, as Optuna's default of `n_ei_candidates` does
-DRAWS = 2048  # out of at most so many samples of its density
+HISTORY = {"gp": 120}  # trials that a sampler learns from; a Gaussian process takes cubic time
+DEFAULT_HISTORY = 1000
+
+ASKS = 60  # of the wrapped sampler for one proposal
+ASK_SECONDS = 0.25  # for all of them; the first is always made
 
 
-class FittingTPE(TPESampler):
-    """TPE whose expected improvement is compared among samples that fit.
+class WithinBudgetSampler(BaseSampler):
+    """Ask another sampler until a candidate is accepted.
 
-    Where Optuna's internals change, it is TPE, and what does not fit is rejected afterwards.
+    Args:
+        wrapped: the sampler that is asked, at most `ASKS` times for one trial.
+        accepts: whether a candidate is within the budget and new.
+        fallback: a candidate that is accepted, given the last one that was not (None: the sampler has not begun).
+        searched: the space of every trial, without keys of a single value.
     """
 
-    def __init__(self, distributions: Mapping[str, BaseDistribution], fits: Fits, **options: Any) -> None:
-        self._distributions = distributions
-        self._fits = fits
-        self._compared = int(options.pop("n_ei_candidates", EI_CANDIDATES))
-        super().__init__(n_ei_candidates=max(DRAWS, self._compared), **{"multivariate": True, **options})
+    def __init__(
+        self,
+        wrapped: BaseSampler,
+        accepts: Callable[[Candidate], bool],
+        fallback: Callable[[Candidate | None], Candidate],
+        searched: Mapping[str, BaseDistribution],
+    ) -> None:
+        self._searched = dict(searched)
+        self._wrapped = wrapped
+        self._accepts = accepts
+        self._fallback = fallback
 
-    def _compute_acquisition_func(self, samples: dict[str, np.ndarray], *estimators: Any) -> np.ndarray:
-        values = super()._compute_acquisition_func(samples, *estimators)
-        if samples.keys() != self._distributions.keys():
-            return values
-        fitting = 0
-        for index in range(len(values)):
-            if fitting < self._compared and self._fits(self._candidate(samples, index)):
-                fitting += 1
-            else:
-                values[index] = -np.inf
-        return values
+    def infer_relative_search_space(self, study: optuna.Study, trial: FrozenTrial) -> dict[str, BaseDistribution]:
+        """Return the whole space of the trial: it is the same for all trials of a study."""
+        return self._searched
 
-    def _candidate(self, samples: dict[str, np.ndarray], index: int) -> Candidate:
-        return {
-            key: distribution.to_external_repr(samples[key][index].item())
-            for key, distribution in self._distributions.items()
-        }
+    def sample_relative(
+        self, study: optuna.Study, trial: FrozenTrial, search_space: dict[str, BaseDistribution]
+    ) -> Candidate:
+        """Return values for `search_space` that are accepted together with the keys of a single value."""
+        deadline = monotonic() + ASK_SECONDS
+        last: Candidate | None = None
+        for ask in range(ASKS):
+            sampled = self._wrapped.sample_relative(study, trial, search_space)
+            if search_space.keys() - sampled.keys():  # fewer trials than the sampler needs to begin
+                break
+            if self._accepts(sampled):
+                return sampled
+            last = sampled
+            if ask and monotonic() > deadline:
+                break
+        return self._fallback(last)
+
+    def sample_independent(
+        self, study: optuna.Study, trial: FrozenTrial, param_name: str, param_distribution: BaseDistribution
+    ) -> Any:
+        """Return what the wrapped sampler draws for one key."""
+        return self._wrapped.sample_independent(study, trial, param_name, param_distribution)
+
+    def before_trial(self, study: optuna.Study, trial: FrozenTrial) -> None:
+        """Prepare the wrapped sampler."""
+        self._wrapped.before_trial(study, trial)
+
+    def after_trial(self, study: optuna.Study, trial: FrozenTrial, state: TrialState, values: Any) -> None:
+        """Do nothing: the trial that is asked for here is never the one that is trained."""
 
 
-class FittingGP(GPSampler):
-    """A Gaussian process whose acquisition is maximised over a pool of candidates that fit."""
+def build_sampler(settings: Mapping[str, Any], seed: int | None) -> BaseSampler | None:
+    """Return Optuna's sampler of `settings`, its `name` and Optuna's own options; None for random and grid.
 
-    def __init__(self, pool: Pool, **options: Any) -> None:
-        self._pool = pool
-        super().__init__(**options)
-
-    def _optimize_acqf(self, acqf: Any, best_params: np.ndarray | None) -> np.ndarray:
-        pool = list(self._pool())
-        normalized = acqf.search_space.get_normalized_params([None] * len(pool), pool)
-        return normalized[int(np.argmax(acqf.eval_acqf_no_grad(normalized)))]
-
-
-def build_sampler(
-    settings: Mapping[str, Any], seed: int | None, distributions: Mapping[str, BaseDistribution], fits: Fits, pool: Pool
-) -> optuna.samplers.BaseSampler:
-    """The sampler of `settings`, its `name` and Optuna's own options.
-
-    Raises UserError for an unknown name or option.
+    Raises:
+        UserError: an unknown name or option.
     """
     options = dict(settings)
     name = str(options.pop("name", "tpe"))
@@ -83,19 +96,13 @@ def build_sampler(
         )
     try:
         if name == "tpe":
-            return FittingTPE(distributions, fits, seed=seed, **options)
+            return TPESampler(seed=seed, **{"multivariate": True, **options})
         if name == "gp":
-            return FittingGP(pool, seed=seed, warn_independent_sampling=False, **options)
+            return GPSampler(seed=seed, warn_independent_sampling=False, **options)
         if name == "nsgaii":
             return NSGAIISampler(seed=seed, **options)
-        return RandomSampler(seed=seed, **options)
+        if options:
+            raise TypeError(f"no option '{next(iter(options))}'")
     except (TypeError, ValueError) as error:
         raise UserError(f"hydra.sweeper.sampler ({name}): {error}.") from None
-
-
-def startup_trials(settings: Mapping[str, Any]) -> float:
-    """How many trials must have ended before the sampler has something to go by."""
-    name = settings.get("name", "tpe")
-    if name in ("random", "grid"):
-        return float("inf")
-    return 0 if name == "nsgaii" else int(settings.get("n_startup_trials", 10))
+    return None

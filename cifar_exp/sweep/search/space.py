@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from math import exp, log
+from math import exp, inf, log, nextafter
 from random import Random
 from typing import Any
 
@@ -66,25 +66,70 @@ class Swept:
         steps = round((distribution.high - distribution.low) / distribution.step)
         return [distribution.low + distribution.step * number for number in range(steps + 1)]
 
+    def contains(self, value: Any) -> bool:
+        """Return whether a value is one of the key's."""
+        if isinstance(self.distribution, CategoricalDistribution):
+            return any(value == one and type(value) is type(one) for one in self.distribution.choices)
+        low, high, distribution = self._bounds()
+        if not isinstance(value, int | float) or isinstance(value, bool) or not low <= value <= high:
+            return False
+        if distribution.log or distribution.step is None:
+            return True
+        steps = (value - low) / distribution.step
+        return abs(round(steps) - steps) < 1e-6
+
     def draw(self, random: Random) -> Any:
-        """A value, uniformly (in the logarithm, where the distribution says so)."""
-        distribution = self.distribution
-        if isinstance(distribution, CategoricalDistribution):
-            return random.choice(distribution.choices)
-        if isinstance(distribution, IntDistribution) and not distribution.log:
-            return random.randrange(distribution.low, distribution.high + 1, distribution.step)
-        assert isinstance(distribution, IntDistribution | FloatDistribution)
-        return _draw_real(distribution, random)
+        """Return a value, uniformly (in the logarithm, where the distribution is logarithmic)."""
+        if isinstance(self.distribution, CategoricalDistribution):
+            return random.choice(self.distribution.choices)
+        return self.at(self.draw_position(random, *self.positions))
 
+    @property
+    def positions(self) -> tuple[float, float]:
+        """The lowest and highest position of an ordered key: steps from the lowest value, or logarithms."""
+        low, high, distribution = self._bounds()
+        if distribution.log:
+            is_int = isinstance(distribution, IntDistribution)
+            return (log(low - 0.5), log(high + 0.5)) if is_int else (log(low), log(high))
+        return (0, round((high - low) / distribution.step)) if distribution.step else (low, high)
 
-def _draw_real(distribution: IntDistribution | FloatDistribution, random: Random) -> float | int:
-    low, high = distribution.low, distribution.high
-    if isinstance(distribution, IntDistribution):
-        return min(high, max(low, round(exp(random.uniform(log(low - 0.5), log(high + 0.5))))))
-    if distribution.step is not None:
-        steps = round((high - low) / distribution.step)
-        return low + distribution.step * random.randint(0, steps)
-    return exp(random.uniform(log(low), log(high))) if distribution.log else random.uniform(low, high)
+    def draw_position(self, random: Random, low: float, high: float) -> float:
+        """Return a position between two, uniformly."""
+        if self._is_stepped:
+            return random.randint(round(low), round(high))
+        return random.uniform(low, high)
+
+    def at(self, position: float) -> Any:
+        """Return the value at a position."""
+        low, high, distribution = self._bounds()
+        if distribution.log:
+            is_int = isinstance(distribution, IntDistribution)
+            return min(high, max(low, round(exp(position)) if is_int else exp(position)))
+        return low + distribution.step * position if self._is_stepped else position
+
+    def position(self, value: Any) -> float:
+        """Return the position of a value."""
+        low, _, distribution = self._bounds()
+        if distribution.log:
+            return log(value)
+        return round((value - low) / distribution.step) if self._is_stepped else value
+
+    def before(self, position: float) -> float:
+        """Return the highest position below one."""
+        return position - 1 if self._is_stepped else nextafter(position, -inf)
+
+    def after(self, position: float) -> float:
+        """Return the lowest position above one."""
+        return position + 1 if self._is_stepped else nextafter(position, inf)
+
+    @property
+    def _is_stepped(self) -> bool:
+        _, _, distribution = self._bounds()
+        return not distribution.log and distribution.step is not None
+
+    def _bounds(self) -> tuple[Any, Any, IntDistribution | FloatDistribution]:
+        assert isinstance(self.distribution, IntDistribution | FloatDistribution)
+        return self.distribution.low, self.distribution.high, self.distribution
 
 
 class Space:
@@ -106,9 +151,11 @@ class Space:
         return [str(one.input_line) for one in self._entries if isinstance(one, Override)]
 
     def overrides(self, candidate: Candidate) -> list[str]:
-        """The overrides of the candidate's trial, in Hydra's grammar."""
+        """Return the overrides of the candidate's trial, in Hydra's grammar; swept keys that it lacks are left out."""
         return [
-            one.override(candidate[one.key]) if isinstance(one, Swept) else str(one.input_line) for one in self._entries
+            one.override(candidate[one.key]) if isinstance(one, Swept) else str(one.input_line)
+            for one in self._entries
+            if not isinstance(one, Swept) or one.key in candidate
         ]
 
 

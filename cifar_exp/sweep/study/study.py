@@ -96,7 +96,7 @@ class SharedStudy:
         attrs = {
             **proposal.price.costs,
             "priced": proposal.priced,
-            "fitted": proposal.fitted,
+            "within_budget": proposal.within_budget,
             **({"model": model} if model is not None else {}),
         }
         self._study.add_trial(

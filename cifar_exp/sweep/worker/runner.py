@@ -20,6 +20,7 @@ from cifar_exp.errors import UserError
 from cifar_exp.files import write_text
 from cifar_exp.sweep.output.display import Display
 from cifar_exp.sweep.output.outputs import Outputs
+from cifar_exp.sweep.search.checks import check_choices, check_layers_exist
 from cifar_exp.sweep.search.pricing import Pricer
 from cifar_exp.sweep.search.proposals import Proposer
 from cifar_exp.sweep.search.pruners import build_pruner
@@ -74,6 +75,10 @@ class Sweep:
     def check(self) -> None:
         """Raises UserError where nothing fits, or where what fits is no config of a run; makes no directory."""
         build_pruner(self._settings.pruner)
+        check_layers_exist(self._space, self._compose)
+        valid = self._proposer.valid()
+        if valid is not None:
+            check_choices(self._space, self._pricer, valid)
         candidate = self._proposer.check()
         cfg = self._compose(self._space.overrides(candidate))
         if self._is_ours:
@@ -174,6 +179,7 @@ class Sweep:
                 study.add(proposal, self._pricer.model(proposal.candidate))
                 return self._taken(study)
             self._exhausted = True
+            log.warning("The space is exhausted: all of its candidates within the budget have been tried.")
         return None, self._dir
 
     def _seed(self, number: int) -> int | None:
