@@ -24,7 +24,7 @@ from cifar_exp.sweep.settings import SweepSettings
 
 SEARCH_SECONDS = 3.0  # for a candidate within the budget by chance, before the space is said to have none
 CORNERS = 4096  # smallest candidates that are priced to find out whether anything fits
-SAMPLES = 8  # candidates whose common error is taken for one of the config
+SAMPLES = 4  # candidates whose common error is taken for one of the config
 NEAR = 5  # the best trials, towards which a rejected proposal is moved
 STARTS = 50  # the latest trials, from which a walk may start
 
