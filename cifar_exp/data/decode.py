@@ -1,14 +1,16 @@
 """From an image file to pixels, in the one way that training and `predict` share.
 
 An image is turned upright by its EXIF orientation; transparent parts become white; grey, palette, CMYK
-and 16-bit images become 8-bit RGB; of an animation the first frame counts. The largest centred square is
-kept and resized, antialiased. An image that has the right size already keeps its pixels.
+and 16-bit images become 8-bit RGB; the first frame of an animation is used. The largest centred square is
+cropped and resized, antialiased. An image that has the right size already keeps its pixels.
 """
 
 import os
 import sys
-from collections.abc import Sequence
+import warnings
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 
 import numpy as np
 import torch
@@ -19,7 +21,7 @@ from torch import Tensor
 
 from cifar_exp.errors import UserError
 
-FILES_A_TASK = 64
+FILES_PER_TASK = 64
 FILES_WORTH_A_BAR = 2000
 # Smaller files spend most of their time under the interpreter lock: two threads took 175 µs for each of
 # CIFAR's JPEGs, one took 140 µs
@@ -28,16 +30,17 @@ FILES_SAMPLED = 50
 
 
 def decode_image(path: str | os.PathLike[str], image_size: int) -> Tensor:
-    """The pixels of an image file: uint8 (3, image_size, image_size), RGB, 0–255.
+    """Return the pixels of an image file: uint8 (3, image_size, image_size), RGB, 0–255.
 
     Raises:
         UserError: the file is missing, is not an image, or is damaged; the message names it.
     """
-    return torch.tensor(_decode(os.fspath(path), image_size)).permute(2, 0, 1).contiguous()
+    with without_pillow_warnings():
+        return torch.tensor(_decode(os.fspath(path), image_size)).permute(2, 0, 1).contiguous()
 
 
 def image_pixels(image: Image.Image | np.ndarray, image_size: int) -> Tensor:
-    """The pixels of an image in memory: uint8 (3, image_size, image_size), RGB, 0–255.
+    """Return the pixels of an image in memory: uint8 (3, image_size, image_size), RGB, 0–255.
 
     Args:
         image: a PIL image, or an array of uint8 (H, W, 3), (H, W, 4) or (H, W).
@@ -55,26 +58,27 @@ def image_pixels(image: Image.Image | np.ndarray, image_size: int) -> Tensor:
 
 
 def decode_files(files: Sequence[str], image_size: int) -> np.ndarray:
-    """The pixels of many files: uint8 (N, image_size, image_size, 3); raises as `decode_image`.
+    """Return the pixels of many files: uint8 (N, image_size, image_size, 3). Raises as `decode_image`.
 
-    Threads share the work on larger files; long work shows a bar on stderr.
+    Larger files are decoded by several threads; a progress bar on stderr appears where it takes long.
     """
     pixels_NHWC = np.empty((len(files), image_size, image_size, 3), dtype=np.uint8)  # noqa: N806
 
     def decode_some(start: int) -> int:
-        some = files[start : start + FILES_A_TASK]
+        some = files[start : start + FILES_PER_TASK]
         for offset, file in enumerate(some):
             pixels_NHWC[start + offset] = _decode(file, image_size)
         return len(some)
 
     quiet = len(files) < FILES_WORTH_A_BAR or not sys.stderr.isatty()
     with (
+        without_pillow_warnings(),
         Progress(console=Console(stderr=True), transient=True, disable=quiet) as progress,
         ThreadPoolExecutor(_threads_for(files)) as pool,
     ):
         bar = progress.add_task("decoding images", total=len(files))
         try:
-            for done in pool.map(decode_some, range(0, len(files), FILES_A_TASK)):
+            for done in pool.map(decode_some, range(0, len(files), FILES_PER_TASK)):
                 progress.advance(bar, done)
         except BaseException:
             pool.shutdown(cancel_futures=True)
@@ -101,8 +105,25 @@ def _decode(path: str, image_size: int) -> np.ndarray:
 
 
 def _square(image: Image.Image, image_size: int) -> np.ndarray:
-    upright = ImageOps.exif_transpose(image)
-    return np.asarray(ImageOps.fit(_to_rgb(upright), (image_size, image_size), Image.Resampling.BILINEAR))
+    return np.asarray(ImageOps.fit(_to_rgb(upright(image)), (image_size, image_size), Image.Resampling.BILINEAR))
+
+
+def upright(image: Image.Image) -> Image.Image:
+    """Return `image` turned as its EXIF orientation requires; as it is where its EXIF data cannot be read."""
+    image.load()  # broken pixels are an error; what fails after this line is the metadata
+    try:
+        return ImageOps.exif_transpose(image)
+    except Exception:  # every tag has its own way to be broken
+        return image
+
+
+@contextmanager
+def without_pillow_warnings() -> Iterator[None]:
+    """Silence Pillow's warnings, about large images and damaged metadata, which name neither the file nor a remedy."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", Image.DecompressionBombWarning)
+        warnings.filterwarnings("ignore", module=r"PIL\b")
+        yield
 
 
 def _to_rgb(image: Image.Image) -> Image.Image:

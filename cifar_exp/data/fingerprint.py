@@ -24,4 +24,4 @@ def fingerprint(*parts: ImageSet) -> str:
 
 
 def _bytes(values: Tensor) -> memoryview:
-    return memoryview(values.detach().cpu().contiguous().numpy()).cast("B")
+    return values.detach().cpu().contiguous().numpy().data.cast("B")

@@ -1,6 +1,7 @@
 """Where images come from, and how they become a training, a validation and a test set."""
 
 import contextlib
+import logging
 import sys
 from dataclasses import dataclass
 from http.client import HTTPException
@@ -19,6 +20,8 @@ from cifar_exp.data.images import ImageSet
 from cifar_exp.data.settings import DataConfig
 from cifar_exp.data.split import hold_out, stratified_part
 from cifar_exp.errors import UserError
+
+log = logging.getLogger(__name__)
 
 # Streams of data.split_seed, so that one choice leaves the others as they are
 TRAIN_LIMIT, HOLD_OUT, TEST_LIMIT = 0, 1, 2
@@ -77,6 +80,8 @@ def _load(data: DataConfig, split: str) -> ImageSet:
 def _load_folder(data: DataConfig, split: str, names: tuple[str, ...]) -> tuple[np.ndarray, np.ndarray]:
     root = find_root(data.root)
     listing = list_images(root, split, names)
+    if listing.ignored:
+        log.warning("data.root: '%s' contains %s", root / split, listing.ignored)
     size = data.image_size
     pixels = cached_images(
         cache_directory(data.cache_dir) / "folders",

@@ -4,8 +4,9 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from PIL import Image, ImageOps
+from PIL import Image
 
+from cifar_exp.data.decode import upright, without_pillow_warnings
 from cifar_exp.files import atomic
 from cifar_exp.inference.prediction import Predictions
 from cifar_exp.plots.tracking_pictures import shortened
@@ -80,15 +81,15 @@ def _pixels(predictions: Predictions, position: int) -> np.ndarray:
 
 
 def _thumbnail(file: Path) -> np.ndarray:
-    with Image.open(file) as image:
+    with without_pillow_warnings(), Image.open(file) as image:
         image.draft("RGB", (THUMBNAIL, THUMBNAIL))
-        upright = ImageOps.exif_transpose(image)
-        if upright.mode.startswith("I") or upright.mode == "F":  # beyond 8 bits: stretched to be seen
-            levels = np.asarray(upright, dtype=np.float64)
+        shown = upright(image)
+        if shown.mode.startswith("I") or shown.mode == "F":  # beyond 8 bits: stretched to the visible range
+            levels = np.asarray(shown, dtype=np.float64)
             levels = (levels - levels.min()) / max(float(np.ptp(levels)), 1.0)
-            upright = Image.fromarray((levels * 255).astype(np.uint8))
-        upright.thumbnail((THUMBNAIL, THUMBNAIL))
-        return np.asarray(upright.convert("RGBA"))
+            shown = Image.fromarray((levels * 255).astype(np.uint8))
+        shown.thumbnail((THUMBNAIL, THUMBNAIL))
+        return np.asarray(shown.convert("RGBA"))
 
 
 def _middle_cut(name: str, length: int = 28) -> str:

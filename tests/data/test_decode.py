@@ -1,3 +1,4 @@
+import warnings
 from collections.abc import Callable
 from pathlib import Path
 
@@ -109,3 +110,21 @@ def test_large_files_are_decoded_in_order_by_many_threads(tmp_path: Path) -> Non
         files.append(str(tmp_path / f"{number}.bmp"))
         Image.new("RGB", (100, 100), (number, 0, 0)).save(files[-1])
     assert decode_files(files, 8)[:, 0, 0, 0].tolist() == list(range(130))
+
+
+def test_broken_exif_does_not_cost_an_image_with_good_pixels(tmp_path: Path) -> None:
+    pixels = np.arange(192, dtype=np.uint8).reshape(8, 8, 3)
+    for suffix, exif in ((".png", b"no TIFF header"), (".jpg", b"Exif\x00\x00MM\x00*\x00\x00\x00\x08\xff\xff")):
+        Image.fromarray(pixels).save(tmp_path / f"good{suffix}")
+        Image.fromarray(pixels).save(tmp_path / f"bad{suffix}", exif=exif)
+        good, bad = (decode_image(tmp_path / f"{name}{suffix}", 8) for name in ("good", "bad"))
+        assert good.equal(bad)
+
+
+def test_a_large_image_is_decoded_without_a_warning_of_pillow(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    Image.new("RGB", (64, 64), "red").save(tmp_path / "large.png")
+    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 3000)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        assert decode_image(tmp_path / "large.png", 8)[0].eq(255).all()
+        assert decode_files([str(tmp_path / "large.png")], 8)[..., 0].min() == 255

@@ -96,3 +96,14 @@ def test_a_single_class_is_refused(photos: Path) -> None:
         shutil.rmtree(photos / split / "cat")
         shutil.rmtree(photos / split / "dog")
     assert "'owl'" in message(photos)
+
+
+def test_a_link_to_itself_as_class_directory_is_named(photos: Path) -> None:
+    (photos / "train" / "ghost").symlink_to("ghost")
+    assert f"'{photos / 'train' / 'ghost'}' is a symbolic link that points to itself" in message(photos)
+
+
+def test_a_class_of_other_files_is_named_with_what_it_contains(photos: Path) -> None:
+    for file in (photos / "test" / "dog").iterdir():
+        file.rename(file.with_suffix(".heap"))
+    assert "2 entries that are not read: 2 ending in .heap" in message(photos)

@@ -296,3 +296,22 @@ def test_the_real_images_are_what_they_are_known_to_be(tmp_path: Path, real_imag
     assert (len(splits.train), len(splits.val), len(splits.test)) == (900, 100, 1000)
     mean = splits.train.images.double().mean((0, 2, 3))
     assert (mean - torch.tensor([125.3, 123.0, 113.9])).abs().max() < 5
+
+
+def test_every_suffix_that_pillow_reads_is_an_image_and_what_is_not_read_is_reported(
+    photos: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    cats = photos / "train" / "cat"
+    for file in sorted(cats.iterdir())[1:]:
+        Image.open(file).save(file.with_suffix(".jfif"), format="JPEG")
+        file.unlink()
+    (cats / "0.txt").touch()
+    (cats / "loop").symlink_to("loop")
+    (cats / "more").mkdir()
+    (cats / ".hidden").touch()
+    (photos / "train" / "notes.md").touch()
+    train, val = load_train_val(folder(photos))
+    assert int((train.labels == 0).sum() + (val.labels == 0).sum()) == 6
+    assert f"'{photos / 'train'}' contains 4 entries that are not read" in caplog.text
+    for reason in ("1 ending in .txt", "1 a broken link", "1 a directory", "1 outside of the class directories"):
+        assert reason in caplog.text

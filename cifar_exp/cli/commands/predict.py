@@ -8,7 +8,7 @@ from rich.markup import escape
 
 from cifar_exp.checks import check_predict
 from cifar_exp.cli.tables import bar, figures_table, note, show
-from cifar_exp.data.folder import IMAGE_SUFFIXES
+from cifar_exp.data.folder import image_suffixes
 from cifar_exp.errors import UserError
 from cifar_exp.files import users_choice, write_json
 from cifar_exp.inference.classifier import load_trained
@@ -44,9 +44,9 @@ def image_files(path: Path) -> list[Path]:
     """`path` itself, or the image files in it and below it, sorted; raises UserError where there are none."""
     if path.is_file():
         return [path]
-    files = sorted(file for file in path.rglob("*") if file.suffix.lower() in IMAGE_SUFFIXES and is_shown(file, path))
+    files = sorted(file for file in path.rglob("*") if file.suffix.lower() in image_suffixes() and is_shown(file, path))
     if not files:
-        raise UserError(f"image={path}: no image in this directory (files that end in {', '.join(IMAGE_SUFFIXES)}).")
+        raise UserError(f"image={path}: no image in this directory (.jpg, .png, or another file that Pillow reads).")
     return files
 
 
