@@ -1,0 +1,508 @@
+/* Integer kernels of exported networks. Portable C99, and DSP instructions where the compiler targets a Cortex-M4 or M7.
+ *
+ * Tensors are int8_t, row by row, channels last. Products are summed in 32 bits; the exporter proves for each layer that
+ * neither the sums nor what is made of them can overflow. A kernel writes its output in order while it reads its input,
+ * which may overlap as the exporter planned it.
+ */
+#ifndef INT8_KERNELS_H
+#define INT8_KERNELS_H
+
+#include <stdint.h>
+#include <string.h>
+
+#if defined(__GNUC__) && defined(__ARM_FEATURE_DSP) && __ARM_ARCH == 7
+#define KERNELS_USE_DSP 1
+#else
+#define KERNELS_USE_DSP 0
+#endif
+
+#ifdef __GNUC__
+#define KERNELS_ALIGNED __attribute__((aligned(4)))
+#define KERNELS_FUNCTION static __attribute__((noinline, unused)) /* called by several layers: stored once */
+#else
+#define KERNELS_ALIGNED
+#define KERNELS_FUNCTION static inline
+#endif
+
+#ifndef KERNELS_TAPS
+#define KERNELS_TAPS 1 /* the most taps of a depthwise kernel */
+#endif
+
+/* From a sum of products to an output value. Rows of constants, one per channel: the bias (only with `relu`), multiplier,
+ * offset, and the multiplier of what is added (only with a skip). */
+struct finish {
+    const int32_t *rows;
+    const int8_t *table; /* the activation, by value + 128; NULL: none */
+    uint8_t row_length, gain, shift;
+    uint8_t relu; /* whether a ReLU precedes the multiplication */
+    int8_t has_skip;
+    int16_t low, high; /* bounds of the value */
+};
+
+/* What is added to a layer's output. */
+struct skip {
+    const int8_t *weights; /* of a 1×1 convolution, packed as those of a layer; NULL: the tensor itself */
+    uint16_t width, channels;
+    uint8_t stride;
+    uint8_t is_copied; /* other channels than the output: copied ahead */
+    uint8_t repeats;   /* output channels per channel of the skip */
+};
+
+/* A convolution: weights packed as pairs of output channels, four values of each in turn. */
+struct conv {
+    struct finish finish;
+    struct skip skip;
+    const int8_t *weights;
+    const int8_t *padding; /* one pixel: the zero point of each channel */
+    uint16_t in_height, in_width, in_channels, out_height, out_width, out_channels, groups;
+    uint8_t kernel, stride, dilation, before; /* `before`: padding at the top and at the left */
+};
+
+/* A depthwise convolution of some channels: weights tap by tap, channels last. */
+struct depthwise {
+    struct finish finish;
+    struct skip skip;
+    const int8_t *weights;
+    const int8_t *padding;
+    uint16_t in_height, in_width, in_channels, out_height, out_width, out_channels;
+    uint16_t first, channels; /* the output channels of this kernel */
+    uint8_t kernel, stride, dilation, before, repeats;
+};
+
+/* Depthwise convolutions and a 1×1 convolution, pixel by pixel: no map between them. */
+struct separable {
+    const struct depthwise *parts;
+    uint8_t part_count;
+    struct conv pointwise;
+};
+
+struct elementwise {
+    struct finish finish;
+    struct skip skip;
+    uint16_t height, width, channels;
+};
+
+struct pool {
+    uint16_t in_height, in_width, channels, rows, columns; /* the window, cut at the edges */
+    int32_t multipliers[4];                                /* whole window, cut at the right, at the bottom, both */
+    int32_t offset;
+    uint8_t gain, shift;
+};
+
+static inline int32_t kernels_high_product(int32_t a, int32_t b)
+{
+    return (int32_t)(((int64_t)a * b) >> 32);
+}
+
+static inline int32_t kernels_clamp(int32_t value, int32_t low, int32_t high)
+{
+    return value < low ? low : value > high ? high : value;
+}
+
+#if KERNELS_USE_DSP
+static inline uint32_t kernels_word(const int8_t *x)
+{
+    uint32_t word;
+    memcpy(&word, x, 4);
+    return word;
+}
+
+static inline uint32_t kernels_even(uint32_t word) /* bytes 0 and 2 as 16 bits each */
+{
+    uint32_t pair;
+    __asm__("sxtb16 %0, %1" : "=r"(pair) : "r"(word));
+    return pair;
+}
+
+static inline uint32_t kernels_odd(uint32_t word) /* bytes 1 and 3 */
+{
+    uint32_t pair;
+    __asm__("sxtb16 %0, %1, ror #8" : "=r"(pair) : "r"(word));
+    return pair;
+}
+
+static inline int32_t kernels_add_low(int32_t sum, uint32_t a, uint32_t b)
+{
+    int32_t result;
+    __asm__("smlabb %0, %1, %2, %3" : "=r"(result) : "r"(a), "r"(b), "r"(sum));
+    return result;
+}
+
+static inline int32_t kernels_add_high(int32_t sum, uint32_t a, uint32_t b)
+{
+    int32_t result;
+    __asm__("smlatt %0, %1, %2, %3" : "=r"(result) : "r"(a), "r"(b), "r"(sum));
+    return result;
+}
+#endif
+
+/* Patches: the values that the dot products of two pixels run over, with 16 bits each: four of the first pixel, four of
+ * the second, and so on. With DSP instructions the order of each four is 0, 2, 1, 3. */
+static inline void kernels_put(int16_t *patch, int32_t a, int32_t b, int32_t c, int32_t d)
+{
+    patch[0] = (int16_t)a;
+    patch[KERNELS_USE_DSP ? 2 : 1] = (int16_t)b;
+    patch[KERNELS_USE_DSP ? 1 : 2] = (int16_t)c;
+    patch[3] = (int16_t)d;
+}
+
+/* Append the channels of one pixel to its patch, filled up with zeros to a multiple of four. */
+static inline int16_t *kernels_put_channels(int16_t *patch, const int8_t *x, int channels)
+{
+    int c = 0;
+    for (; c + 4 <= channels; c += 4, patch += 8) {
+#if KERNELS_USE_DSP
+        const uint32_t word = kernels_word(x + c), even = kernels_even(word), odd = kernels_odd(word);
+        memcpy(patch, &even, 4);
+        memcpy(patch + 2, &odd, 4);
+#else
+        kernels_put(patch, x[c], x[c + 1], x[c + 2], x[c + 3]);
+#endif
+    }
+    if (c < channels) {
+        kernels_put(patch, x[c], c + 1 < channels ? x[c + 1] : 0, c + 2 < channels ? x[c + 2] : 0, 0);
+        patch += 8;
+    }
+    return patch;
+}
+
+/* The sums of two patches with the weights of two channels: sums[pixel][channel], over `groups` times four values.
+ * Returns the weights of the next two channels. */
+static inline const int8_t *kernels_dot(const int16_t *patch, const int8_t *weights, int groups, int32_t sums[2][2])
+{
+    int32_t a = 0, b = 0, c = 0, d = 0;
+#if KERNELS_USE_DSP
+    const int8_t *const end = weights + 8 * groups;
+    uint32_t x0, x1, v0, v1, w0, w1;
+    __asm__("1:\n\t"
+            "ldrd %[w0], %[w1], [%[w]], #8\n\t"
+            "ldrd %[x0], %[x1], [%[x]], #8\n\t"
+            "sxtb16 %[v0], %[w0], ror #8\n\t"
+            "sxtb16 %[w0], %[w0]\n\t"
+            "sxtb16 %[v1], %[w1], ror #8\n\t"
+            "sxtb16 %[w1], %[w1]\n\t"
+            "smlad %[a], %[x0], %[w0], %[a]\n\t"
+            "smlad %[b], %[x0], %[w1], %[b]\n\t"
+            "smlad %[a], %[x1], %[v0], %[a]\n\t"
+            "smlad %[b], %[x1], %[v1], %[b]\n\t"
+            "ldrd %[x0], %[x1], [%[x]], #8\n\t"
+            "cmp %[w], %[end]\n\t"
+            "smlad %[c], %[x0], %[w0], %[c]\n\t"
+            "smlad %[d], %[x0], %[w1], %[d]\n\t"
+            "smlad %[c], %[x1], %[v0], %[c]\n\t"
+            "smlad %[d], %[x1], %[v1], %[d]\n\t"
+            "bne 1b"
+            : [a] "+r"(a), [b] "+r"(b), [c] "+r"(c), [d] "+r"(d), [x] "+r"(patch), [w] "+r"(weights), [x0] "=&r"(x0),
+              [x1] "=&r"(x1), [v0] "=&r"(v0), [v1] "=&r"(v1), [w0] "=&r"(w0), [w1] "=&r"(w1)
+            : [end] "r"(end)
+            : "cc", "memory");
+#else
+    for (; groups > 0; groups--, patch += 8, weights += 8)
+        for (int i = 0; i < 4; i++) {
+            a += patch[i] * weights[i];
+            b += patch[i] * weights[4 + i];
+            c += patch[4 + i] * weights[i];
+            d += patch[4 + i] * weights[4 + i];
+        }
+#endif
+    sums[0][0] = a;
+    sums[0][1] = b;
+    sums[1][0] = c;
+    sums[1][1] = d;
+    return weights;
+}
+
+/* The part of the value that the sum gives, before the shift. */
+static inline int32_t kernels_scaled(const struct finish *f, const int32_t *row, int32_t sum)
+{
+    if (f->relu) {
+        sum += *row++;
+        sum = sum < 0 ? 0 : sum;
+    }
+    return kernels_high_product(sum * (1 << f->gain), row[0]) + row[1];
+}
+
+static inline int32_t kernels_value(const struct finish *f, int32_t scaled)
+{
+    const int32_t value = kernels_clamp(scaled >> f->shift, f->low, f->high);
+    return f->table == NULL ? value : f->table[value + 128];
+}
+
+/* The pixel of the skip that belongs to an output pixel; copied where its channels differ. */
+static inline const int8_t *kernels_skip_pixel(const struct skip *s, const int8_t *x, int row, int column, int channels,
+                                               int8_t *copy)
+{
+    x += (row * s->width + column) * s->stride * s->channels;
+    if (!s->is_copied)
+        return x;
+    for (int c = 0; c < channels; c++)
+        copy[c] = c / s->repeats < s->channels ? x[c / s->repeats] : 0;
+    return copy;
+}
+
+static inline void kernels_put_patch(const struct conv *l, const int8_t *x, int row, int column, int16_t *patch)
+{
+    const int channels = l->in_channels / l->groups;
+    for (int i = 0; i < l->kernel; i++) {
+        const int y = row * l->stride - l->before + i * l->dilation;
+        for (int j = 0; j < l->kernel; j++) {
+            const int z = column * l->stride - l->before + j * l->dilation;
+            const int is_inside = y >= 0 && y < l->in_height && z >= 0 && z < l->in_width;
+            patch = kernels_put_channels(patch, is_inside ? x + (y * l->in_width + z) * l->in_channels : l->padding,
+                                         channels);
+        }
+    }
+}
+
+/* Two pixels' output channels `first` to `end` from their patches. */
+static inline const int8_t *kernels_multiply(const struct conv *l, const int16_t *patch, int groups,
+                                             const int8_t *weights, const int16_t *skip_patch,
+                                             const int8_t *const skips[2], int8_t *y, int pixels, int first, int end)
+{
+    const struct finish *const f = &l->finish;
+    const int32_t *row = f->rows + first * f->row_length;
+    const int skip_groups = (l->skip.channels + 3) / 4;
+    int32_t sums[2][2], added[2][2];
+    for (int c = first; c < end; c += 2) {
+        weights = kernels_dot(patch, weights, groups, sums);
+        if (l->skip.weights != NULL)
+            kernels_dot(skip_patch, l->skip.weights + (c / 2) * skip_groups * 8, skip_groups, added);
+        for (int i = 0; i < 2 && c + i < end; i++, row += f->row_length) {
+            const int32_t factor = row[f->row_length - 1];
+            for (int p = 0; p < pixels; p++) {
+                int32_t scaled = kernels_scaled(f, row, sums[p][i]);
+                if (l->skip.weights != NULL)
+                    scaled += kernels_high_product(added[p][i] * (1 << f->gain), factor);
+                else if (f->has_skip)
+                    scaled += skips[p][c + i] * factor;
+                y[p * l->out_channels + c + i] = (int8_t)kernels_value(f, scaled);
+            }
+        }
+    }
+    return weights;
+}
+
+/* The skips of two pixels: pointers to their values, or a patch for the 1×1 convolution. */
+static inline void kernels_prepare_skips(const struct conv *l, const int8_t *skip, const int rows[2],
+                                         const int columns[2], int16_t *skip_patch, const int8_t *skips[2])
+{
+    for (int p = 0; p < 2; p++) {
+        if (l->skip.weights != NULL)
+            kernels_put_channels(skip_patch + 4 * p,
+                                 skip + (rows[p] * l->skip.width + columns[p]) * l->skip.stride * l->skip.channels,
+                                 l->skip.channels);
+        else if (l->finish.has_skip)
+            skips[p] = kernels_skip_pixel(&l->skip, skip, rows[p], columns[p], l->out_channels,
+                                          (int8_t *)skip_patch + p * l->out_channels);
+    }
+}
+
+KERNELS_FUNCTION void kernels_conv(const struct conv *l, const int8_t *x, const int8_t *skip, int8_t *y, int16_t *patch)
+{
+    const int pixels = l->out_height * l->out_width;
+    const int in_channels = l->in_channels / l->groups, out_channels = l->out_channels / l->groups;
+    const int groups = l->kernel * l->kernel * ((in_channels + 3) / 4);
+    int16_t *const skip_patch = patch + 8 * groups;
+    const int8_t *skips[2] = {NULL, NULL};
+    for (int pixel = 0; pixel < pixels; pixel += 2) {
+        const int count = pixel + 1 < pixels ? 2 : 1, last = pixel + count - 1;
+        const int rows[2] = {pixel / l->out_width, last / l->out_width};
+        const int columns[2] = {pixel % l->out_width, last % l->out_width};
+        const int8_t *weights = l->weights;
+        kernels_prepare_skips(l, skip, rows, columns, skip_patch, skips);
+        for (int group = 0; group < l->groups; group++) {
+            for (int p = 0; p < 2; p++)
+                kernels_put_patch(l, x + group * in_channels, rows[p], columns[p], patch + 4 * p);
+            weights = kernels_multiply(l, patch, groups, weights, skip_patch, skips, y + pixel * l->out_channels, count,
+                                       group * out_channels, (group + 1) * out_channels);
+        }
+    }
+}
+
+/* A dense layer whose results are the 32-bit logits. */
+KERNELS_FUNCTION void kernels_logits(const struct conv *l, const int8_t *x, int32_t *logits, int16_t *patch)
+{
+    const int groups = (l->in_channels + 3) / 4;
+    const int8_t *weights = l->weights;
+    const int32_t *row = l->finish.rows;
+    int32_t sums[2][2];
+    kernels_put_channels(patch, x, l->in_channels);
+    kernels_put_channels(patch + 4, x, l->in_channels);
+    for (int c = 0; c < l->out_channels; c += 2) {
+        weights = kernels_dot(patch, weights, groups, sums);
+        for (int i = 0; i < 2 && c + i < l->out_channels; i++, row += l->finish.row_length)
+            logits[c + i] = kernels_scaled(&l->finish, row, sums[0][i]);
+    }
+}
+
+/* Where the values of each tap of a depthwise kernel are; outside the map, the zero points. */
+static inline void kernels_find_taps(const struct depthwise *d, const int8_t *x, int row, int column,
+                                     const int8_t *taps[KERNELS_TAPS])
+{
+    for (int i = 0; i < d->kernel; i++) {
+        const int y = row * d->stride - d->before + i * d->dilation;
+        for (int j = 0; j < d->kernel; j++) {
+            const int z = column * d->stride - d->before + j * d->dilation;
+            const int is_inside = y >= 0 && y < d->in_height && z >= 0 && z < d->in_width;
+            *taps++ = is_inside ? x + (y * d->in_width + z) * d->in_channels : d->padding;
+        }
+    }
+}
+
+/* The sums of up to four channels, from `c` of this kernel's; returns how many. */
+static inline int kernels_depthwise_sums(const struct depthwise *d, const int8_t *const *taps, int c, int32_t sums[4])
+{
+    const int count = d->channels - c < 4 ? d->channels - c : 4, tap_count = d->kernel * d->kernel;
+    const int8_t *w = d->weights + c;
+    sums[0] = sums[1] = sums[2] = sums[3] = 0;
+#if KERNELS_USE_DSP
+    if (count == 4 && d->repeats == 1) {
+        const int channel = d->first + c;
+        int32_t s0 = 0, s1 = 0, s2 = 0, s3 = 0;
+        for (const int8_t *const *end = taps + tap_count; taps < end; w += d->channels) {
+            const uint32_t x = kernels_word(*taps++ + channel), v = kernels_word(w);
+            const uint32_t xe = kernels_even(x), xo = kernels_odd(x), ve = kernels_even(v), vo = kernels_odd(v);
+            s0 = kernels_add_low(s0, xe, ve);
+            s1 = kernels_add_low(s1, xo, vo);
+            s2 = kernels_add_high(s2, xe, ve);
+            s3 = kernels_add_high(s3, xo, vo);
+        }
+        sums[0] = s0;
+        sums[1] = s1;
+        sums[2] = s2;
+        sums[3] = s3;
+        return 4;
+    }
+#endif
+    for (int t = 0; t < tap_count; t++, w += d->channels)
+        for (int i = 0; i < count; i++)
+            sums[i] += taps[t][(d->first + c + i) / d->repeats] * w[i];
+    return count;
+}
+
+KERNELS_FUNCTION void kernels_separable(const struct separable *l, const int8_t *x, const int8_t *skip, int8_t *y,
+                                        int16_t *patch)
+{
+    const struct conv *const conv = &l->pointwise;
+    const int pixels = conv->out_height * conv->out_width, groups = (conv->in_channels + 3) / 4;
+    int16_t *const skip_patch = patch + 8 * groups;
+    const int8_t *skips[2] = {NULL, NULL}, *taps[KERNELS_TAPS];
+    memset(patch, 0, 16 * (size_t)groups);
+    for (int pixel = 0; pixel < pixels; pixel += 2) {
+        const int count = pixel + 1 < pixels ? 2 : 1, last = pixel + count - 1;
+        const int rows[2] = {pixel / conv->out_width, last / conv->out_width};
+        const int columns[2] = {pixel % conv->out_width, last % conv->out_width};
+        for (int p = 0; p < count; p++)
+            for (int i = 0; i < l->part_count; i++) {
+                const struct depthwise *const d = l->parts + i;
+                const struct finish *const f = &d->finish;
+                const int32_t *row = f->rows;
+                int32_t sums[4];
+                kernels_find_taps(d, x, rows[p], columns[p], taps);
+                for (int c = 0; c < d->channels; c += 4) {
+                    const int some = kernels_depthwise_sums(d, taps, c, sums);
+                    for (int k = 0; k < some; k++, row += f->row_length) {
+                        const int at = d->first + c + k, order = KERNELS_USE_DSP ? (at & 1) * 2 + (at >> 1 & 1) : at & 3;
+                        patch[(at >> 2) * 8 + 4 * p + order] =
+                            (int16_t)kernels_value(f, kernels_scaled(f, row, sums[k]));
+                    }
+                }
+            }
+        kernels_prepare_skips(conv, skip, rows, columns, skip_patch, skips);
+        kernels_multiply(conv, patch, groups, conv->weights, skip_patch, skips, y + pixel * conv->out_channels, count, 0,
+                         conv->out_channels);
+    }
+}
+
+KERNELS_FUNCTION void kernels_depthwise(const struct depthwise *parts, int part_count, const int8_t *x,
+                                        const int8_t *skip, int8_t *y, int16_t *scratch)
+{
+    const int pixels = parts->out_height * parts->out_width;
+    const int8_t *taps[KERNELS_TAPS], *added = NULL;
+    for (int pixel = 0; pixel < pixels; pixel++, y += parts->out_channels) {
+        const int row = pixel / parts->out_width, column = pixel % parts->out_width;
+        if (parts->finish.has_skip)
+            added = kernels_skip_pixel(&parts->skip, skip, row, column, parts->out_channels, (int8_t *)scratch);
+        for (int i = 0; i < part_count; i++) {
+            const struct depthwise *const d = parts + i;
+            const struct finish *const f = &d->finish;
+            const int32_t *constants = f->rows;
+            int32_t sums[4];
+            kernels_find_taps(d, x, row, column, taps);
+            for (int c = 0; c < d->channels; c += 4) {
+                const int some = kernels_depthwise_sums(d, taps, c, sums);
+                for (int k = 0; k < some; k++, constants += f->row_length) {
+                    int32_t scaled = kernels_scaled(f, constants, sums[k]);
+                    if (f->has_skip)
+                        scaled += added[d->first + c + k] * constants[f->row_length - 1];
+                    y[d->first + c + k] = (int8_t)kernels_value(f, scaled);
+                }
+            }
+        }
+    }
+}
+
+/* A batch norm, an activation or an addition by itself. */
+KERNELS_FUNCTION void kernels_elementwise(const struct elementwise *l, const int8_t *x, const int8_t *skip, int8_t *y,
+                                          int16_t *scratch)
+{
+    const struct finish *const f = &l->finish;
+    const int8_t *added = NULL;
+    for (int row = 0; row < l->height; row++)
+        for (int column = 0; column < l->width; column++, x += l->channels, y += l->channels) {
+            const int32_t *constants = f->rows;
+            if (f->has_skip)
+                added = kernels_skip_pixel(&l->skip, skip, row, column, l->channels, (int8_t *)scratch);
+            for (int c = 0; c < l->channels; c++, constants += f->row_length) {
+                int32_t scaled = x[c] * constants[0] + constants[1];
+                if (f->has_skip)
+                    scaled += added[c] * constants[2];
+                y[c] = (int8_t)kernels_value(f, scaled);
+            }
+        }
+}
+
+KERNELS_FUNCTION void kernels_max_pool(const struct pool *l, const int8_t *x, int8_t *y)
+{
+    for (int top = 0; top < l->in_height; top += l->rows)
+        for (int left = 0; left < l->in_width; left += l->columns) {
+            const int bottom = top + l->rows < l->in_height ? top + l->rows : l->in_height;
+            const int right = left + l->columns < l->in_width ? left + l->columns : l->in_width;
+            for (int c = 0; c < l->channels; c++) {
+                int greatest = INT8_MIN;
+                for (int i = top; i < bottom; i++)
+                    for (int j = left; j < right; j++) {
+                        const int value = x[(i * l->in_width + j) * l->channels + c];
+                        greatest = value > greatest ? value : greatest;
+                    }
+                *y++ = (int8_t)greatest;
+            }
+        }
+}
+
+KERNELS_FUNCTION void kernels_avg_pool(const struct pool *l, const int8_t *x, int8_t *y)
+{
+    for (int top = 0; top < l->in_height; top += l->rows)
+        for (int left = 0; left < l->in_width; left += l->columns) {
+            const int bottom = top + l->rows < l->in_height ? top + l->rows : l->in_height;
+            const int right = left + l->columns < l->in_width ? left + l->columns : l->in_width;
+            const int32_t multiplier = l->multipliers[(bottom - top < l->rows) * 2 + (right - left < l->columns)];
+            for (int c = 0; c < l->channels; c++) {
+                int32_t sum = 0;
+                for (int i = top; i < bottom; i++)
+                    for (int j = left; j < right; j++)
+                        sum += x[(i * l->in_width + j) * l->channels + c];
+                sum = kernels_high_product(sum * (1 << l->gain), multiplier) + l->offset;
+                *y++ = (int8_t)kernels_clamp(sum >> l->shift, INT8_MIN, INT8_MAX);
+            }
+        }
+}
+
+/* Raw pixels 0–255 as int8_t, in place. */
+static inline void kernels_center_pixels(uint8_t *x, int count)
+{
+    for (int i = 0; i < count; i++)
+        x[i] ^= 0x80;
+}
+
+#endif
