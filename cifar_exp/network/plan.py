@@ -95,6 +95,22 @@ class Plan:
         return max(_live_bytes(self))
 
     @cached_property
+    def flash_bytes(self) -> int | None:
+        """Return the bytes of flash that the network's firmware needs; None where `format=c` does not support it."""
+        from cifar_exp.network import firmware
+
+        operations = firmware.operations_of(self)
+        return None if operations is None else firmware.flash_bytes(operations, self.num_classes)
+
+    @cached_property
+    def sram_bytes(self) -> int | None:
+        """Return the bytes of SRAM that the network's firmware needs; None where `format=c` does not support it."""
+        from cifar_exp.network import firmware
+
+        operations = firmware.operations_of(self)
+        return None if operations is None else firmware.sram_bytes(operations, self.input_shape)
+
+    @cached_property
     def rows(self) -> tuple[Row, ...]:
         """The layer table: convolutions, norms, projections, pool and dense layers."""
         return tuple(row for layer in (*self.layers, *self.head) for row in _rows(layer))

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
+from cifar_exp.network.firmware import unsupported_feature
 from cifar_exp.network.ops import Shape
 
 if TYPE_CHECKING:
@@ -35,7 +36,14 @@ def layer_table(plan: Plan) -> str:
     lines = [plan.name, "", _line(COLUMNS, widths), rule, *(_line(row, widths) for row in rows), rule]
     lines += [_line(total, widths), ""]
     lines += [f"input {size_text(plan.input_shape)}; {plan.peak_activation_bytes:,} peak activation bytes"]
+    lines += [_firmware_line(plan)]
     return "\n".join(lines)
+
+
+def _firmware_line(plan: Plan) -> str:
+    if plan.flash_bytes is None or plan.sram_bytes is None:
+        return f"no firmware: {unsupported_feature(plan)}"
+    return f"as firmware: {plan.flash_bytes:,} bytes of flash, {plan.sram_bytes:,} bytes of SRAM"
 
 
 def size_text(shape: Shape) -> str:

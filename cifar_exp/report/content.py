@@ -12,7 +12,7 @@ RUNS_IN_DETAIL = 12  # with confusion matrix and layer table
 
 # What accuracy is plotted against: figures of `result.json` with their names
 AGAINST = {
-    **{key: COSTS[key] for key in ("params", "macs", "peak_activation_bytes")},
+    **{key: COSTS[key] for key in ("params", "macs", "peak_activation_bytes", "flash_bytes", "sram_bytes")},
     "seconds_per_epoch": "seconds per epoch",
 }
 PALETTE = (

@@ -45,7 +45,10 @@ FIGURES = (
     Figure("validation", "val/acc", percent, max),
     Figure("test", "test/acc", percent, max),
     Figure("s/epoch", "seconds_per_epoch", lambda seconds: f"{seconds:.2f}", min),
-    *(Figure(COSTS[key], key, count, min) for key in ("params", "macs", "peak_activation_bytes")),
+    *(
+        Figure(COSTS[key], key, count, min)
+        for key in ("params", "macs", "peak_activation_bytes", "flash_bytes", "sram_bytes")
+    ),
     Figure("epochs", "epochs", count),
 )
 

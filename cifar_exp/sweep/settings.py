@@ -6,6 +6,7 @@ from pydantic import AfterValidator, BaseModel, Field
 
 from cifar_exp.config.messages import listing, shown
 from cifar_exp.errors import UserError, did_you_mean
+from cifar_exp.network.cost import COSTS
 from cifar_exp.network.spec import Spec
 
 Direction = Literal["maximize", "minimize"]
@@ -13,7 +14,7 @@ PositiveInt = Annotated[int, Field(ge=1)]
 Text = Annotated[str, Field(min_length=1, max_length=512)]
 
 # What a trial may be judged by: keys of result.json. The test images are for the end, not for choosing.
-OBJECTIVES = ("val/acc", "params", "trainable_params", "macs", "peak_activation_bytes", "seconds_per_epoch")
+OBJECTIVES = ("val/acc", *COSTS, "seconds_per_epoch")
 
 
 def _known_objective(name: str) -> str:

@@ -19,6 +19,7 @@ from optuna.trial import FrozenTrial, TrialState
 from cifar_exp.config.location import conf_dir
 from cifar_exp.config.overrides import parse_overrides
 from cifar_exp.errors import UserError
+from cifar_exp.network.cost import costs_of
 from cifar_exp.network.planner import plan_network
 from cifar_exp.network.spec import ModelSpec
 from cifar_exp.sweep.search import pricing
@@ -144,9 +145,7 @@ def test_the_price_is_that_of_what_the_job_builds(make: Make) -> None:
         cfg = compose("train", overrides=space.overrides(candidate))
         spec = ModelSpec.model_validate(OmegaConf.to_container(cfg.model, resolve=True))
         planned = plan_network(spec, (3, 32, 32), candidate["data.num_classes"])
-        assert pricer.price(candidate).costs == {
-            name: getattr(planned, name) for name in ("params", "trainable_params", "macs", "peak_activation_bytes")
-        }
+        assert pricer.price(candidate).costs == costs_of(planned)
 
 
 @pytest.mark.parametrize(

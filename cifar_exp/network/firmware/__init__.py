@@ -1,7 +1,18 @@
 """A network as firmware, planned without training: fused integer operations, their memory, flash and SRAM."""
 
 from cifar_exp.network.firmware.arena import Arena, arrange
-from cifar_exp.network.firmware.fuse import UnsupportedError, fuse
+from cifar_exp.network.firmware.fuse import UnsupportedError, fuse, operations_of, unsupported_feature
+from cifar_exp.network.firmware.memory import flash_bytes, sram_bytes
 from cifar_exp.network.firmware.operations import Operation
 
-__all__ = ["Arena", "Operation", "UnsupportedError", "arrange", "fuse"]
+__all__ = [
+    "Arena",
+    "Operation",
+    "UnsupportedError",
+    "arrange",
+    "flash_bytes",
+    "fuse",
+    "operations_of",
+    "sram_bytes",
+    "unsupported_feature",
+]

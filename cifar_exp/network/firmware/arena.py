@@ -7,7 +7,7 @@ lower, its *lead*.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 
@@ -15,7 +15,7 @@ from cifar_exp.network.firmware.operations import INPUT, Operation
 from cifar_exp.network.ops import Shape, numel
 
 ALIGNMENT = 4
-Interval = tuple[int, int]  # open, of offsets that a tensor must not have
+_Pair = tuple[int, list[tuple[int, int]]]  # another block, and open intervals of distances to it
 
 
 @dataclass(frozen=True)
@@ -44,9 +44,12 @@ def scratch_name(operation: Operation) -> str:
 def arrange(operations: Sequence[Operation], input_shape: Shape, overlap: bool = True) -> Arena:
     """Return the smallest arena that was found for the operations; without `overlap`, all that lives is apart."""
     blocks = _blocks(operations, input_shape)
-    by_size = sorted(blocks, key=lambda block: -block.size)
-    orders = (by_size, blocks, blocks[::-1]) if overlap else (by_size,)
-    return min((_place(order, operations, overlap) for order in orders), key=lambda arena: arena.size)
+    pairs = _pairs(blocks, operations, overlap)
+    by_size = sorted(range(len(blocks)), key=lambda index: -blocks[index].size)
+    orders = (by_size, range(len(blocks))) if overlap else (by_size,)
+    low, high, offsets = min((_place(order, blocks, pairs) for order in orders), key=lambda one: one[1] - one[0])
+    size = -(-(high - low) // ALIGNMENT) * ALIGNMENT
+    return Arena(size, {block.name: offset - low for block, offset in zip(blocks, offsets, strict=True)})
 
 
 def _blocks(operations: Sequence[Operation], input_shape: Shape) -> list[_Block]:
@@ -56,51 +59,57 @@ def _blocks(operations: Sequence[Operation], input_shape: Shape) -> list[_Block]
             last_read[name] = index
     blocks = [_Block(INPUT, numel(input_shape), 0, last_read[INPUT])]
     for index, operation in enumerate(operations):
-        if operation.scratch_bytes:
-            blocks.append(_Block(scratch_name(operation), operation.scratch_bytes, index, index))
         if operation.out_bytes:
             blocks.append(_Block(operation.target, operation.out_bytes, index, last_read.get(operation.target, index)))
+        if operation.scratch_bytes:
+            blocks.append(_Block(scratch_name(operation), operation.scratch_bytes, index, index))
     return blocks
 
 
-def _place(blocks: Iterable[_Block], operations: Sequence[Operation], overlap: bool) -> Arena:
-    """Give each block in turn the offset that lets the arena grow least."""
-    placed: list[tuple[_Block, int]] = []
+def _pairs(blocks: Sequence[_Block], operations: Sequence[Operation], overlap: bool) -> list[list[_Pair]]:
+    """Return, for each block, the blocks that are alive beside it, with the distances that are forbidden."""
+    pairs: list[list[_Pair]] = [[] for _ in blocks]
+    for index, block in enumerate(blocks):
+        for other_index in range(index + 1, len(blocks)):
+            other = blocks[other_index]
+            if other.first > block.last:
+                break  # blocks stand in the order of their first operation
+            if block.first > other.last:
+                continue
+            writer = operations[other.first]
+            forbidden = [(-other.size, block.size)]  # of other's offset minus block's
+            if overlap and block.last == other.first and other.name == writer.target and block.name in writer.reads:
+                forbidden = [(-_lead_of(writer, block.name), block.size)]
+                if _works_in_place(writer, block.name):
+                    forbidden = [(forbidden[0][0], 0), (0, block.size)]
+            forbidden = [(start, end) for start, end in forbidden if start < end]
+            pairs[other_index].append((index, forbidden))
+            pairs[index].append((other_index, [(-end, -start) for start, end in forbidden]))
+    return pairs
+
+
+def _place(order: Sequence[int], blocks: Sequence[_Block], pairs: Sequence[list[_Pair]]) -> tuple[int, int, list[int]]:
+    """Give each block in turn the offset that lets the arena grow least; return its two ends and the offsets."""
+    offsets: list[int | None] = [None] * len(blocks)
     low = high = 0
-    for block in blocks:
-        forbidden: list[Interval] = []
-        for other, offset in placed:
-            if other.first <= block.last and block.first <= other.last:
-                forbidden += _forbidden(block, other, offset, operations, overlap)
-        choices = {0, *(-(-end // ALIGNMENT) * ALIGNMENT for _, end in forbidden)}
-        choices |= {start // ALIGNMENT * ALIGNMENT for start, _ in forbidden}
+    for index in order:
+        size = blocks[index].size
+        forbidden, choices = [], {0}
+        for other, intervals in pairs[index]:
+            offset = offsets[other]
+            if offset is not None:
+                for start, end in intervals:
+                    forbidden.append((offset + start, offset + end))
+                    choices.add(-(-(offset + end) // ALIGNMENT) * ALIGNMENT)
+                    choices.add((offset + start) // ALIGNMENT * ALIGNMENT)
         best = min(
-            (max(high, choice + block.size) - min(low, choice), abs(choice), choice)
+            (max(high, choice + size) - min(low, choice), abs(choice), choice)
             for choice in choices
             if not any(start < choice < end for start, end in forbidden)
         )[2]
-        placed.append((block, best))
-        low, high = min(low, best), max(high, best + block.size)
-    size = -(-(high - low) // ALIGNMENT) * ALIGNMENT
-    return Arena(size, {block.name: offset - low for block, offset in placed})
-
-
-def _forbidden(
-    block: _Block, other: _Block, offset: int, operations: Sequence[Operation], overlap: bool
-) -> list[Interval]:
-    """Return the offsets that `block` must not have beside `other` at `offset`."""
-    for output, dying in ((block, other), (other, block)) if overlap else ():
-        writer = operations[output.first]
-        if output.name == writer.target and dying.last == output.first and dying.name in writer.reads:
-            lead = _lead_of(writer, dying.name)
-            if output is block:  # dying - output >= lead, or output - dying >= size of dying
-                intervals = [(offset - lead, offset + other.size)]
-            else:
-                intervals = [(offset - block.size, offset + lead)]
-            if _works_in_place(writer, dying.name):
-                intervals = [part for start, end in intervals for part in ((start, offset), (offset, end))]
-            return [(start, end) for start, end in intervals if start < end]
-    return [(offset - block.size, offset + other.size)]
+        offsets[index] = best
+        low, high = min(low, best), max(high, best + size)
+    return low, high, [offset or 0 for offset in offsets]
 
 
 def _works_in_place(operation: Operation, tensor: str) -> bool:
@@ -108,9 +117,7 @@ def _works_in_place(operation: Operation, tensor: str) -> bool:
     skip = operation.epilogue.skip
     if tensor == operation.source:
         return operation.kind == "elementwise" and (skip is None or skip.tensor != tensor)
-    return (
-        skip is not None and skip.kind in ("identity", "scaled") and skip.stride == 1 and not operation.copies_skip
-    )
+    return skip is not None and skip.kind in ("identity", "scaled") and skip.stride == 1 and not operation.copies_skip
 
 
 def _lead_of(operation: Operation, tensor: str) -> int:

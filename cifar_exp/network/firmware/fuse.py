@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
 from cifar_exp.network.elementwise import Activation, Dropout, Gate, Norm, Scale
 from cifar_exp.network.firmware.operations import (
     INPUT,
@@ -14,7 +17,9 @@ from cifar_exp.network.firmware.operations import (
     spatial_parts,
 )
 from cifar_exp.network.ops import Conv, Dense, GlobalPool, MixedDepthwise, PadChannels, Pool
-from cifar_exp.network.plan import Plan, PlannedLayer
+
+if TYPE_CHECKING:
+    from cifar_exp.network.plan import Plan, PlannedLayer
 
 
 class UnsupportedError(Exception):
@@ -38,6 +43,23 @@ def fuse(plan: Plan) -> tuple[Operation, ...]:
     for layer in plan.head:
         fuser.add_layer(layer, is_logits=layer is plan.head[-1])
     return tuple(fuser.operations)
+
+
+def operations_of(plan: Plan) -> tuple[Operation, ...] | None:
+    """Return the integer operations of a plan, None where it has a feature that firmware does not support."""
+    try:
+        return fuse(plan)
+    except UnsupportedError:
+        return None
+
+
+def unsupported_feature(plan: Plan) -> str | None:
+    """Return which layer has which feature that firmware does not support, and why; None where there is none."""
+    try:
+        fuse(plan)
+    except UnsupportedError as error:
+        return str(error)
+    return None
 
 
 def _is_depthwise(op: object) -> bool:
@@ -83,7 +105,7 @@ class _Fuser:
             name = f"{self._layer.name}_{self._count}"
         self._names.add(name)
         self._count += 1
-        self.operations.append(_renamed(operation, name, self._is_logits))
+        self.operations.append(replace(operation, name=name, is_logits=self._is_logits))
         self._current = name
 
     def _add_convolution(self, atoms: list[Atom], shape: tuple[int, ...]) -> tuple[list[Atom], tuple[int, ...]]:
@@ -196,12 +218,6 @@ class _Fuser:
         self._append(Operation("", "conv", tensor, shape, op.out_shape, Epilogue(key=key, range_key=key), op, key))
         projected, self._current = self._current, current
         return Skip(projected, op.out_shape, 1, "identity")
-
-
-def _renamed(operation: Operation, name: str, is_logits: bool) -> Operation:
-    from dataclasses import replace
-
-    return replace(operation, name=name, is_logits=is_logits)
 
 
 def _is_linear(atom: Atom) -> bool:

@@ -19,7 +19,7 @@ from cifar_exp.sweep.settings import SweepSettings
 
 TRIALS, RESULTS, PLOT, BEST = "trials.csv", "optimization_results.yaml", "sweep.png", "best/model/best.yaml"
 
-COST_COLUMNS = ("params", "macs", "peak_activation_bytes")
+COST_COLUMNS = ("params", "macs", "peak_activation_bytes", "flash_bytes", "sram_bytes")
 
 
 class Outputs:

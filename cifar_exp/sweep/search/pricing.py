@@ -16,6 +16,7 @@ from cifar_exp.config.schema import TrainConfig
 from cifar_exp.data.describe import DataInfo, describe
 from cifar_exp.errors import UserError
 from cifar_exp.network.cost import Budget, costs_of
+from cifar_exp.network.firmware import unsupported_feature
 from cifar_exp.network.planner import plan_network
 from cifar_exp.network.spec import ModelSpec
 from cifar_exp.sweep.search.space import Candidate, Space
@@ -28,7 +29,7 @@ REMEMBERED, REMEMBERED_BASES = 4096, 64
 class Price:
     """What one candidate costs. `reason` says why it cannot be trained, None if it can."""
 
-    costs: Mapping[str, int] = field(default_factory=dict)  # empty where there is no plan
+    costs: Mapping[str, int | None] = field(default_factory=dict)  # empty where there is no plan
     reason: str | None = None
     excess: float = -1.0  # relative to the budget: the largest cost / limit - 1; infinite for an invalid config
     is_of_network: bool = True  # whether `reason` concerns the network, rather than the config around it
@@ -161,12 +162,14 @@ class PlanPricer:
             return Price(reason=str(error), excess=inf)
         costs = costs_of(plan)
         limits = {name: limit for name, limit in base.budget.model_dump().items() if limit is not None}
-        excess = max((getattr(plan, name) / limit - 1 for name, limit in limits.items()), default=-1.0)
-        exceeded = base.budget.exceeded_by(plan)
-        if not exceeded:
+        if not limits:
+            return Price(costs)
+        worst = max(limits, key=lambda name: base.budget.excess_of(plan, name))
+        excess = base.budget.excess_of(plan, worst)
+        if excess <= 0.0:
             return Price(costs, excess=excess)
-        worst = max(exceeded, key=lambda name: getattr(plan, name) / limits[name])
-        reason = f"{getattr(plan, worst):,} {worst}, budget.{worst}={limits[worst]:,}"
+        cost = costs[worst]
+        reason = unsupported_feature(plan) if cost is None else f"{cost:,} {worst}, budget.{worst}={limits[worst]:,}"
         return Price(costs, reason, excess)
 
     def _checked(self, candidate: Candidate) -> Price:
