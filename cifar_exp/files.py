@@ -1,20 +1,34 @@
-"""Files that are either whole or not there: written under a temporary name, then renamed."""
+"""Files that are either whole or absent: written under a temporary name, then renamed."""
 
 import json
 import os
+import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
+from uuid import uuid4
 
 from cifar_exp.errors import UserError
 
 
 @contextmanager
 def atomic(path: Path) -> Iterator[Path]:
-    """Yields a temporary name beside `path`; what was written there takes `path`'s place if nothing was raised."""
+    """Yield a temporary path; what was written there replaces `path` unless an error was raised.
+
+    A link stays one: the file that it names is replaced. A device or a pipe is written to, never replaced.
+    """
+    path = Path(os.path.realpath(path)) if path.is_symlink() else path
+    if path.exists() and not path.is_file():
+        with TemporaryDirectory() as directory:
+            temporary = Path(directory) / path.name
+            yield temporary
+            with temporary.open("rb") as source, path.open("wb") as target:
+                shutil.copyfileobj(source, target)
+        return
     path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp{path.suffix}")
+    temporary = path.with_name(f".{uuid4().hex}.tmp{path.suffix}")  # a process id is unique in its container only
     try:
         yield temporary
         os.replace(temporary, path)
@@ -24,19 +38,27 @@ def atomic(path: Path) -> Iterator[Path]:
 
 @contextmanager
 def users_choice(path: Path) -> Iterator[None]:
-    """Turns what the system says against writing to a path that the user chose into a UserError that names it."""
+    """Turn an error of writing to a path that the user chose into a UserError that names it."""
     try:
         yield
     except OSError as error:
         raise UserError(f"{path}: cannot be written ({error.strerror or error}).") from None
 
 
+def write_bytes(path: Path, content: bytes | memoryview) -> None:
+    """Write a whole file. Raises OSError that names `path` where it cannot be written."""
+    try:
+        with atomic(path) as temporary:
+            temporary.write_bytes(content)
+    except OSError as error:
+        raise OSError(error.errno, error.strerror, str(path)) from error
+
+
 def write_text(path: Path, text: str) -> None:
-    """Writes UTF-8 text."""
-    with atomic(path) as temporary:
-        temporary.write_text(text, encoding="utf-8")
+    """Write a whole file of UTF-8 text; raises as `write_bytes`."""
+    write_bytes(path, text.encode("utf-8"))
 
 
 def write_json(path: Path, document: Any) -> None:
-    """Writes one JSON document, indented."""
-    write_text(path, json.dumps(document, indent=2) + "\n")
+    """Write one JSON document, indented; raises as `write_bytes`, and ValueError for a number that is not finite."""
+    write_text(path, json.dumps(document, indent=2, allow_nan=False) + "\n")

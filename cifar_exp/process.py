@@ -1,9 +1,14 @@
-"""What a process settles before it trains, because of how steps of a few milliseconds use memory and cores."""
+"""The process that trains: its threads and memory, its rank, its terminal."""
 
 import ctypes
 import os
+import signal
 import sys
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from typing import TextIO
 
 M_TRIM_THRESHOLD, M_MMAP_THRESHOLD = -1, -3  # of mallopt(3)
 KEPT_BYTES = 128 * 2**20
@@ -17,8 +22,34 @@ def is_first_process() -> bool:
     return not any(int(os.environ.get(name) or 0) for name in RANKS)
 
 
+@contextmanager
+def surviving_hangup() -> Iterator[None]:
+    """Ignore the hang-up of a terminal that is closed (SIGHUP), unless it is handled already."""
+    is_ours = threading.current_thread() is threading.main_thread() and hasattr(signal, "SIGHUP")
+    if not is_ours or signal.getsignal(signal.SIGHUP) is not signal.SIG_DFL:
+        yield
+        return
+    signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGHUP, signal.SIG_DFL)
+
+
+def discard_output(stream: TextIO) -> None:
+    """Send what is written to `stream` from now on to nowhere: its reader, or its terminal, is gone."""
+    try:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
+    except (OSError, ValueError):  # no file: a notebook's stream
+        return
+
+
 def settle() -> None:
-    """Before torch is loaded: as many threads as a container may use, and freed memory kept; may be called twice."""
+    """Configure threads and memory before torch is loaded; may be called twice.
+
+    A process takes as many threads as its container may use, and keeps freed memory: steps of a few milliseconds
+    depend on both.
+    """
     if sys.platform.startswith("linux"):
         _settle_threads()
         _keep_freed_memory()

@@ -15,7 +15,8 @@ from omegaconf.errors import OmegaConfBaseException
 from cifar_exp.config.parse import unresolved
 from cifar_exp.errors import UserError
 from cifar_exp.process import is_first_process
-from cifar_exp.runs.lock import Lock
+from cifar_exp.runs.directory import RunDir
+from cifar_exp.runs.in_use import in_use
 
 
 def chosen_directory(cfg: DictConfig, key: str) -> Path:
@@ -51,13 +52,7 @@ def check_is_free(directory: Path) -> None:
 
 def alone(directory: Path) -> AbstractContextManager[object]:
     """While it is open no other process trains in `directory`; raises UserError where one does."""
-    if not is_first_process():
-        return nullcontext()
-    lock = Lock(directory / ".hydra" / "lock")
-    if lock.is_refused():
-        lock.close()
-        raise UserError(f"{directory}: another process trains there; choose another hydra.run.dir, or wait for it.")
-    return lock
+    return in_use(RunDir(directory))
 
 
 @contextmanager

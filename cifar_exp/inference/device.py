@@ -1,14 +1,25 @@
-"""The device that an accelerator's name stands for, and the precision in which it trains fastest."""
+"""The device of an accelerator's name, how many there are, and the precision in which it trains fastest."""
+
+from collections.abc import Sequence
 
 import torch
 
 
 def chosen_device(accelerator: str) -> torch.device:
-    """The device that Lightning's accelerator name stands for; `auto` is the best there is."""
+    """Return the device of Lightning's accelerator name; `auto` is the best there is."""
     if accelerator in ("auto", "gpu"):
         best = torch.accelerator.current_accelerator(check_available=True)
         return best or torch.device("cpu")
     return torch.device(accelerator)
+
+
+def device_count(accelerator: str, devices: str | int | Sequence[int]) -> int:
+    """Return how many devices Lightning's `accelerator` and `devices` mean on this machine."""
+    if not isinstance(devices, str | int):
+        return len(devices)
+    if devices not in ("auto", -1):
+        return int(devices)
+    return torch.accelerator.device_count() if chosen_device(accelerator).type != "cpu" else 1
 
 
 def fastest_precision(accelerator: str) -> str:

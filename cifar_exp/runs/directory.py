@@ -39,6 +39,11 @@ class RunDir:
         return self.path / ".hydra" / "overrides.yaml"
 
     @property
+    def lock(self) -> Path:
+        """A file that is locked while a process trains here."""
+        return self.path / ".hydra" / "run.lock"
+
+    @property
     def result(self) -> Path:
         """The outcome of the run, in figures."""
         return self.path / "result.json"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -113,8 +114,11 @@ def saved_config(directory: Path) -> DictConfig:
 
 
 def save_config(files: RunDir, config: TrainConfig) -> None:
-    """Write a run's config: every value resolved, so that a default that changes later does not change the run."""
+    """Write a run's config with every value, unless its directory contains the same one in other words."""
     document = config.model_dump(mode="json", exclude={"resume"})
+    with suppress(UserError):
+        if load_config(files).model_dump(mode="json", exclude={"resume"}) == document:
+            return
     write_text(files.config, yaml.safe_dump(document, sort_keys=False, allow_unicode=True))
 
 

@@ -1,5 +1,6 @@
 """The checkpoints of a run: written whole or not at all, in a directory that may move."""
 
+from io import BytesIO
 from pathlib import Path
 from typing import Any
 
@@ -7,7 +8,7 @@ import torch
 from pytorch_lightning.callbacks import Callback, ModelCheckpoint
 from pytorch_lightning.plugins import TorchCheckpointIO
 
-from cifar_exp.files import atomic
+from cifar_exp.files import write_bytes
 from cifar_exp.inference.checkpoint import load_checkpoint
 from cifar_exp.runs.directory import RunDir
 
@@ -16,9 +17,10 @@ class PlainCheckpointIO(TorchCheckpointIO):
     """Save under a temporary name and rename; load nothing but tensors and plain data."""
 
     def save_checkpoint(self, checkpoint: dict[str, Any], path: Any, storage_options: Any | None = None) -> None:
-        """Write `checkpoint`, which must load again with `weights_only=True`."""
-        with atomic(Path(path)) as temporary:
-            torch.save(checkpoint, temporary)
+        """Write `checkpoint`, which must load again with `weights_only=True`. Raises OSError where the disk is full."""
+        content = BytesIO()  # of a disk that is full, torch's own writer reports an internal error
+        torch.save(checkpoint, content)
+        write_bytes(Path(path), content.getbuffer())
 
     def load_checkpoint(self, path: Any, map_location: Any | None = None, weights_only: bool | None = None) -> Any:
         """Read a checkpoint into host memory. Raises UserError where it is missing, damaged, or anything else."""

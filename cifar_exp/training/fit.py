@@ -12,7 +12,7 @@ from pytorch_lightning.utilities.exceptions import SIGTERMException
 from cifar_exp.config.planned import Planned
 from cifar_exp.config.schema import TrainConfig
 from cifar_exp.data.module import CifarData
-from cifar_exp.errors import UserError
+from cifar_exp.errors import RunFailedError, UserError
 from cifar_exp.inference.classifier import Classifier, description, load_trained
 from cifar_exp.inference.evaluation import Evaluation, evaluate
 from cifar_exp.network import build_network
@@ -28,7 +28,7 @@ from cifar_exp.training.callbacks.history import History
 from cifar_exp.training.callbacks.progress import EpochProgress
 from cifar_exp.training.callbacks.run_state import RunState
 from cifar_exp.training.distillation import Teacher
-from cifar_exp.training.module import ImageClassifier
+from cifar_exp.training.module import ImageClassifier, check_finite
 from cifar_exp.training.trainer import build_trainer
 
 log = logging.getLogger(__name__)
@@ -68,10 +68,9 @@ class Job:
             result = self._finish() if self.trainer.is_global_zero else self._result("finished")
         except BaseException as error:
             is_interrupted = _is_interruption(error)
-            self._fail(KeyboardInterrupt() if is_interrupted else error)
-            if is_interrupted:
-                raise KeyboardInterrupt from None
-            raise
+            error = KeyboardInterrupt() if is_interrupted else _with_reason(error)
+            self._fail(error)
+            raise error from None if isinstance(error, KeyboardInterrupt | RunFailedError) else error.__cause__
         self.tracker.finish(exit_code=0)
         return result
 
@@ -117,6 +116,7 @@ class Job:
     def _finish(self) -> Result:
         """Test, then write the result, then draw: nothing that shows a run may cost it."""
         test = self._test()
+        check_finite(test.loss, "test loss")
         best = self.history.best
         figures = {
             "epochs": len(self.history.rows),
@@ -157,9 +157,16 @@ class Job:
             figures: dict[str, Any] = {"epochs": len(self.history.rows), "reason": reason}
             if self.history.rows:
                 figures["val/acc"] = self.history.best["val/acc"]
-            self.run.write_result(self._result(status, figures))
+            self._leave(self._result(status, figures))
             self.tracker.summarise({"status": status, "reason": reason})
         self.tracker.finish(exit_code=0 if status == "pruned" else 1)
+
+    def _leave(self, result: Result) -> None:
+        """Write the result of a run that has not finished, if that is possible: the disk may be why."""
+        try:
+            self.run.write_result(result)
+        except OSError as error:
+            log.warning("%s was not written: %s", self.run.result, error.strerror or error)
 
     def _end_other_processes(self) -> None:
         """End those of a distributed run; Lightning would end this one too, a few seconds after it sees them ended."""
@@ -198,6 +205,13 @@ def _is_interruption(error: BaseException) -> bool:
     """Ctrl-C, of which Lightning makes an exit, or a scheduler's SIGTERM: somebody wants the machine back."""
     is_ctrl_c = isinstance(error, SystemExit) and isinstance(error.__context__, KeyboardInterrupt)
     return is_ctrl_c or isinstance(error, KeyboardInterrupt | SIGTERMException)
+
+
+def _with_reason(error: BaseException) -> BaseException:
+    """Return an error that is reported in one line where the system refuses to write a file; else the error itself."""
+    if not isinstance(error, OSError):
+        return error
+    return RunFailedError(f"{error.filename or 'a file of the run'} cannot be written ({error.strerror or error})")
 
 
 def _first_line(error: BaseException) -> str:

@@ -1,6 +1,5 @@
 """Loss and accuracy, summed on the device."""
 
-import math
 from typing import NamedTuple
 
 import pytorch_lightning as pl
@@ -14,11 +13,6 @@ class Metrics(NamedTuple):
     loss: float
     accuracy: float
     images: int
-
-    @property
-    def finite(self) -> bool:
-        """Whether the loss is a number."""
-        return math.isfinite(self.loss)
 
 
 class RunningMetrics:

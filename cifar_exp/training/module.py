@@ -29,7 +29,13 @@ from cifar_exp.training.statistics import share_statistics
 
 
 class NonFiniteLossError(RunFailedError):
-    """The training loss became infinite or not a number."""
+    """A loss became infinite or not a number."""
+
+
+def check_finite(loss: float, name: str) -> None:
+    """Raise NonFiniteLossError where a loss, which `name` names, is infinite or not a number."""
+    if not math.isfinite(loss):
+        raise NonFiniteLossError(f"the {name} is not finite; try a lower optimizer.lr, or trainer.gradient_clip_val=1")
 
 
 class ImageClassifier(pl.LightningModule):
@@ -102,16 +108,17 @@ class ImageClassifier(pl.LightningModule):
     def on_train_batch_end(self, *_: Any) -> None:
         """Agrees with other processes at an epoch's end, before the validation."""
         if self.trainer.is_last_batch:
-            share_statistics(self, self.trainer)
+            share_statistics(dict(self.named_buffers()), self.trainer)
 
     def train_figures(self) -> Metrics:
-        """The epoch's training loss and accuracy. Raises NonFiniteLossError where the loss ran away."""
+        """Return the training loss and accuracy of the epoch, after its validation.
+
+        Raises NonFiniteLossError where the loss of the training or of the validation diverged.
+        """
         metrics = self.train_metrics.summed_over(self.trainer)
-        if not metrics.finite:
-            raise NonFiniteLossError(
-                f"the training loss of epoch {self.current_epoch} is not finite; "
-                "try a lower optimizer.lr, or trainer.gradient_clip_val=1"
-            )
+        epoch = self.current_epoch + 1
+        check_finite(metrics.loss, f"training loss of epoch {epoch}")
+        check_finite(self.val_figures.loss, f"validation loss of epoch {epoch}")
         return metrics
 
     def on_validation_epoch_start(self) -> None:
@@ -125,7 +132,7 @@ class ImageClassifier(pl.LightningModule):
         self.val_metrics.add(F.cross_entropy(logits, labels), logits, labels)
 
     def on_validation_epoch_end(self) -> None:
-        """Logs the epoch's validation figures."""
+        """Log the validation figures of the epoch."""
         self.val_figures = self.val_metrics.summed_over(self.trainer)
         self.log_dict({"val/loss": self.val_figures.loss, "val/acc": self.val_figures.accuracy}, sync_dist=False)
 

@@ -1,18 +1,24 @@
 """Batch norms' running statistics in a distributed run, where each process sees other images."""
 
+from collections.abc import Mapping
+
 import pytorch_lightning as pl
 import torch
-from torch import nn
-from torch.nn.modules.batchnorm import _BatchNorm
+from torch import Tensor
+
+STATISTICS = ("running_mean", "running_var")
 
 
 @torch.no_grad()
-def share_statistics(module: nn.Module, trainer: pl.Trainer) -> None:
-    """Makes those of all processes their mean, so that all validate, keep and resume one and the same network."""
+def share_statistics(tensors: Mapping[str, Tensor], trainer: pl.Trainer) -> None:
+    """Replace the statistics of all processes by their mean, so that all validate, save and resume one network.
+
+    Args:
+        tensors: the buffers of a network by their names; those that are no statistics stay as they are.
+        trainer: the Trainer of this process.
+    """
     if trainer.world_size == 1:
         return
-    for norm in module.modules():
-        if isinstance(norm, _BatchNorm):
-            for statistic in (norm.running_mean, norm.running_var):
-                if statistic is not None:
-                    statistic.copy_(trainer.strategy.reduce(statistic.clone(), reduce_op="mean"))
+    for name, tensor in tensors.items():
+        if name.rpartition(".")[2] in STATISTICS:
+            tensor.copy_(trainer.strategy.reduce(tensor.clone(), reduce_op="mean"))

@@ -1,6 +1,9 @@
 """`train()`: one run from a checked config to the files of contract section 6."""
 
-from collections.abc import Sequence
+import shlex
+import shutil
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -8,8 +11,9 @@ from cifar_exp.config.paths import with_absolute_paths
 from cifar_exp.config.planned import Planned
 from cifar_exp.config.schema import TrainConfig
 from cifar_exp.errors import UserError
-from cifar_exp.process import is_first_process, settle
+from cifar_exp.process import is_first_process, settle, surviving_hangup
 from cifar_exp.runs.directory import RunDir
+from cifar_exp.runs.in_use import check_not_in_use, in_use
 from cifar_exp.runs.result import Result
 from cifar_exp.runs.run import Run, load_run
 from cifar_exp.training.check import check_config
@@ -42,13 +46,50 @@ def train_checked(
 ) -> Result:
     """Train a checked config, whose paths are absolute; see `train`."""
     settle()
-    from cifar_exp.training.continuation import check_continues
     from cifar_exp.training.fit import Job
 
-    if run.trace is not None and not resume and is_first_process():
-        raise UserError(f"{run.path}: already contains a run ({run.trace.name}).")
-    if resume:
-        check_continues(run, checked.config)
+    if check_directory(run, checked.config, resume):
+        return run.read_result()
+    with undone_on_user_error(run), in_use(run), surviving_hangup():
+        return Job(checked, run, callbacks).train()
+
+
+def check_directory(run: RunDir, config: TrainConfig, resume: bool) -> bool:
+    """Return whether the run in a directory has finished already, and write nothing.
+
+    Raises:
+        UserError: the directory is in use, contains a run although `resume` is false, or a run of another config.
+    """
+    if not is_first_process():
+        return False
+    if resume and run.trace is not None:
+        from cifar_exp.training.continuation import check_continues
+
+        check_continues(run, config)
         if run.finished:
-            return run.read_result()
-    return Job(checked, run, callbacks).train()
+            return True
+    check_not_in_use(run)
+    if not resume and run.trace is not None:
+        raise UserError(
+            f"{run.path}: already contains a run ({run.trace.name}).\n"
+            f"To continue it: cifar-exp train resume={shlex.quote(str(run.path))}"
+        )
+    return False
+
+
+@contextmanager
+def undone_on_user_error(run: RunDir) -> Iterator[None]:
+    """Remove a run's directory, and those of its parents, where they are new and a UserError passes.
+
+    A run that has trained an epoch stays.
+    """
+    new = [path for path in (run.path, *run.path.parents) if not path.exists()]
+    try:
+        yield
+    except UserError:
+        if new and not run.last.exists():
+            shutil.rmtree(run.path, ignore_errors=True)
+            for parent in new[1:]:
+                with suppress(OSError):  # no longer empty: another process uses it
+                    parent.rmdir()
+        raise

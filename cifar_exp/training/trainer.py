@@ -8,10 +8,11 @@ from typing import Any
 
 import pytorch_lightning as pl
 from pytorch_lightning.callbacks import Callback, EarlyStopping
+from pytorch_lightning.plugins.environments import LightningEnvironment
 from pytorch_lightning.profilers import PassThroughProfiler
 
 from cifar_exp.config.schema import CallbacksConfig, TrainConfig
-from cifar_exp.inference.device import fastest_precision
+from cifar_exp.inference.device import device_count, fastest_precision
 from cifar_exp.runs.directory import RunDir
 from cifar_exp.training.callbacks.averaging import MovingAverage
 from cifar_exp.training.checkpoints import PlainCheckpointIO, checkpoints
@@ -27,13 +28,23 @@ def build_trainer(config: TrainConfig, run: RunDir, callbacks: Sequence[Callback
         profiler=config.trainer.profiler or Unprofiled(),
         logger=False,
         callbacks=[*callbacks, *configured_callbacks(config.callbacks), *checkpoints(run)],
-        plugins=[PlainCheckpointIO()],
+        plugins=plugins(config),
         num_sanity_val_steps=0,
         enable_model_summary=False,
         enable_progress_bar=False,
         use_distributed_sampler=False,
         default_root_dir=run.path,
     )
+
+
+def plugins(config: TrainConfig) -> list[Any]:
+    """Return the Trainer's plugins.
+
+    One device needs no cluster: the variables of a Slurm job, whose tasks may be as many independent runs, would make
+    Lightning wait for others, and save a checkpoint of its own when the job is requeued.
+    """
+    alone = config.trainer.num_nodes == 1 and device_count(config.trainer.accelerator, config.trainer.devices) == 1
+    return [PlainCheckpointIO(), *([LightningEnvironment()] if alone else [])]
 
 
 def trainer_arguments(config: TrainConfig) -> dict[str, Any]:

@@ -50,4 +50,4 @@ def test_a_schedule_of_four_steps_ends(epochs: int, tmp_path: Path) -> None:
     size = ["data.train_size=200", "data.val_fraction=0.5", "data.batch_size=25"]
     with initialize_config_dir(str(conf_dir()), version_base="1.3"):
         checked = check_train(compose("train", [*TINY, *size, f"trainer.max_epochs={epochs}"]))
-    assert Job(checked, RunDir(tmp_path)).train()["epochs"] == epochs
+    assert Job(checked, RunDir(tmp_path)).train().epochs == epochs

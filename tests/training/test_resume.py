@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from cifar_exp.training.trainer import MovableCheckpoint
+from cifar_exp.training.checkpoints import MovableCheckpoint
 from tests.conftest import Run
 from tests.training.tiny import TINY, figures, metrics, result
 

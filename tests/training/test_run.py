@@ -164,7 +164,7 @@ def test_a_loss_that_is_not_finite_ends_the_run_and_says_so(
     diverging = ("optimizer=sgd", "optimizer.lr=1e30", "scheduler=constant", "model.layer.norm=null")
     assert cifar_exp("train", *TINY, *diverging, "trainer.max_epochs=2", f"hydra.run.dir={tmp_path / 'run'}") == 1
     message = capsys.readouterr().err
-    assert "the training loss of epoch 0 is not finite; try a lower optimizer.lr" in message
+    assert "the training loss of epoch 1 is not finite; try a lower optimizer.lr" in message
     assert "Traceback" not in message
     found = result(tmp_path / "run")
     assert found["status"] == "failed"

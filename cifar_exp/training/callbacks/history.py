@@ -1,4 +1,4 @@
-"""What happened in each epoch: kept in the checkpoints, written to `metrics.csv`, told to whoever listens."""
+"""The figures of each epoch: saved in the checkpoints, written to `metrics.csv`, passed to listeners."""
 
 import time
 from collections.abc import Callable, Sequence
@@ -7,36 +7,34 @@ from typing import Any
 
 import pytorch_lightning as pl
 
-from cifar_exp.runs.directory import RunDir
+from cifar_exp.runs.directory import Row, RunDir
 from cifar_exp.training.module import ImageClassifier
-
-Row = dict[str, float]  # epoch, losses, accuracies, learning rate, seconds, images a second
 
 
 class History(pl.Callback):
-    """A row an epoch. It travels in the checkpoints, so that a resumed run goes on with the rows it had."""
+    """One row per epoch. A checkpoint contains the rows, so that a resumed run continues them."""
 
     state_key = "History"
 
     def __init__(self, run: RunDir, listeners: Sequence[Callable[[Row], None]] = ()) -> None:
         self.run = run
         self.listeners = list(listeners)
-        self.replay_to: list[Callable[[Row], None]] = []  # who is told of a resumed run's earlier epochs
+        self.replay_to: list[Callable[[Row], None]] = []  # listeners to the earlier epochs of a resumed run
         self.rows: list[Row] = []
         self._started = 0.0
 
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """Tells of the epochs before this process."""
+        """Pass on the epochs before this process."""
         for row in self.rows:
             for listen in self.replay_to:
                 listen(row)
 
     def on_train_epoch_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """Starts the clock."""
+        """Start the clock."""
         self._started = time.perf_counter()
 
     def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """Adds the epoch's row, after its validation and before its checkpoint."""
+        """Add the row of the epoch, after its validation and before its checkpoint."""
         assert isinstance(pl_module, ImageClassifier)
         train = pl_module.train_figures()
         pl_module.log_dict({"train/loss": train.loss, "train/acc": train.accuracy}, sync_dist=False)
@@ -68,9 +66,9 @@ class History(pl.Callback):
         return median(row["seconds"] for row in self.rows[1:] or self.rows)
 
     def state_dict(self) -> dict[str, Any]:
-        """The rows."""
+        """Return the rows."""
         return {"rows": self.rows}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """Takes the rows back."""
+        """Restore the rows."""
         self.rows = [dict(row) for row in state_dict["rows"]]

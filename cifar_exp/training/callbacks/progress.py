@@ -1,29 +1,37 @@
-"""What one sees of a training: a live bar on a terminal, a line an epoch elsewhere."""
+"""The progress of a training on the screen: a live bar on a terminal, one line per epoch elsewhere."""
 
+import sys
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import pytorch_lightning as pl
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
-from cifar_exp.training.callbacks.history import Row
+from cifar_exp.process import discard_output
+from cifar_exp.runs.directory import Row
 
 REDRAW_SECONDS = 0.1
 
 
 class EpochProgress(pl.Callback):
-    """A bar over all steps of the run with the last epoch's figures; on stderr, so that stdout is for results."""
+    """A bar over all steps of the run, and one line of figures per epoch.
+
+    It writes to stderr, so that stdout is for results. A reader that leaves (`2>&1 | head -1`, a closed terminal) ends
+    the progress, not the run.
+    """
 
     def __init__(self, enabled: bool = True) -> None:
         self.console = Console(stderr=True)
         self.enabled = enabled
-        self.live = enabled and self.console.is_terminal
+        self.live = enabled and self.console.is_terminal and sys.stderr.isatty()  # not what FORCE_COLOR pretends
         self._bar: Progress | None = None
         self._drawn = 0.0
 
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """Shows the bar, where a resumed run left it."""
+        """Show the bar, where a resumed run left it."""
         if not (self.live and trainer.is_global_zero):
             return
         self._bar = Progress(
@@ -38,38 +46,50 @@ class EpochProgress(pl.Callback):
         )
         total = trainer.max_epochs
         self._task = self._bar.add_task("training", total=total, completed=trainer.current_epoch)
-        self._bar.start()
+        with self._unless_closed():
+            self._bar.start()
 
     def on_train_batch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule, *args: Any) -> None:
-        """Moves the bar, a few times a second."""
+        """Move the bar, a few times per second."""
         if self._bar is None or time.perf_counter() - self._drawn < REDRAW_SECONDS:
             return
         self._drawn = time.perf_counter()
         done = trainer.current_epoch + (trainer.fit_loop.batch_idx + 1) / max(int(trainer.num_training_batches), 1)
-        self._bar.update(self._task, completed=round(done, 2))
+        with self._unless_closed():
+            self._bar.update(self._task, completed=round(done, 2))
 
     def show(self, row: Row) -> None:
-        """Prints an epoch's line."""
+        """Print the line of an epoch."""
         if not self.enabled:
             return
         line = (
             f"epoch {row['epoch'] + 1:>3.0f}  train loss {row['train/loss']:.3f} acc {row['train/acc']:.2%}  "
             f"val loss {row['val/loss']:.3f} acc {row['val/acc']:.2%}  {row['seconds']:.1f} s"
         )
-        if self._bar is not None:
-            self._bar.update(self._task, completed=row["epoch"] + 1)
-        self.console.print(line, highlight=False)
+        with self._unless_closed():
+            if self._bar is not None:
+                self._bar.update(self._task, completed=row["epoch"] + 1)
+            self.console.print(line, highlight=False)
 
     def close(self) -> None:
-        """Takes the bar away; may be called twice."""
-        if self._bar is not None:
-            self._bar.stop()
-            self._bar = None
+        """Remove the bar; may be called twice."""
+        bar, self._bar = self._bar, None
+        if bar is not None:
+            with self._unless_closed():
+                bar.stop()
+
+    @contextmanager
+    def _unless_closed(self) -> Iterator[None]:
+        try:
+            yield
+        except OSError:
+            self.enabled, self._bar = False, None
+            discard_output(sys.stderr)
 
     def on_train_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """Takes the bar away."""
+        """Remove the bar."""
         self.close()
 
     def on_exception(self, trainer: pl.Trainer, pl_module: pl.LightningModule, exception: BaseException) -> None:
-        """Takes the bar away."""
+        """Remove the bar."""
         self.close()

@@ -32,12 +32,16 @@ class BatchedMuon(Muon):
     def _step(self, matrices: list[Tensor], group: dict[str, Any]) -> None:
         gradients = [matrix.grad for matrix in matrices if matrix.grad is not None]
         momenta = [self._momentum(matrix) for matrix in matrices]
-        torch._foreach_lerp_(momenta, gradients, 1 - group["momentum"])
-        updates = list(torch._foreach_lerp(gradients, momenta, group["momentum"])) if group["nesterov"] else momenta
+        updates = momenta
+        for momentum, gradient in zip(momenta, gradients, strict=True):
+            momentum.lerp_(gradient, 1 - group["momentum"])
+        if group["nesterov"]:
+            pairs = zip(gradients, momenta, strict=True)
+            updates = [gradient.lerp(momentum, group["momentum"]) for gradient, momentum in pairs]
         directions = orthogonalised(torch.stack(updates), group["ns_coefficients"], group["ns_steps"])
         rate = group["lr"] * 0.2 * math.sqrt(max(matrices[0].shape))  # as large as AdamW's (arXiv:2502.16982, §2.2)
-        torch._foreach_mul_(matrices, 1 - group["lr"] * group["weight_decay"])
-        torch._foreach_add_(matrices, directions.to(matrices[0].dtype).unbind(), alpha=-rate)
+        for matrix, direction in zip(matrices, directions.to(matrices[0].dtype).unbind(), strict=True):
+            matrix.mul_(1 - group["lr"] * group["weight_decay"]).add_(direction, alpha=-rate)
 
     def _momentum(self, matrix: Tensor) -> Tensor:
         state = self.state[matrix]
