@@ -8,7 +8,7 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TextIO
+from typing import IO
 
 M_TRIM_THRESHOLD, M_MMAP_THRESHOLD = -1, -3  # of mallopt(3)
 KEPT_BYTES = 128 * 2**20
@@ -36,7 +36,7 @@ def surviving_hangup() -> Iterator[None]:
         signal.signal(signal.SIGHUP, signal.SIG_DFL)
 
 
-def discard_output(stream: TextIO) -> None:
+def discard_output(stream: IO[str]) -> None:
     """Send what is written to `stream` from now on to nowhere: its reader, or its terminal, is gone."""
     try:
         os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())

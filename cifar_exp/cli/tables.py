@@ -3,8 +3,9 @@
 from collections.abc import Iterable, Sequence
 
 from rich import box
-from rich.console import Console
 from rich.table import Table
+
+from cifar_exp.console import Console
 
 
 def result_table(title: str, rows: Iterable[tuple[str, str]]) -> Table:

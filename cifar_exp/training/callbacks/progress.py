@@ -7,9 +7,9 @@ from contextlib import contextmanager
 from typing import Any
 
 import pytorch_lightning as pl
-from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
+from cifar_exp.console import Console
 from cifar_exp.process import discard_output
 from cifar_exp.runs.directory import Row
 
