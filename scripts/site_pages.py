@@ -10,10 +10,11 @@ from mkdocs.structure.files import File, Files
 from mkdocs.structure.pages import Page
 
 ROOT = Path(__file__).parents[1]
-SITE_PATHS = {  # of pages that are kept outside docs/
+SITE_PATHS = {  # of pages and linked files that are kept outside docs/
     "README.md": "index.md",
     "CONTRIBUTING.md": "contributing.md",
     "CHANGELOG.md": "changelog.md",
+    **{path: path for path in ("CITATION.cff", "LICENSE", "examples/quickstart.ipynb")},
     **{str(page.relative_to(ROOT)): str(page.relative_to(ROOT)) for page in (ROOT / "results").glob("*.md")},
 }
 REPOSITORY_PATHS = {on_site: path for path, on_site in SITE_PATHS.items()}
@@ -21,7 +22,7 @@ RELATIVE_LINK = re.compile(r'(?<=\]\()(?!\w+:|#)[^)#\s]+|(?<=src=")(?!\w+:)[^"]+
 
 
 def on_files(files: Files, config: MkDocsConfig) -> Files:
-    """Add the pages that are kept outside `docs/`."""
+    """Add the pages, and the files they link to, that are kept outside `docs/`."""
     for path, on_site in SITE_PATHS.items():
         files.append(File.generated(config, on_site, abs_src_path=str(ROOT / path)))
     return files

@@ -20,6 +20,24 @@ def test_every_file_that_a_page_names_exists(page: str) -> None:
     assert {path for path in named if not (REPOSITORY / path).exists()} == set()
 
 
+RESULT_ROW = re.compile(
+    r"^\| (\w+) \| .*\*\*([\d.]+) %\*\*( ± [\d.]+)? \|.*`cifar-exp train experiment=(\w+) ", re.MULTILINE
+)
+
+
+def test_the_accuracies_of_the_readme_are_those_of_the_leaderboard() -> None:
+    rows = RESULT_ROW.findall((REPOSITORY / "README.md").read_text(encoding="utf-8"))
+    assert {row[0] for row in rows} >= {"model1", "model2", "model3", "model50k", "best50k"}
+    board = (REPOSITORY / "results" / "leaderboard.md").read_text(encoding="utf-8").splitlines()
+    for network, accuracy, deviation, recipe in rows:
+        assert any(
+            line.startswith(f"| {network} |")
+            and f"| {accuracy}%{deviation} |" in line
+            and f"experiment={recipe} " in line
+            for line in board
+        ), f"{network}: {accuracy}%{deviation} by experiment={recipe} is not on the leaderboard"
+
+
 def test_the_changelog_starts_with_this_version() -> None:
     versions = re.findall(r"^## (\S+)", (REPOSITORY / "CHANGELOG.md").read_text(encoding="utf-8"), re.MULTILINE)
     assert versions[0] == __version__
