@@ -1,0 +1,70 @@
+"""A command as Hydra's task function."""
+
+import importlib
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from hydra.core.hydra_config import HydraConfig
+from omegaconf import DictConfig, OmegaConf
+
+from cifar_exp.checks import check_train
+from cifar_exp.cli.run_directory import alone, check_is_free
+from cifar_exp.config.parse import plain
+from cifar_exp.config.planned import Planned
+from cifar_exp.config.schema import TrainConfig
+from cifar_exp.errors import UserError
+from cifar_exp.files import write_text
+from cifar_exp.process import is_first_process
+from cifar_exp.runs.directory import RunDir
+
+
+@dataclass(frozen=True)
+class Task:
+    """A command's `main` on a checked config; launchers may pickle it for another process."""
+
+    command: str
+    checked: Any = None  # None: a job of a multirun, whose launcher composes its config
+    keep: tuple[str, ...] | None = None  # what the directory of a plain multirun contained before; None: no such job
+
+    def __call__(self, cfg: DictConfig) -> float | None:
+        """Run the command; a job of a plain multirun that ends in a UserError leaves no directory of its own."""
+        main = importlib.import_module(f"cifar_exp.cli.commands.{self.command}").main
+        runtime = HydraConfig.get().runtime
+        directory = Path(runtime.output_dir)
+        if self.command != "train":
+            main(self.checked)
+            return None
+        with nullcontext() if self.keep is None else self._alone(directory, cfg.resume == "auto"):
+            checked = check_train(cfg, Path(runtime.cwd)) if self.checked is None else self.checked
+            if is_first_process():
+                write_config(RunDir(directory), cfg, checked)
+            result: float = main(checked)
+        return result
+
+    @contextmanager
+    def _alone(self, directory: Path, may_continue: bool) -> Iterator[None]:
+        with alone(directory, directory / ".hydra" / "lock"):
+            try:
+                if not may_continue:
+                    check_is_free(directory)
+                yield
+            except UserError:
+                kept = {Path(path) for path in self.keep or ()}
+                if kept.isdisjoint((directory, *directory.parents)) and RunDir(directory).trace is None:
+                    shutil.rmtree(directory, ignore_errors=True)
+                raise
+
+
+def write_config(run: RunDir, cfg: DictConfig, checked: Planned[TrainConfig]) -> None:
+    """Write the run's config, resolved and with absolute paths, and how Hydra composed it; not where a run continues."""
+    if run.trace is not None:
+        return
+    values = checked.config.model_dump(mode="json", exclude_unset=True)
+    values["model"] = plain(cfg)["model"]  # as the user wrote it: the layers without their defaults
+    write_text(run.config, OmegaConf.to_yaml(OmegaConf.create(values)))
+    write_text(run.hydra, OmegaConf.to_yaml(HydraConfig.instance().cfg))
+    write_text(run.overrides, OmegaConf.to_yaml(HydraConfig.get().overrides.task))
