@@ -1,4 +1,4 @@
-"""The checks that run before anything is read, made or trained: each command's config, parsed and understood."""
+"""The checks before anything is read, created or trained: each command's config as a typed, checked one."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -16,6 +16,7 @@ from cifar_exp.config.command_schema import (
 from cifar_exp.config.devices import check_accelerator
 from cifar_exp.config.messages import ConfigError
 from cifar_exp.config.parse import AnyConfig, parse
+from cifar_exp.config.paths import with_absolute_paths
 from cifar_exp.config.planned import Planned, planned
 from cifar_exp.config.schema import TrainConfig
 from cifar_exp.data.describe import DataInfo, describe
@@ -25,18 +26,22 @@ from cifar_exp.runs.run import Run, chosen_data, load_run
 from cifar_exp.training.check import check_config
 
 
-def check_train(cfg: AnyConfig) -> Planned[TrainConfig]:
-    """The run that the root config of `train` describes; no image is read, torch is imported for a GPU only.
+def check_train(cfg: AnyConfig, base: Path | None = None) -> Planned[TrainConfig]:
+    """Return the run that the root config of `train` describes; no image is read, torch is imported for a GPU only.
+
+    Args:
+        cfg: the composed config.
+        base: what relative paths start from; None: the working directory.
 
     Raises:
-        UserError: unknown keys, wrong values, data or a teacher that is not there, shapes that do not fit, a budget
-            exceeded, a device asked for that this machine lacks.
+        UserError: unknown keys, wrong values, missing data or teacher, incompatible shapes, an exceeded budget, a
+            device that this machine lacks.
     """
-    return check_config(parse(TrainConfig, cfg))
+    return check_config(with_absolute_paths(parse(TrainConfig, cfg), base))
 
 
 def check_summary(cfg: AnyConfig) -> Planned[SummaryConfig]:
-    """The network that the root config of `summary` describes; raises UserError as `check_train`."""
+    """Return the network that the root config of `summary` describes; raises UserError as `check_train`."""
     return planned(parse(SummaryConfig, cfg))
 
 
@@ -51,7 +56,7 @@ class CheckedEval:
 
 
 def check_eval(cfg: AnyConfig) -> CheckedEval:
-    """The run and the data that the root config of `eval` names.
+    """Return the run and the data that the root config of `eval` names.
 
     `data` with a `name` stands for itself (a chosen group); without one, its keys replace those of the run's.
     """
@@ -63,7 +68,7 @@ def check_eval(cfg: AnyConfig) -> CheckedEval:
 
 
 def check_predict(cfg: AnyConfig) -> tuple[PredictConfig, Run]:
-    """The run and the images that the root config of `predict` names."""
+    """Return the run and the images that the root config of `predict` names."""
     config = parse(PredictConfig, cfg)
     check_accelerator(config.accelerator, "accelerator")
     run = load_run(config.run)
@@ -73,13 +78,13 @@ def check_predict(cfg: AnyConfig) -> tuple[PredictConfig, Run]:
 
 
 def check_export(cfg: AnyConfig) -> tuple[ExportConfig, Run]:
-    """The run that the root config of `export` names."""
+    """Return the run that the root config of `export` names."""
     config = parse(ExportConfig, cfg)
     return config, load_run(config.run)
 
 
 def check_report(cfg: AnyConfig) -> ReportConfig:
-    """The directories that the root config of `report` names."""
+    """Return the directories that the root config of `report` names."""
     config = parse(ReportConfig, cfg)
     runs = [config.runs] if isinstance(config.runs, str) else config.runs
     missing = [run for run in runs if not Path(run).is_dir()]

@@ -7,8 +7,8 @@ message on stderr and exit status 2; any other exception keeps its traceback.
 import argparse
 import sys
 from collections.abc import Sequence
+from contextlib import nullcontext
 from pathlib import Path
-from shlex import quote
 
 from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig, OmegaConf
@@ -21,11 +21,11 @@ from cifar_exp.cli.jobs import run_one, run_several, set_hydra
 from cifar_exp.cli.multirun import combinations
 from cifar_exp.cli.resume import resumed, resumed_directory
 from cifar_exp.cli.run_directory import (
-    alone,
     check_is_free,
     check_is_writable,
     chosen_directory,
     is_named_by_clock,
+    resume_override,
     undone_on_error,
 )
 from cifar_exp.cli.sweep_file import expand_sweep
@@ -37,6 +37,8 @@ from cifar_exp.config.messages import listing
 from cifar_exp.config.overrides import without_sweeps, written
 from cifar_exp.errors import RunFailedError, UserError
 from cifar_exp.process import is_first_process
+from cifar_exp.runs.directory import RunDir
+from cifar_exp.runs.in_use import in_use
 
 
 def run(command: str, arguments: Sequence[str]) -> int:
@@ -90,7 +92,7 @@ def _run_one(composer: Composer, overrides: Sequence[str]) -> None:
             run_one(cfg, Task(composer.command, checked), directory)
     except KeyboardInterrupt:
         resumable = is_first_process() and (directory / "checkpoints" / "last.ckpt").is_file()
-        hint = f" Continue it with: cifar-exp train resume={quote(str(directory))}" if resumable else ""
+        hint = f" Continue it with: cifar-exp train {resume_override(directory)}" if resumable else ""
         raise KeyboardInterrupt(hint) from None
 
 
@@ -128,5 +130,5 @@ def _run_several(composer: Composer, overrides: Sequence[str]) -> None:
         assert isinstance(hydras, list)
         known = [f"hydra.sweep.dir={written(str(directory))}", "hydra.output_subdir=null"]
         set_hydra(cfg, {"sweep.dir": str(directory), "overrides.hydra": [*hydras, *known], "overrides.task": jobs})
-        with alone(directory, directory / ".lock", is_plain):
+        with in_use(RunDir(directory)) if is_plain else nullcontext():
             run_several(cfg, Task("train", keep=kept), jobs)

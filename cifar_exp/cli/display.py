@@ -27,7 +27,7 @@ def show_config(cfg: DictConfig, part: str, package: str | None, resolve: bool) 
         UserError: there is no such package, or a reference points to nothing.
     """
     HydraConfig.instance().set_config(cfg)
-    dropped = {"job": ["hydra"], "hydra": [key for key in cfg if key != "hydra"], "all": []}[part]
+    dropped = [key for key in cfg if part != "all" and (key == "hydra") == (part == "job")]
     with read_write(cfg), open_dict(cfg):
         for key in dropped:
             del cfg[key]

@@ -4,21 +4,21 @@ from string import Template
 from textwrap import fill, indent
 
 from hydra.core.hydra_config import HydraConfig
-from omegaconf import DictConfig
+from omegaconf import DictConfig, OmegaConf
 
-from cifar_exp.cli.compose import Composer
+from cifar_exp.config.compose import Composer
 
 WIDTH = 110
 
 
 def command_help(composer: Composer, cfg: DictConfig, command: str) -> str:
-    """The help text: what the command does, examples, its groups with their options, its keys."""
+    """Return the help text: what the command does, examples, its groups with their options, its keys."""
     HydraConfig.instance().set_config(cfg)
     help_config = cfg.hydra.help
     return Template(help_config.template).safe_substitute(
         EXAMPLES=indent(help_config.footer.strip(), "  "),
         GROUPS=_groups(composer, cfg, command),
-        KEYS=_keys(composer, cfg),
+        KEYS=_keys(cfg),
     )
 
 
@@ -38,7 +38,8 @@ def _line(label: str, options: list[str], chosen: str | None) -> str:
     return fill(f"{label}  {words}", WIDTH, initial_indent="  ", subsequent_indent=" " * (len(label) + 4))
 
 
-def _keys(composer: Composer, cfg: DictConfig) -> str:
-    keys = [str(key) for key in cfg if key != "hydra"]
-    names = [f"{key}.*" if isinstance(cfg._get_node(key), DictConfig) else key for key in keys]
+def _keys(cfg: DictConfig) -> str:
+    values = OmegaConf.to_container(cfg, resolve=False)
+    assert isinstance(values, dict)
+    names = [str(key) + (".*" if isinstance(value, dict) else "") for key, value in values.items() if key != "hydra"]
     return fill("  ".join(names), WIDTH, initial_indent="  ", subsequent_indent="  ")

@@ -67,9 +67,7 @@ def run_several(cfg: DictConfig, task: TaskFunction, overrides: Sequence[str]) -
     configure_log(cfg.hydra.hydra_logging, cfg.hydra.verbose)
     callbacks = Callbacks(cfg)
     callbacks.on_multirun_start(config=cfg, config_name=cfg.hydra.job.config_name)
-    sweeper = Plugins.instance().instantiate_sweeper(
-        config=cfg, hydra_context=_context(callbacks), task_function=task
-    )
+    sweeper = Plugins.instance().instantiate_sweeper(config=cfg, hydra_context=_context(callbacks), task_function=task)
     sweeper.sweep(arguments=list(overrides))
     callbacks.on_multirun_end(config=cfg, config_name=cfg.hydra.job.config_name)
 

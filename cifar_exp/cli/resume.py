@@ -7,7 +7,7 @@ from typing import Any
 from hydra.core.override_parser.types import Override
 from omegaconf import DictConfig, OmegaConf, open_dict
 
-from cifar_exp.cli.compose import Composer
+from cifar_exp.config.compose import Composer
 from cifar_exp.config.messages import listing, shown
 from cifar_exp.config.overrides import parse_overrides, written
 from cifar_exp.errors import UserError

@@ -1,17 +1,18 @@
-"""A run's directory: whether it can be had, and what becomes of it when the job ends in a mistake by the user."""
+"""A run's directory: whether it can be used, and what becomes of it when the job ends in a user error."""
 
-import importlib
 import os
+import re
 import shutil
-from collections.abc import Iterator
-from contextlib import AbstractContextManager, contextmanager, nullcontext
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, nullcontext
+from itertools import count
 from pathlib import Path
+from shlex import quote
 
-from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
+from cifar_exp.config.overrides import written
 from cifar_exp.config.parse import unresolved
 from cifar_exp.errors import UserError
 from cifar_exp.process import is_first_process
@@ -19,87 +20,115 @@ from cifar_exp.runs.directory import RunDir
 from cifar_exp.runs.in_use import in_use
 
 
-def chosen_directory(cfg: DictConfig, key: str) -> Path:
-    """The directory that `key` of the config names; raises UserError where it refers to nothing."""
+def referenced(cfg: DictConfig, key: str) -> str:
+    """Return the text at `key` of the config; raises UserError where it refers to nothing."""
     try:
-        return Path(str(OmegaConf.select(cfg, key)))
+        return str(OmegaConf.select(cfg, key))
     except OmegaConfBaseException as error:
         raise unresolved(error, key) from None
 
 
+def chosen_directory(cfg: DictConfig, key: str) -> Path:
+    """Return the absolute directory that `key` of the config names; raises UserError where it refers to nothing."""
+    return Path(referenced(cfg, key)).expanduser().absolute()
+
+
+def is_named_by_clock(cfg: DictConfig, mode: str, overrides: Sequence[str]) -> bool:
+    """Return whether the directory of `mode` (`run`, `sweep`) has the config's own name, made of the time.
+
+    Two commands that start in the same second would have the same.
+    """
+    name = OmegaConf.to_container(cfg.hydra[mode], resolve=False)["dir"]  # type: ignore[index,call-overload]
+    is_chosen = any(one.lstrip("+").startswith(f"hydra.{mode}.dir=") for one in overrides)
+    return not is_chosen and "${now:" in str(name) and is_first_process()
+
+
+def near(directory: Path) -> str:
+    """Return the path from the working directory where it is below, else the whole path."""
+    return str(directory.relative_to(Path.cwd()) if directory.is_relative_to(Path.cwd()) else directory)
+
+
+def resume_override(directory: Path) -> str:
+    """Return `resume=DIRECTORY` as a shell takes it, and Hydra's grammar within."""
+    return (
+        quote(f"resume={written(near(directory))}")
+        if re.search(r"[^\w./-]", near(directory))
+        else (f"resume={near(directory)}")
+    )
+
+
 def check_is_writable(directory: Path) -> None:
-    """Raises UserError where `directory` cannot be made or written to."""
-    there = next(path for path in (directory.absolute(), *directory.absolute().parents) if path.exists())
+    """Raise UserError where `directory` cannot be made or written to."""
+    try:
+        there = next(path for path in (directory, *directory.parents) if path.exists())
+    except OSError as error:  # such as a name that is too long
+        raise UserError(f"{directory}: {error.strerror or error}.") from None
     if not there.is_dir() or not os.access(there, os.W_OK):
-        raise UserError(f"{directory}: nothing can be written to {there}.")
+        raise UserError(f"{near(directory)}: nothing can be written to {there}.")
 
 
 def check_is_free(directory: Path) -> None:
-    """Raises UserError where `directory` cannot be made, or holds a run already.
+    """Raise UserError where `directory` cannot be made, or already contains a run.
 
     The other processes of a distributed run share the directory of the first, which has checked it.
     """
     if not is_first_process():
         return
     check_is_writable(directory)
-    found = [name for name in ("result.json", "checkpoints") if (directory / name).exists()]
-    if found:
+    found = RunDir(directory).trace
+    if found is not None:
         raise UserError(
-            f"hydra.run.dir={directory}: holds a run already ({found[0]}).\n"
-            f"To go on with it: cifar-exp train resume={directory}"
+            f"hydra.run.dir={near(directory)}: already contains a run ({found.name}).\n"
+            f"Continue it with: cifar-exp train {resume_override(directory)}"
         )
 
 
-def alone(directory: Path) -> AbstractContextManager[object]:
-    """While it is open no other process trains in `directory`; raises UserError where one does."""
-    return in_use(RunDir(directory))
-
-
 @contextmanager
-def undone_on_mistake(directory: Path, unless_trained: bool = False, is_alone: bool = False) -> Iterator[None]:
-    """Removes `directory`, and those of its parents that are new and empty, when a UserError passes.
+def undone_on_error(
+    directory: Path, unless_trained: bool = False, is_alone: bool = False, is_default: bool = False
+) -> Iterator[Path]:
+    """Remove `directory`, and those of its parents that are new and empty, when a UserError passes.
 
-    What was there before stays, and so does a run that has trained an epoch and, with `unless_trained`, a directory
-    with a job in it that wrote anything. With `is_alone`, raises UserError where another process trains in it.
+    What was there before stays, and so does a run that has trained an epoch.
+
+    Args:
+        unless_trained: a directory with a job in it that wrote anything stays too.
+        is_alone: raise UserError where another process trains in the directory.
+        is_default: where the directory exists, take the first of `directory-2`, … that does not.
+
+    Yields:
+        The directory that is used.
     """
-    new = [path for path in (directory, *directory.absolute().parents) if not path.exists()]
-    lock = alone(directory) if is_alone else nullcontext()
+    new = [path for path in (directory, *directory.parents) if not path.exists()]
+    if is_default:
+        directory = _created(directory)
+        new = [directory, *new[1:]]
     try:
-        with lock:
-            yield
+        with in_use(RunDir(directory)) if is_alone else nullcontext():
+            yield directory
     except UserError:
         has_jobs = unless_trained and any(path.is_dir() for path in directory.glob("*"))
-        if new and not has_jobs and not (directory / "checkpoints" / "last.ckpt").exists():
+        if new and not has_jobs and not RunDir(directory).last.exists():
             shutil.rmtree(directory, ignore_errors=True)
             for parent in new[1:]:
                 _remove_if_empty(parent)
         raise
 
 
+def _created(directory: Path) -> Path:
+    for number in count(1):
+        path = directory if number == 1 else directory.with_name(f"{directory.name}-{number}")
+        try:
+            path.mkdir(parents=True)
+            break
+        except FileExistsError:
+            if not path.is_dir():
+                raise UserError(f"{path}: exists, and is no directory.") from None
+        except OSError as error:
+            raise UserError(f"{path}: cannot be created ({error.strerror or error}).") from None
+    return path
+
+
 def _remove_if_empty(directory: Path) -> None:
     if directory.is_dir() and not any(directory.iterdir()):
         directory.rmdir()
-
-
-@dataclass(frozen=True)
-class Task:
-    """A command's `main` as Hydra's task function; launchers may pickle it for another process."""
-
-    command: str
-    keep: tuple[str, ...] | None = None  # of a sweep: what its directory held before; None: not a sweep
-
-    def __call__(self, cfg: DictConfig) -> float | None:
-        """Runs the command; a job of a sweep that ends in a UserError leaves no directory of its own."""
-        main = importlib.import_module(f"cifar_exp.cli.commands.{self.command}").main
-        try:
-            result: float | None = main(cfg)
-        except UserError:
-            if self.keep is not None and OmegaConf.select(cfg, "trial") is None:
-                self._remove(Path(HydraConfig.get().runtime.output_dir))
-            raise
-        return result
-
-    def _remove(self, directory: Path) -> None:
-        kept = {Path(path).absolute() for path in self.keep or ()}
-        if kept.isdisjoint((directory, *directory.parents)):
-            shutil.rmtree(directory, ignore_errors=True)

@@ -1,4 +1,4 @@
-"""`train -m sweep=NAME`: a sweep file, written as a config of its own, becomes overrides before the user's."""
+"""`train -m sweep=NAME`: a sweep file, written like a config of its own, becomes overrides before the user's."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
@@ -8,15 +8,15 @@ from urllib.parse import urlparse
 from omegaconf import DictConfig, OmegaConf
 from yaml import MarkedYAMLError
 
-from cifar_exp.cli.compose import Composer
+from cifar_exp.config.compose import Composer
 from cifar_exp.config.overrides import parse_overrides, written
 from cifar_exp.errors import UserError, did_you_mean
 
 
 def expand_sweep(given: Sequence[str], composer: Composer, command: str, multirun: bool) -> list[str]:
-    """`given` with `sweep=NAME` replaced by what the sweep's file says, before all the rest.
+    """Return `given` with `sweep=NAME` replaced by the overrides of the sweep's file, before all others.
 
-    So a later override of the user's joins the file's space or replaces an entry of it.
+    So a later override of the user's extends the file's space or replaces an entry of it.
     """
     chosen = [one for one in given if one.lstrip("+").partition("=")[0] == "sweep"]
     if not chosen or command != "train":
@@ -38,7 +38,7 @@ def expand_sweep(given: Sequence[str], composer: Composer, command: str, multiru
 
 
 def _load(composer: Composer, name: str) -> DictConfig:
-    for source in composer.hydra.config_loader.get_sources():
+    for source in composer.loader.get_sources():
         file = Path(urlparse(source.full_path()).path) / "sweep" / f"{name}.yaml"
         if source.scheme() == "file" and file.is_file():
             try:
@@ -58,24 +58,23 @@ def _overrides(content: DictConfig, composer: Composer) -> list[str]:
     hydra = dict(body.pop("hydra", None) or {})
     sweeper = hydra.pop("sweeper", None) or {}
     space = sweeper.pop("params", None) or {} if isinstance(sweeper, dict) else {}
-    groups = set(composer.hydra.list_all_config_groups())
     settings = {"sweeper": sweeper} if isinstance(sweeper, dict) else {}
     return [
         f"hydra/sweeper={sweeper if isinstance(sweeper, str) else 'budgeted'}",
-        *_flattened(body, groups, ""),
-        *_flattened({"hydra": {**hydra, **settings}}, groups, ""),
+        *_flattened(body, composer, ""),
+        *_flattened({"hydra": {**hydra, **settings}}, composer, ""),
         *(f"{key}={_expression(value)}" for key, value in space.items()),
     ]
 
 
-def _flattened(node: Mapping[str, Any], groups: set[str], prefix: str) -> Iterator[str]:
+def _flattened(node: Mapping[str, Any], composer: Composer, prefix: str) -> Iterator[str]:
     """An override for each leaf, and for each name of an option where a group stands."""
     for key, value in node.items():
         path = f"{prefix}{key}"
         group = path.replace(".", "/")
         if isinstance(value, Mapping) and value:
-            yield from _flattened(value, groups, f"{path}.")
-        elif group in groups and (value is None or isinstance(value, str)):
+            yield from _flattened(value, composer, f"{path}.")
+        elif (value is None or isinstance(value, str)) and composer.options(group):
             yield f"{group}={written(value)}"
         else:
             yield f"{path}={written(value)}"

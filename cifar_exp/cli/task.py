@@ -12,14 +12,14 @@ from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig, OmegaConf
 
 from cifar_exp.checks import check_train
-from cifar_exp.cli.run_directory import alone, check_is_free
-from cifar_exp.config.parse import plain
-from cifar_exp.config.planned import Planned
+from cifar_exp.cli.run_directory import check_is_free
 from cifar_exp.config.schema import TrainConfig
 from cifar_exp.errors import UserError
 from cifar_exp.files import write_text
 from cifar_exp.process import is_first_process
 from cifar_exp.runs.directory import RunDir
+from cifar_exp.runs.in_use import in_use
+from cifar_exp.runs.run import save_config
 
 
 @dataclass(frozen=True)
@@ -41,13 +41,13 @@ class Task:
         with nullcontext() if self.keep is None else self._alone(directory, cfg.resume == "auto"):
             checked = check_train(cfg, Path(runtime.cwd)) if self.checked is None else self.checked
             if is_first_process():
-                write_config(RunDir(directory), cfg, checked)
+                record(RunDir(directory), checked.config)
             result: float = main(checked)
         return result
 
     @contextmanager
     def _alone(self, directory: Path, may_continue: bool) -> Iterator[None]:
-        with alone(directory, directory / ".hydra" / "lock"):
+        with in_use(RunDir(directory)):
             try:
                 if not may_continue:
                     check_is_free(directory)
@@ -59,12 +59,9 @@ class Task:
                 raise
 
 
-def write_config(run: RunDir, cfg: DictConfig, checked: Planned[TrainConfig]) -> None:
-    """Write the run's config, resolved and with absolute paths, and how Hydra composed it; not where a run continues."""
-    if run.trace is not None:
-        return
-    values = checked.config.model_dump(mode="json", exclude_unset=True)
-    values["model"] = plain(cfg)["model"]  # as the user wrote it: the layers without their defaults
-    write_text(run.config, OmegaConf.to_yaml(OmegaConf.create(values)))
-    write_text(run.hydra, OmegaConf.to_yaml(HydraConfig.instance().cfg))
-    write_text(run.overrides, OmegaConf.to_yaml(HydraConfig.get().overrides.task))
+def record(run: RunDir, config: TrainConfig) -> None:
+    """Write the resolved config of a new run, and how Hydra composed it."""
+    if run.trace is None and config.resume in (None, "auto"):
+        save_config(run, config)
+        write_text(run.hydra, OmegaConf.to_yaml(HydraConfig.instance().cfg))
+        write_text(run.overrides, OmegaConf.to_yaml(HydraConfig.get().overrides.task))

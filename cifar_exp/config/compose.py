@@ -32,8 +32,15 @@ _CHOOSE_MODEL = ("model", "experiment", "debug")
 
 
 @contextmanager
-def hydra_session(job: str, config_dir: str | Path | None = None) -> Iterator[None]:
+def hydra_session(
+    job: str, config_dir: str | Path | None = None, config_path: str | Path | None = None
+) -> Iterator[None]:
     """Initialize Hydra on the configs of `config_dir` and the shipped ones; an outer Hydra application stays as it was.
+
+    Args:
+        job: the job's name, unless its config has one.
+        config_dir: a directory with the user's own groups, which precede the shipped ones.
+        config_path: what replaces the shipped configs.
 
     Raises:
         UserError: `config_dir` does not exist.
@@ -43,7 +50,7 @@ def hydra_session(job: str, config_dir: str | Path | None = None) -> Iterator[No
     try:
         with (
             users_configs(config_dir),
-            initialize_config_dir(str(conf_dir()), job_name=job, version_base="1.3"),
+            initialize_config_dir(str(Path(config_path or conf_dir()).absolute()), job_name=job, version_base="1.3"),
         ):
             yield
     finally:
@@ -92,6 +99,13 @@ class Composer:
             raise ConfigError([*texts, *(value_errors(self.schema, cfg) if cfg is not None else [])])
         return cfg
 
+    @staticmethod
+    def used(cfg: DictConfig) -> list[str]:
+        """Return the overrides that a config was composed with, in the form in which Hydra accepts them."""
+        kept = cfg.hydra.overrides
+        parts = [OmegaConf.to_container(one, resolve=False) for one in (kept.hydra, kept.task)]
+        return [str(line) for part in parts for line in part or ()]
+
     def _load(self, overrides: Sequence[str], mode: RunMode) -> DictConfig:
         return self.loader.load_configuration(
             config_name=self.config_name, overrides=[*overrides, f"hydra.mode={mode.name}"], run_mode=mode
@@ -103,8 +117,8 @@ class Composer:
         if override.is_sweep_override():
             if multirun:
                 return None
-            key, _, value = line.partition("=")
-            hint = f"; for a list write {key}=[{value}]" if "(" not in value else ""
+            key, _, values = line.partition("=")
+            hint = f"; for a list write {key}=[{values}]" if "(" not in values else ""
             return f"{line}: several values need -m, which runs each{hint}."
         group, value = override.key_or_group, override.value()
         options = [] if override.is_delete() or isinstance(value, dict | None) else self.options(group)
@@ -131,11 +145,25 @@ class Composer:
             chosen = [str(one.input_line) for one in groups if one.input_line not in errors]
             base = _plain(self._load(chosen, mode))
             values = [one for one in parsed if one not in groups]
-            errors |= {one.input_line: text for one in values if (text := _key_error(one, base))}
+            errors |= {one.input_line: text for one in values if (text := self._key_error(one, base))}
             forced = [_forced(one) for one in values if one.input_line not in errors]
             return self._load([*chosen, *forced], mode), list(errors.values())
         except COMPOSITION_ERRORS:
             return None, list(errors.values()) or [composition_error(error)]
+
+    def _key_error(self, override: Override, base: Mapping[str, Any]) -> str | None:
+        """Describe an override of a value that cannot be applied to the config of the chosen groups."""
+        key, exists = override.key_or_group, _exists(base, override.key_or_group)
+        if override.type is OverrideType.ADD and exists:
+            return f"+{key}: has a value already; leave out the +."
+        is_known = override.is_hydra_override() or key.partition(".")[0] in self.schema.model_fields
+        if exists or (is_known and not override.is_delete() and override.type is not OverrideType.CHANGE):
+            return None
+        known = [*_keys(base)]
+        hint = nearest_key_hint(key, known) or known_there(key, known)
+        if override.is_delete():
+            return f"~{key}: nothing there to remove.{hint}"
+        return f"{key}: unknown key.{hint}" if override.is_hydra_override() or not is_known else None
 
     def _layer_errors(self, given: Sequence[str]) -> list[str]:
         if not any(one.startswith("model.layers.") for one in given) or _sweeps_model(given):
@@ -182,21 +210,6 @@ def _group_error(override: Override, choices: Mapping[str, Any]) -> str | None:
         return f"+{group}: chosen already; leave out the +."
     if override.type is OverrideType.CHANGE and not has_default:
         return f"{override.input_line}: {group} has no default to replace; write +{override.input_line}."
-    return None
-
-
-def _key_error(override: Override, base: Mapping[str, Any]) -> str | None:
-    """Describe an override of a value that cannot be applied to the config of the chosen groups."""
-    key = override.key_or_group
-    exists = _exists(base, key)
-    if override.type is OverrideType.ADD and exists:
-        return f"+{key}: has a value already; leave out the +."
-    known = [*_keys(base)]
-    hint = nearest_key_hint(key, known) or known_there(key, known)
-    if override.is_delete() and not exists:
-        return f"~{key}: nothing there to remove.{hint}"
-    if override.is_hydra_override() and override.type is OverrideType.CHANGE and not exists:
-        return f"{key}: unknown key.{hint}"
     return None
 
 

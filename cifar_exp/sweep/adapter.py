@@ -7,14 +7,13 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from hydra.core.object_type import ObjectType
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.plugins import Plugins
 from hydra.core.utils import JobReturn
 from hydra.types import HydraContext, TaskFunction
 from omegaconf import DictConfig, OmegaConf, open_dict
 
-from cifar_exp.cli.hydra_messages import explain, is_users
+from cifar_exp.config.compose import COMPOSITION_ERRORS, composition_error
 from cifar_exp.config.overrides import written
 from cifar_exp.errors import UserError
 from cifar_exp.sweep.search.pricing import Free, PlanPricer, Pricer
@@ -71,13 +70,8 @@ class Adapter:
         """The config of a job, Hydra's own node included; raises UserError for overrides that do not fit it."""
         try:
             return self._loader.load_sweep_config(self._config, overrides)
-        except Exception as error:
-            if not is_users(error):
-                raise
-            raise UserError(explain(error, overrides, self._options).text) from None
-
-    def _options(self, group: str) -> list[str]:
-        return list(self._loader.get_group_options(group, ObjectType.CONFIG))
+        except COMPOSITION_ERRORS as error:
+            raise UserError(composition_error(error)) from None
 
     def _launch(self, overrides: Sequence[Sequence[str]], first: int) -> Sequence[JobReturn]:
         """Hands a batch to the launcher, whose own messages the sweep's table makes superfluous."""

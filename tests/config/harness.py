@@ -5,7 +5,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
 
-from omegaconf import DictConfig
+from cifar_exp.config.planned import Planned
+from cifar_exp.config.schema import TrainConfig
 
 
 @dataclass(frozen=True)
@@ -19,19 +20,19 @@ CifarExp = Callable[..., Ended]
 
 
 class FakeTraining(ModuleType):
-    """Stands in for `commands.train`: notes the configs it is given and does what the test asks."""
+    """Stands in for `commands.train`: records the configs it is given and does what the test asks."""
 
     def __init__(self) -> None:
         super().__init__("cifar_exp.cli.commands.train")
-        self.configs: list[DictConfig] = []
+        self.configs: list[TrainConfig] = []
         self.directories: list[Path] = []
         self.error: Exception | None = None
         self.fails_at = 0
 
-    def main(self, cfg: DictConfig) -> float:
+    def main(self, checked: Planned[TrainConfig]) -> float:
         from hydra.core.hydra_config import HydraConfig
 
-        self.configs.append(cfg)
+        self.configs.append(checked.config)
         self.directories.append(Path(HydraConfig.get().runtime.output_dir))
         if self.error is not None and len(self.configs) > self.fails_at:
             raise self.error

@@ -7,7 +7,7 @@ from hydra import compose, initialize_config_dir
 from omegaconf import DictConfig, OmegaConf
 
 from cifar_exp.checks import SCHEMAS
-from cifar_exp.cli import COMMANDS
+from cifar_exp.cli.entry import COMMANDS
 from cifar_exp.config.keys import Keys
 from cifar_exp.config.location import conf_dir
 from cifar_exp.config.parse import parse

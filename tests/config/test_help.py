@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from cifar_exp.cli import COMMANDS
+from cifar_exp.cli.entry import COMMANDS
 from tests.config.harness import CifarExp
 
 RUN = "import sys; from cifar_exp.cli import run; status = run(sys.argv[1:]); "

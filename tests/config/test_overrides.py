@@ -8,7 +8,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from omegaconf import OmegaConf
 
+from cifar_exp.cli.sweep_file import expand_sweep
+from cifar_exp.config.compose import Composer, hydra_session
 from cifar_exp.config.overrides import open_up, written
+from cifar_exp.config.schema import TrainConfig
 from tests.config.harness import CifarExp, FakeTraining
 
 PLAIN = st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text(max_size=8)
@@ -23,8 +26,8 @@ def test_fields_that_a_layer_does_not_hold_yet_need_no_plus(cifar_exp: CifarExp,
 
     assert ended.status == 0
     (cfg,) = training.configs
-    assert cfg.model.layers.conv5.channels == 96
-    assert cfg.model.layers.conv7.skip == "conv6"
+    assert cfg.model.layers["conv5"].channels == 96
+    assert cfg.model.layers["conv7"].skip == "conv6"
     assert (cfg.model.layer.dropout, cfg.model.layer.groups, cfg.model.head.pool) == (0.1, 1, "avg")
 
 
@@ -37,7 +40,7 @@ def test_a_plus_adds_a_layer(cifar_exp: CifarExp, training: FakeTraining) -> Non
     assert ended.status == 0
     layers = training.configs[0].model.layers
     assert [*layers][-2:] == ["conv7", "new"]
-    assert layers.new == {"channels": 64, "skip": "conv7"}
+    assert (layers["new"].channels, layers["new"].skip) == (64, "conv7")
 
 
 @pytest.mark.parametrize("chosen", [(), ("trainer=ddp", "trainer.accelerator=cpu"), ("trainer.devices=auto",)])
@@ -57,7 +60,8 @@ def test_ones_own_model_wins_over_a_shipped_one(cifar_exp: CifarExp, training: F
     ended = cifar_exp("train", "--config-dir", str(tmp_path), "data=synthetic", "model.layers.first.stride=2")
 
     assert ended.status == 0
-    assert training.configs[0].model.layers == {"first": {"channels": 8, "stride": 2}}
+    (first,) = training.configs[0].model.layers.values()
+    assert (first.channels, first.stride) == (8, 2)
 
 
 def test_eval_may_change_one_key_of_the_runs_data() -> None:
@@ -93,16 +97,9 @@ def own(tmp_path: Path) -> str:
 
 
 def test_a_sweep_file_becomes_overrides_before_the_users(own: str) -> None:
-    from hydra import version
-
-    from cifar_exp.cli import app
-    from cifar_exp.cli.compose import Composer
-    from cifar_exp.cli.sweep_file import expand_sweep
-
-    version.setbase("1.3")
-    args = app._parse_arguments(["-m", "--config-dir", own, "seed=1", "sweep=mine", "optimizer.lr=0.1"])
-    with app._hydra("train", args) as hydra:
-        overrides = expand_sweep(args.overrides, Composer(hydra, "train", "train"), "train", multirun=True)
+    given = ["seed=1", "sweep=mine", "optimizer.lr=0.1"]
+    with hydra_session("train", own):
+        overrides = expand_sweep(given, Composer("train", TrainConfig), "train", multirun=True)
 
     assert overrides == [
         "hydra/sweeper=budgeted",

@@ -1,6 +1,5 @@
 """What remains of a run's directory."""
 
-import os
 from pathlib import Path
 
 import pytest
@@ -69,7 +68,7 @@ def test_a_mistake_in_one_job_of_a_multirun_keeps_the_others(
     training.error, training.fails_at = broken_image, 1
 
     assert cifar_exp("train", "-m", "data=synthetic", "seed=0,1", "hydra.sweep.dir=sweep").status == 2
-    assert sorted(os.listdir("sweep")) == ["0", "multirun.yaml"]
+    assert sorted(path.name for path in Path("sweep").glob("[!.]*")) == ["0", "multirun.yaml"]
 
 
 def test_the_jobs_of_a_multirun_share_a_directory(cifar_exp: CifarExp, training: FakeTraining) -> None:

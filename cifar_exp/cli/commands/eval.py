@@ -4,9 +4,7 @@ import json
 import os
 from typing import Any
 
-from omegaconf import DictConfig
-
-from cifar_exp.checks import CheckedEval, check_eval
+from cifar_exp.checks import CheckedEval
 from cifar_exp.cli.tables import figures_table, show
 from cifar_exp.data.loader import EvalLoader
 from cifar_exp.data.sources import load_test
@@ -19,9 +17,8 @@ from cifar_exp.runs.directory import RunDir
 CLASSES_SHOWN = 20  # more make a confusion matrix that no terminal holds
 
 
-def main(cfg: DictConfig) -> None:
+def main(checked: CheckedEval) -> None:
     """Prints what the test found, or with `format=json` one JSON document."""
-    checked = check_eval(cfg)
     plain, flipped = test(checked)
     keep_for_report(checked, plain)
     if checked.config.format == "json":

@@ -4,12 +4,10 @@ from pathlib import Path
 from typing import NamedTuple
 
 import torch
-from omegaconf import DictConfig
 from rich.console import Console
 from rich.status import Status
 from torch import Tensor
 
-from cifar_exp.checks import check_export
 from cifar_exp.cli.tables import figures_table, note, result_table, show
 from cifar_exp.config.command_schema import ExportConfig
 from cifar_exp.data.describe import describe
@@ -46,9 +44,9 @@ class Sample(NamedTuple):
     words: str  # "1,000 test images of cifar10"
 
 
-def main(cfg: DictConfig) -> None:
+def main(checked: tuple[ExportConfig, Run]) -> None:
     """Writes the file, and with `int8=true` a second one; prints how far their answers are from PyTorch's."""
-    config, run = check_export(cfg)
+    config, run = checked
     if config.format == "onnx":
         require_onnx()
     elif config.int8:

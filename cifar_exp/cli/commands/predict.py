@@ -3,11 +3,10 @@
 import json
 from pathlib import Path
 
-from omegaconf import DictConfig
 from rich.markup import escape
 
-from cifar_exp.checks import check_predict
 from cifar_exp.cli.tables import bar, figures_table, note, show
+from cifar_exp.config.command_schema import PredictConfig
 from cifar_exp.data.folder import image_suffixes
 from cifar_exp.errors import UserError
 from cifar_exp.files import users_choice, write_json
@@ -15,11 +14,12 @@ from cifar_exp.inference.classifier import load_trained
 from cifar_exp.inference.device import chosen_device
 from cifar_exp.inference.prediction import Predictions, predict
 from cifar_exp.network import check_budget
+from cifar_exp.runs.run import Run
 
 
-def main(cfg: DictConfig) -> None:
+def main(checked: tuple[PredictConfig, Run]) -> None:
     """Prints the top classes, or with `format=json` one JSON document; writes the picture."""
-    config, run = check_predict(cfg)
+    config, run = checked
     files = image_files(Path(config.image))
     trained = load_trained(run.checkpoint)
     check_budget(trained.plan, config.budget)

@@ -2,20 +2,18 @@
 
 from pathlib import Path
 
-from omegaconf import DictConfig
 from rich.markup import escape
 
-from cifar_exp.checks import check_report
 from cifar_exp.cli.tables import figures_table, note, show
+from cifar_exp.config.command_schema import ReportConfig
 from cifar_exp.files import users_choice, write_text
 from cifar_exp.report import tables
 from cifar_exp.report.content import Content
 from cifar_exp.report.runs import collect, listed
 
 
-def main(cfg: DictConfig) -> None:
+def main(config: ReportConfig) -> None:
     """Writes `report.md` with its pictures and `report.html`, and prints the comparison."""
-    config = check_report(cfg)
     runs = [config.runs] if isinstance(config.runs, str) else config.runs
     collection = collect(Path(run) for run in runs)
     if collection.left_out:

@@ -3,16 +3,14 @@
 import json
 from typing import Any
 
-from omegaconf import DictConfig
-
-from cifar_exp.checks import check_summary
+from cifar_exp.config.command_schema import SummaryConfig
+from cifar_exp.config.planned import Planned
 from cifar_exp.network.cost import costs_of
 from cifar_exp.network.plan import Plan
 
 
-def main(cfg: DictConfig) -> None:
+def main(checked: Planned[SummaryConfig]) -> None:
     """Prints the layer table, or with `format=json` one JSON document."""
-    checked = check_summary(cfg)
     if checked.config.format == "json":
         print(json.dumps(document(checked.plan), indent=2))
     else:

@@ -6,33 +6,28 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from hydra.core.hydra_config import HydraConfig
-from omegaconf import DictConfig
 
 from cifar_exp.cli.tables import result_table, show
-from cifar_exp.config.parse import parse
-from cifar_exp.config.paths import with_absolute_paths
+from cifar_exp.config.planned import Planned
 from cifar_exp.config.schema import TrainConfig
 from cifar_exp.process import is_first_process
 from cifar_exp.runs.directory import RunDir
 from cifar_exp.runs.result import Result
-from cifar_exp.training.check import check_config
 from cifar_exp.training.train import train_checked
 
 if TYPE_CHECKING:
     from pytorch_lightning.callbacks import Callback
 
 
-def main(cfg: DictConfig) -> float:
+def main(checked: Planned[TrainConfig]) -> float:
     """Run the job in Hydra's output directory; return the best validation accuracy, for sweepers."""
-    runtime = HydraConfig.get().runtime
-    run = RunDir(Path(runtime.output_dir))
-    config = with_absolute_paths(parse(TrainConfig, cfg), Path(runtime.cwd))
+    run, config = RunDir(Path(HydraConfig.get().runtime.output_dir)), checked.config
     resume = config.resume is not None or config.trial is not None
     if resume and run.finished:
         result = run.read_result()
         print(f"{run.path} has finished already: test accuracy {result.test_acc:.2%}")
     else:
-        result = train_checked(check_config(config), run, resume, trial_callbacks(config))
+        result = train_checked(checked, run, resume, trial_callbacks(config))
         if is_first_process():
             show_result(result, run)
     assert result.val_acc is not None

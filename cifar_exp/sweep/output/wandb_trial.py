@@ -11,7 +11,7 @@ from hydra import compose, initialize_config_dir
 from omegaconf import DictConfig
 
 from cifar_exp.cli import run
-from cifar_exp.cli.hydra_messages import is_users
+from cifar_exp.config.compose import COMPOSITION_ERRORS
 from cifar_exp.config.location import conf_dir
 from cifar_exp.config.overrides import open_up, parse_overrides
 from cifar_exp.errors import UserError
@@ -30,11 +30,7 @@ def priced(overrides: Sequence[str]) -> tuple[Price, DictConfig] | None:
             pricer = PlanPricer(space, lambda _: cfg, ())
             pricer.model({})
             return pricer.price({}), cfg
-        except UserError:
-            return None
-        except Exception as error:
-            if not is_users(error):
-                raise
+        except (UserError, *COMPOSITION_ERRORS):
             return None
 
 
