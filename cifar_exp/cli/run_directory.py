@@ -107,7 +107,7 @@ def undone_on_error(
         with in_use(RunDir(directory)) if is_alone else nullcontext():
             yield directory
     except UserError:
-        has_jobs = unless_trained and any(path.is_dir() for path in directory.glob("*"))
+        has_jobs = unless_trained and any(path.is_dir() for path in directory.glob("[!.]*"))
         if new and not has_jobs and not RunDir(directory).last.exists():
             shutil.rmtree(directory, ignore_errors=True)
             for parent in new[1:]:
