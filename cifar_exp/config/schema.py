@@ -167,9 +167,11 @@ class LoggerConfig(Spec):
     """Where the wandb run goes."""
 
     mode: Literal["offline", "online", "disabled"] = "offline"  # wandb's; online alone needs an account
-    project: Annotated[str, Field(min_length=1)] = "cifar-exp"
+    project: Annotated[str, Field(min_length=1, max_length=128, pattern=r"^[^/\\#?%:]+$")] = "cifar-exp"
     entity: str | None = None  # user or team; None: the account's own
-    group: str | None = None  # runs shown together; None: the jobs of one `-m` are a group
+    group: Annotated[str, Field(min_length=1, max_length=128)] | None = (
+        None  # runs shown together; None: the jobs of one `-m` are a group
+    )
 
 
 class TrialConfig(Spec):
@@ -184,9 +186,9 @@ class TrialConfig(Spec):
 class TrainConfig(Spec):
     """The root config of `cifar-exp train` (`conf/train.yaml`)."""
 
-    name: Annotated[str, Field(min_length=1)]  # of the run: in its directory and in wandb
+    name: Annotated[str, Field(min_length=1, max_length=128)]  # of the run: in its directory and in wandb
     seed: Annotated[int, Field(ge=0, lt=2**32)] = 0  # initial weights, order and augmentation of the images
-    tags: list[str] = Field([])  # of the wandb run
+    tags: list[Annotated[str, Field(min_length=1, max_length=64)]] = Field([])  # of the wandb run
     resume: str | None = None  # directory of an interrupted run to go on with
     budget: Budget = Budget()
     compile: Literal["default", "reduce-overhead", "max-autotune"] | None = None  # torch.compile's mode; None: not

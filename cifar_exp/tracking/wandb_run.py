@@ -1,12 +1,16 @@
-"""A run as wandb shows it: config, cost, an epoch's figures, and how it ended.
+"""A run in Weights & Biases: config, cost, figures of each epoch, the test and the outcome.
 
 wandb is used directly: Lightning's logger leaves runs open between the jobs of one process, and its `offline`
 sets the mode of the whole process.
 """
 
-from collections.abc import Iterable, Mapping
+import logging
+import os
+import secrets
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Literal
 
 from torch import Tensor
 
@@ -17,69 +21,64 @@ from cifar_exp.network import Plan
 from cifar_exp.network.cost import costs_of
 from cifar_exp.network.table import COLUMNS, size_text
 from cifar_exp.tracking.labels import Labels
+from cifar_exp.tracking.tracker import BestEffort, NoTracker, Tracker, first_line
+
+if TYPE_CHECKING:
+    import wandb
+
+log = logging.getLogger(__name__)
 
 BEST = "best/val/acc"
+STAGING = "WANDB_DATA_DIR"  # wandb's own variable
+TIMEOUTS = {"init_timeout": 30, "finish_timeout": 300}  # seconds: for the server's reply, for uploads at the end
 CLASSES_SHOWN = 50  # more make a confusion matrix that nobody can read
 
 
-class Tracker(Protocol):
-    """Who is told of a run."""
+def start_tracker(
+    config: TrainConfig, plan: Plan, directory: Path, run_id: str | None = None, labels: Labels | None = None
+) -> Tracker:
+    """Return the tracker that `config.logger` selects; a run is trained without one where it cannot be started.
 
-    directory: Path | None  # where its files are
+    Args:
+        config: the run's config.
+        plan: the run's network.
+        directory: the run's directory; the tracker's files go into it.
+        run_id: the id of an interrupted run that is continued.
+        labels: group and tags; None: those of the config.
 
-    def log_epoch(self, row: Mapping[str, float]) -> None:
-        """One epoch's figures, `epoch` among them."""
-
-    def log_test(self, test: Evaluation, images: Tensor) -> None:
-        """What the test found on its images, uint8 (N, C, H, W)."""
-
-    def summarise(self, figures: Mapping[str, Any]) -> None:
-        """Figures of the whole run."""
-
-    def finish(self, exit_code: int) -> None:
-        """Closes the run: 0 for success."""
-
-
-class NoTracker:
-    """Tells nobody (`logger.mode=disabled`)."""
-
-    directory: Path | None = None
-
-    def log_epoch(self, row: Mapping[str, float]) -> None:
-        """Nothing."""
-
-    def log_test(self, test: Evaluation, images: Tensor) -> None:
-        """Nothing."""
-
-    def summarise(self, figures: Mapping[str, Any]) -> None:
-        """Nothing."""
-
-    def finish(self, exit_code: int) -> None:
-        """Nothing."""
+    Raises:
+        UserError: `logger.mode=online` without a key to the account, or a setting that wandb rejects.
+    """
+    if config.logger.mode == "disabled":
+        return NoTracker()
+    try:
+        return BestEffort(WandbRun(config, plan, directory, run_id, labels))
+    except UserError:
+        raise
+    except Exception as error:  # wandb fails in many ways: network, disk, its own process
+        log.warning("the run is not tracked: %s", first_line(error))
+        return NoTracker()
 
 
 class WandbRun:
     """One wandb run, in the run's own directory."""
 
     def __init__(
-        self,
-        config: TrainConfig,
-        plan: Plan,
-        directory: Path,
-        run_id: str | None = None,
-        labels: Labels | None = None,
+        self, config: TrainConfig, plan: Plan, directory: Path, run_id: str | None = None, labels: Labels | None = None
     ) -> None:
-        """Starts the run in `directory`; `run_id` is that of an interrupted run which goes on.
-
-        Raises UserError where wandb wants an account and has no key to it.
-        """
+        """Start the run, or continue the one with `run_id`; see `start_tracker`."""
         import wandb
 
         logger = config.logger
         labels = labels or Labels(logger.group, tuple(config.tags))
+        if run_id is None and labels.is_one_of_many:
+            run_id = secrets.token_hex(4)  # else WANDB_RUN_ID would give all of them one id
         self._wandb = wandb
+        self._environment = ExitStack()
+        self._environment.enter_context(_staging_in(directory / "wandb"))
         try:
-            self._run = wandb.init(
+            self._run = self._open(
+                "online" if logger.mode == "online" else "offline",
                 entity=logger.entity,
                 project=logger.project,
                 group=labels.group,
@@ -87,23 +86,37 @@ class WandbRun:
                 tags=list(labels.tags),
                 config=config.model_dump(exclude_unset=True),
                 dir=str(directory),
-                mode=logger.mode,
                 id=run_id,
-                resume="allow" if logger.mode == "online" else None,
                 reinit="create_new",
-                settings=wandb.Settings(silent=True, console="off"),
+                settings=_settings(),
             )
-        except (wandb.errors.UsageError, wandb.errors.AuthenticationError) as error:
-            reason = str(error).splitlines()[0].rstrip(".")
-            raise UserError(f"logger.mode={logger.mode}: {reason}. logger.mode=offline needs no account.") from None
-        self.id: str = self._run.id
+        except BaseException:
+            self._environment.close()
+            raise
+        self.id: str | None = self._run.id
         self.directory: Path | None = Path(self._run.dir).parent
-        self.starts_empty = logger.mode == "offline"  # it cannot know what an earlier process has logged
+        self.starts_empty = bool(self._run.offline)  # it cannot know what an earlier process has logged
         self._run.define_metric("epoch")
         for metric in ("train/*", "val/*", BEST, "lr", "seconds", "images_per_second"):
             self._run.define_metric(metric, step_metric="epoch")
         self._best = float(self._run.summary.get(BEST, 0.0)) if run_id and not self.starts_empty else 0.0
         self._log_plan(plan)
+
+    def _open(self, mode: Literal["online", "offline"], **arguments: Any) -> "wandb.Run":
+        """Start the run; where the server cannot be reached, offline, from where `wandb sync` uploads it."""
+        try:
+            return self._wandb.init(mode=mode, resume="allow" if mode == "online" else None, **arguments)
+        except (self._wandb.errors.UsageError, self._wandb.errors.AuthenticationError) as error:
+            reason = first_line(error).rstrip(".")
+            raise UserError(f"logger.mode={mode}: {reason}. logger.mode=offline needs no account.") from None
+        except Exception as error:
+            if mode != "online":
+                raise
+            log.warning(
+                "wandb's server cannot be reached (%s): the run is kept offline; `wandb sync` uploads it.",
+                first_line(error),
+            )
+            return self._open("offline", **arguments)
 
     def _log_plan(self, plan: Plan) -> None:
         rows: list[Iterable[Any]] = [
@@ -114,7 +127,7 @@ class WandbRun:
         self.summarise(costs_of(plan))
 
     def log_epoch(self, row: Mapping[str, float]) -> None:
-        """One epoch's figures, and the best accuracy so far as a number of its own: a column of the runs table.
+        """Log one epoch's figures, and the best accuracy so far as a number of its own: a column of the runs table.
 
         (`define_metric(summary="max")` would make val/acc itself a nested value.)
         """
@@ -122,26 +135,51 @@ class WandbRun:
         self._run.log({**row, BEST: self._best})
 
     def log_test(self, test: Evaluation, images: Tensor) -> None:
-        """Accuracy a class, who was taken for whom, and the most confidently wrong images."""
-        from cifar_exp.plots.tracking_pictures import mosaic_of_mistakes
+        """Log per-class accuracy, the confusion matrix and the most confidently wrong images."""
+        from cifar_exp.plots.tracking_pictures import mosaic_of_errors
 
         plot, names = self._wandb.plot, list(test.class_names)
         classes = self._wandb.Table(["class", "accuracy"], data=[list(item) for item in test.class_accuracy.items()])
-        media = {"test/class_acc": plot.bar(classes, "class", "accuracy", title="Test accuracy a class")}
+        media = {"test/class_acc": plot.bar(classes, "class", "accuracy", title="Per-class test accuracy")}
         if len(names) <= CLASSES_SHOWN:
-            answers = test.logits.argmax(dim=1).tolist()
+            predicted = test.logits.argmax(dim=1).tolist()
             media["test/confusion"] = plot.confusion_matrix(
-                y_true=test.labels.tolist(), preds=answers, class_names=names, title="Test: answered for true class"
+                y_true=test.labels.tolist(), preds=predicted, class_names=names, title="Test: predicted by true class"
             )
-        mosaic = mosaic_of_mistakes(test, images)
+        mosaic = mosaic_of_errors(test, images)
         if mosaic is not None:
-            media["test/most_wrong"] = self._wandb.Image(mosaic, caption="true class → confident wrong answer")
+            media["test/most_wrong"] = self._wandb.Image(mosaic, caption="true class → confident wrong prediction")
         self._run.log(media)
 
     def summarise(self, figures: Mapping[str, Any]) -> None:
-        """Figures of the whole run, in its summary."""
+        """Log figures of the whole run, in its summary."""
         self._run.summary.update(dict(figures))
 
     def finish(self, exit_code: int) -> None:
-        """Closes the run with its exit code."""
-        self._run.finish(exit_code=exit_code)
+        """Close the run with its exit code."""
+        with self._environment:
+            self._run.finish(exit_code=exit_code)
+
+
+def _settings() -> "wandb.Settings":
+    """Return wandb's settings: quiet, and with timeouts where the environment has none (WANDB_INIT_TIMEOUT, …)."""
+    import wandb
+
+    settings = wandb.Settings(silent=True, console="off")
+    for name, seconds in TIMEOUTS.items():
+        if f"WANDB_{name.upper()}" not in os.environ:
+            setattr(settings, name, seconds)
+    return settings
+
+
+@contextmanager
+def _staging_in(directory: Path) -> Iterator[None]:
+    """Have wandb keep what it stages for an upload in `directory` rather than in a home that may not be writable."""
+    if STAGING in os.environ:
+        yield
+        return
+    os.environ[STAGING] = str(directory / "staging")
+    try:
+        yield
+    finally:
+        del os.environ[STAGING]

@@ -23,7 +23,8 @@ from cifar_exp.runs.provenance import provenance
 from cifar_exp.runs.result import Result
 from cifar_exp.runs.run import load_run, save_config
 from cifar_exp.tracking.labels import labels_of
-from cifar_exp.tracking.wandb_run import NoTracker, Tracker, WandbRun
+from cifar_exp.tracking.tracker import NoTracker, Tracker
+from cifar_exp.tracking.wandb_run import start_tracker
 from cifar_exp.training.callbacks.history import History
 from cifar_exp.training.callbacks.progress import EpochProgress
 from cifar_exp.training.callbacks.run_state import RunState
@@ -97,11 +98,11 @@ class Job:
         return Teacher(self.config.distill, trained.classifier)
 
     def _start_tracker(self) -> None:
-        if self.config.logger.mode == "disabled" or not self.trainer.is_global_zero:
+        if not self.trainer.is_global_zero:
             return
         run_id = self.saved["wandb_id"] if self.saved else None
-        tracker = WandbRun(self.config, self.plan, self.run.path, run_id, labels_of(self.config, self.run.hydra))
-        self.tracker, self.state.wandb_id = tracker, tracker.id
+        tracker = start_tracker(self.config, self.plan, self.run.path, run_id, labels_of(self.config, self.run.hydra))
+        self.tracker, self.state.wandb_id = tracker, tracker.id or run_id
         self.history.listeners.append(tracker.log_epoch)
         if tracker.starts_empty:
             self.history.replay_to.append(tracker.log_epoch)

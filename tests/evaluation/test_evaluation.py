@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from cifar_exp.inference.evaluation import Evaluation
-from cifar_exp.plots.tracking_pictures import mosaic_of_mistakes
+from cifar_exp.plots.tracking_pictures import mosaic_of_errors
 from tests.conftest import Run
 from tests.training.tiny import result
 
@@ -36,10 +36,10 @@ def test_the_most_confident_mistakes_come_first() -> None:
 
 def test_a_mosaic_shows_mistakes_and_is_none_without() -> None:
     images = torch.zeros(2, 3, 8, 8, dtype=torch.uint8)
-    picture = mosaic_of_mistakes(evaluation([[0.9, 0.1], [0.6, 0.4]], [1, 0]), images)
+    picture = mosaic_of_errors(evaluation([[0.9, 0.1], [0.6, 0.4]], [1, 0]), images)
     assert picture is not None
     assert picture.ndim == 3
-    assert mosaic_of_mistakes(evaluation([[0.9, 0.1], [0.6, 0.4]], [0, 0]), images) is None
+    assert mosaic_of_errors(evaluation([[0.9, 0.1], [0.6, 0.4]], [0, 0]), images) is None
 
 
 def test_eval_repeats_the_run_s_own_test_and_adds_flip_averaging(
