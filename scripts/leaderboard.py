@@ -1,8 +1,8 @@
-"""Keeps the results of finished runs and writes `results/leaderboard.md` from them, never by hand.
+"""Keep the results of finished runs, and write `results/leaderboard.md` from them.
 
-python scripts/leaderboard.py add RUN [RUN …]      copies what may be shown of finished runs to results/runs/
-python scripts/leaderboard.py weights RUN [RUN …]  copies the weights alone to results/weights/, for predict
-python scripts/leaderboard.py                      writes the table, as the other two do at their end
+python scripts/leaderboard.py add RUN [RUN …]      copy the results of finished runs, without paths, to results/runs/
+python scripts/leaderboard.py weights RUN [RUN …]  copy the weights alone to results/weights/, for predict
+python scripts/leaderboard.py                      write the table, as the other two do at their end
 """
 
 import json
@@ -18,7 +18,7 @@ from hydra.errors import ConfigCompositionException
 from omegaconf import DictConfig
 
 from cifar_exp.config.location import conf_dir
-from cifar_exp.config.messages import MistakesError
+from cifar_exp.config.messages import ConfigError
 from cifar_exp.config.parse import parse
 from cifar_exp.config.schema import TrainConfig
 from cifar_exp.errors import UserError
@@ -49,10 +49,11 @@ OF_ANY_RECIPE = ("data=", "data.", "compile=", "trainer.precision=", TEACHER, "s
 HEADER = """# Leaderboard
 
 Written by `python scripts/leaderboard.py` from `results/runs/*.json`, the `result.json` of each run. Test accuracy is
-that of the weights with the best validation accuracy, tested once: of one seed, or the mean and the standard deviation
-over several. All on CIFAR-10, JPEG copies: these are **not** the published benchmark's figures. `IMAGES` is the place
-of the images, `TEACHER` the run of a network that taught this one; seconds are of the whole run, on one or two cores of
-a machine that other work shared (pauses for it included) where the device is `cpu`.
+that of the checkpoint with the best validation accuracy, tested once. It is the accuracy of one seed, or the mean and
+standard deviation over several. All runs are on CIFAR-10 as JPEG copies: these are **not** the published benchmark's
+accuracies. `IMAGES` is the directory of the images, `TEACHER` the run of the network that this one was distilled from.
+Seconds are those of the whole run. Where the device is `cpu`, it is one or two cores of a shared machine, and pauses
+for other work are included.
 
 | network | params | MACs | peak activation bytes | test accuracy | seeds | epochs | seconds | device | command |
 | --- | ---: | ---: | ---: | ---: | --- | ---: | ---: | --- | --- |
@@ -60,11 +61,11 @@ a machine that other work shared (pauses for it included) where the device is `c
 
 
 def command_of(run: RunDir) -> str:
-    """The command that repeats the run, by its recipe if it has one, with `IMAGES` and `TEACHER` for their places."""
+    """Return the command that repeats the run, by its recipe if it has one, with `IMAGES` and `TEACHER` for paths."""
     given: list[str] = yaml.safe_load((run.config.parent / "overrides.yaml").read_text(encoding="utf-8"))
     overrides = [override.removeprefix("++") for override in given]
     for beside in (OF_ANY_RECIPE, ("model=", *OF_ANY_RECIPE)):  # a recipe may leave the model to the user
-        kept = [one for start in beside for one in overrides if one.startswith(start)]  # so seeds of a recipe meet
+        kept = [one for start in beside for one in overrides if one.startswith(start)]  # so seeds of a recipe match
         recipe = recipe_of(run, kept)
         if recipe is not None:
             overrides = [f"experiment={recipe}", *kept]
@@ -72,7 +73,7 @@ def command_of(run: RunDir) -> str:
     else:
         named = [one for one in overrides if one.startswith("experiment=")]
         if named:
-            raise UserError(f"{run.path}: {named[0]} has changed since this run, or the run was given more beside it.")
+            raise UserError(f"{run.path}: {named[0]} has changed since this run, or the run has further overrides.")
     shown = [override for override in overrides if not override.startswith(NOT_SHOWN)]
     shown = [override + " data.root=IMAGES" if override == "data=folder" else override for override in shown]
     shown = [f"{TEACHER}TEACHER" if override.startswith(TEACHER) else override for override in shown]
@@ -80,15 +81,15 @@ def command_of(run: RunDir) -> str:
 
 
 def recipe_of(run: RunDir, beside: Sequence[str]) -> str | None:
-    """The name of the recipe in `conf/experiment` that makes the run's very config with the overrides `beside` it."""
+    """Return the name of the recipe in `conf/experiment` that gives the run's config with the overrides `beside` it."""
     of_run = _of_the_result(yaml.safe_load(run.config.read_text(encoding="utf-8")))
     with initialize_config_dir(str(conf_dir()), version_base="1.3"):
         for file in sorted((conf_dir() / "experiment").glob("*.yaml")):
             try:
                 of_recipe = _of_the_result(compose("train", [f"experiment={file.stem}", *beside]))
-            except ConfigCompositionException:  # of a group in a directory of the user's own
+            except ConfigCompositionException:  # an option from the user's own directory
                 return None
-            except MistakesError:  # of a recipe that wants more than this run was given
+            except ConfigError:  # a recipe that needs more overrides than this run has
                 continue
             if of_recipe == of_run:
                 return file.stem
@@ -96,26 +97,27 @@ def recipe_of(run: RunDir, beside: Sequence[str]) -> str | None:
 
 
 def _of_the_result(config: DictConfig | Mapping[str, Any]) -> dict[str, Any]:
-    """What decides what comes out of a run: its config without names, places, and how it is shown or evaluated."""
+    """Return the part of a config that a result depends on: without names, paths, and how it is shown or evaluated."""
     return parse(TrainConfig, config).model_dump(exclude=NOT_OF_THE_RESULT)
 
 
 def add(directory: Path, label: str | None = None) -> Path:
-    """Copies a finished run's result, without its machine's paths, and its command. Raises UserError otherwise."""
+    """Copy a finished run's result, without paths of its machine, and its command. Raise UserError otherwise."""
     run = RunDir(directory)
     if not run.finished:
         raise UserError(f"{directory}: not a finished run.")
     result = {key: value for key, value in run.read_result().document().items() if key not in LOCAL}
+    result.get("provenance", {}).pop("command", None)  # contains paths; `command_of` does not
     kept = RESULTS / "runs" / f"{label or directory.name}.json"
     document = {**result, "command": command_of(run)}
     if kept.is_file() and json.loads(kept.read_text(encoding="utf-8")) != document:
-        raise UserError(f"{kept}: holds another run; rename {directory}, or remove the file first.")
+        raise UserError(f"{kept}: contains another run; rename {directory}, or remove the file first.")
     write_json(kept, document)
     return kept
 
 
 def add_weights(directory: Path, label: str | None = None) -> Path:
-    """Copies a finished run's best weights, without the optimizer's state, as a checkpoint that describes itself."""
+    """Copy a finished run's best weights, without the optimizer's state, as a checkpoint that describes its network."""
     import torch
 
     from cifar_exp.inference.checkpoint import load_checkpoint
@@ -129,7 +131,7 @@ def add_weights(directory: Path, label: str | None = None) -> Path:
 
 
 def row(results: Sequence[Mapping[str, Any]]) -> str:
-    """One line of the table: the runs of one command, which differ in their seeds."""
+    """Return one row of the table: the runs of one command, which differ in their seeds."""
     first, accuracies = results[0], [result["test/acc"] for result in results]
     spread = f" ± {100 * stdev(accuracies):.2f}" if len(results) > 1 else ""
     cells = [
@@ -148,7 +150,7 @@ def row(results: Sequence[Mapping[str, Any]]) -> str:
 
 
 def leaderboard(results: Iterable[Mapping[str, Any]]) -> str:
-    """The whole page, the best first."""
+    """Return the page, the highest accuracy first."""
     of_command: dict[tuple[str, str], list[Mapping[str, Any]]] = {}
     for result in results:
         of_command.setdefault((_without_seed(result["command"]), result["device"]), []).append(result)
@@ -161,7 +163,7 @@ def _without_seed(command: str) -> str:
 
 
 def main(arguments: list[str]) -> int:
-    """See the module."""
+    """Run the subcommand, then write the table; return the exit status."""
     try:
         for directory in arguments[1:]:
             print({"add": add, "weights": add_weights}[arguments[0]](Path(directory)))

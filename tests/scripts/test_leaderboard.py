@@ -1,7 +1,8 @@
-"""The leaderboard is written from results, and shows no path of the machine."""
+"""The leaderboard is written from results, and contains no path of a machine."""
 
 import importlib.util
 import json
+import sys
 from pathlib import Path
 from types import ModuleType
 
@@ -32,9 +33,13 @@ def script(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> ModuleType:
     return module
 
 
-def test_a_finished_run_becomes_a_row(cifar_exp: Run, tmp_path: Path, script: ModuleType) -> None:
+def test_a_finished_run_becomes_a_row(
+    cifar_exp: Run, tmp_path: Path, script: ModuleType, monkeypatch: pytest.MonkeyPatch
+) -> None:
     run = tmp_path / "run"
-    cifar_exp("train", *TINY, "trainer.max_epochs=1", "model.layer.dropout=0.1", f"hydra.run.dir={run}")
+    arguments = ["train", *TINY, "trainer.max_epochs=1", "model.layer.dropout=0.1", f"hydra.run.dir={run}"]
+    monkeypatch.setattr(sys, "argv", ["cifar-exp", *arguments])  # as result.json records it
+    cifar_exp(*arguments)
     assert script.main(["add", str(run)]) == 0
     kept = json.loads((tmp_path / "results" / "runs" / "run.json").read_text())
     assert str(tmp_path) not in json.dumps(kept)
@@ -46,7 +51,7 @@ def test_a_finished_run_becomes_a_row(cifar_exp: Run, tmp_path: Path, script: Mo
     assert "model.layer.dropout=0.1" in row
 
 
-def test_kept_weights_answer_as_the_run_s_own(trained_run: Path, script: ModuleType) -> None:
+def test_kept_weights_predict_as_those_of_the_run(trained_run: Path, script: ModuleType) -> None:
     kept = load_trained(script.add_weights(trained_run))
     own = load_trained(trained_run / "checkpoints" / "best.ckpt")
     images = torch.randint(0, 256, (4, 3, 32, 32), dtype=torch.uint8)
@@ -59,14 +64,14 @@ def test_the_best_comes_first(script: ModuleType) -> None:
     assert page.index("| high |") < page.index("| low |")
 
 
-def test_the_seeds_of_one_command_share_a_row(script: ModuleType) -> None:
+def test_the_seeds_of_one_command_are_one_row(script: ModuleType) -> None:
     page = script.leaderboard([made("net", 0.80, seed=1), made("net", 0.82, seed=0), made("other", 0.5)])
     assert [line for line in page.splitlines() if line.startswith("| net ")] == [
         "| net | 1 | 1 | 1 | 81.00% ± 1.41 | 0, 1 | 1 | 1 | cpu | `cifar-exp train model=net` |"
     ]
 
 
-def test_a_run_that_a_recipe_describes_is_told_by_its_name(script: ModuleType, tmp_path: Path) -> None:
+def test_the_command_of_a_run_names_the_recipe_that_gives_its_config(script: ModuleType, tmp_path: Path) -> None:
     overrides = ["experiment=model50k", "data=folder", "data.root=here", "seed=3", "logger=disabled"]
     assert command_of_run(script, tmp_path, overrides) == (
         "cifar-exp train experiment=model50k data=folder data.root=IMAGES seed=3"
@@ -87,13 +92,13 @@ def test_a_run_that_a_recipe_describes_is_told_by_its_name(script: ModuleType, t
     assert command_of_run(script, tmp_path, as_recipe) == "cifar-exp train experiment=model2"
 
 
-def test_the_order_of_overrides_beside_a_recipe_does_not_tell_seeds_apart(script: ModuleType, tmp_path: Path) -> None:
+def test_the_order_of_overrides_does_not_separate_the_seeds_of_a_recipe(script: ModuleType, tmp_path: Path) -> None:
     overrides = ["seed=1", "compile=default", "data.root=here", "experiment=model50k", "data=folder"]
     commands = [command_of_run(script, tmp_path, order) for order in (overrides, overrides[::-1])]
     assert commands == 2 * ["cifar-exp train experiment=model50k data=folder data.root=IMAGES compile=default seed=1"]
 
 
-def test_a_teacher_is_named_and_its_place_is_not(script: ModuleType, tmp_path: Path) -> None:
+def test_a_command_contains_no_path_of_its_teacher(script: ModuleType, tmp_path: Path) -> None:
     overrides = ["experiment=study", "model=model1", "distill.teacher=here/run", "data=synthetic"]
     assert command_of_run(script, tmp_path, overrides) == (
         "cifar-exp train experiment=study model=model1 data=synthetic distill.teacher=TEACHER"
@@ -114,7 +119,7 @@ def recipe(name: str) -> dict[str, object]:
 
 
 def command_of_run(script: ModuleType, directory: Path, overrides: list[str]) -> str:
-    """As the script tells it of a run that was started with `overrides`."""
+    """The command that the script writes for a run that was started with `overrides`."""
     with initialize_config_dir(str(conf_dir()), version_base="1.3"):
         config = plain(compose("train", overrides))
     (directory / ".hydra").mkdir(exist_ok=True)
@@ -124,7 +129,7 @@ def command_of_run(script: ModuleType, directory: Path, overrides: list[str]) ->
     return command
 
 
-def test_an_unfinished_run_is_refused(tmp_path: Path, script: ModuleType) -> None:
+def test_an_unfinished_run_is_rejected(tmp_path: Path, script: ModuleType) -> None:
     with pytest.raises(UserError, match="not a finished run"):
         script.add(tmp_path)
 
