@@ -1,0 +1,275 @@
+"""C source from integer operations: constants as arrays, one struct per operation, and the calls in their order."""
+
+from collections.abc import Iterable, Sequence
+
+import numpy as np
+
+from cifar_exp import __version__
+from cifar_exp.export.c.layout import KERNELS
+from cifar_exp.export.c.quantize import Finish, IntegerOperation, Integers
+from cifar_exp.network.firmware.arena import Arena, scratch_name
+from cifar_exp.network.firmware.operations import INPUT, Operation, padded
+from cifar_exp.network.ops import Conv
+
+COLUMNS = 118
+
+
+class Emitter:
+    """Writes the source of one network; equal arrays, such as shared weights, are written once."""
+
+    def __init__(self, name: str, class_names: Sequence[str]) -> None:
+        self._name = name
+        self._class_names = class_names
+        self._arrays: dict[tuple[str, bytes], str] = {}
+        self._lines: list[str] = []
+
+    def source(self, operations: Sequence[IntegerOperation], arena: Arena) -> str:
+        """Return `network.c`."""
+        calls = []
+        for index, one in enumerate(operations):
+            identifier = f"layer{index}_{_identifier(one.operation.name)}"
+            self._lines += ["", f"/* {described(one.operation)} */"]
+            calls.append(self._operation(identifier, one, arena))
+        taps = max((part.kernel_size**2 for one in operations for part in one.operation.spatial), default=1)
+        names = ", ".join(_quoted(name) for name in self._class_names)
+        return "\n".join(
+            [
+                f"/* {_comment(self._name)}: weights and layers. Written by cifar-exp {__version__}. */",
+                '#include "network.h"',
+                "",
+                f"#define KERNELS_TAPS {taps}",
+                f'#include "{KERNELS}"',
+                "",
+                f"const char *const network_class_names[NETWORK_CLASSES] = {{{names}}};",
+                f"const float network_logit_scale = {operations[-1].logit_scale!r}f;",
+                *self._lines,
+                "",
+                *_functions(calls, arena.offsets[INPUT]),
+            ]
+        )
+
+    def _operation(self, name: str, one: IntegerOperation, arena: Arena) -> str:
+        """Write the constants of an operation; return its call."""
+        operation = one.operation
+        at = {tensor: f"(int8_t *)arena + {offset}" for tensor, offset in arena.offsets.items()}
+        skip = operation.epilogue.skip
+        scratch = arena.offsets.get(scratch_name(operation))
+        patch = "NULL" if scratch is None else f"(int16_t *)arena + {scratch // 2}"
+        x = at[operation.source]
+        rest = f"{'NULL' if skip is None else at[skip.tensor]}, {at.get(operation.target, '')}, {patch}"
+        if operation.kind in ("max_pool", "avg_pool"):
+            self._struct("pool", name, _pool_fields(one))
+            return f"kernels_{operation.kind}(&{name}, {x}, {at[operation.target]})"
+        if operation.kind == "elementwise":
+            channels, height, width = operation.in_shape
+            fields = [*self._finish_and_skip(name, one), f".height = {height}", f".width = {width}"]
+            self._struct("elementwise", name, [*fields, f".channels = {channels}"])
+            return f"kernels_elementwise(&{name}, {x}, {rest})"
+        if operation.kind == "depthwise":
+            self._parts(name, one, self._finishes(name, one.finish, one), self._skip_fields(name, one))
+            return f"kernels_depthwise({name}, {len(operation.spatial)}, {x}, {rest})"
+        fields = self._conv_fields(name, one)
+        if operation.kind == "separable":
+            assert one.middle is not None
+            self._parts(f"{name}_parts", one, self._finishes(f"{name}_depthwise", one.middle, one), [])
+            parts = [f".parts = {name}_parts", f".part_count = {len(operation.spatial)}"]
+            self._struct("separable", name, [*parts, f".pointwise = {{{', '.join(fields)}}}"])
+            return f"kernels_separable(&{name}, {x}, {rest})"
+        self._struct("conv", name, fields)
+        if operation.is_logits:
+            return f"kernels_logits(&{name}, {x}, logits, {patch})"
+        return f"kernels_conv(&{name}, {x}, {rest})"
+
+    def _conv_fields(self, name: str, one: IntegerOperation) -> list[str]:
+        operation, conv = one.operation, one.operation.conv
+        assert conv is not None
+        assert one.weights is not None
+        channels, height, width = operation.in_shape if operation.kind == "conv" else conv.in_shape
+        weights = self._array(f"{name}_weights", "int8_t", packed(one.weights, conv.groups))
+        padding = self._array(f"{name}_padding", "int8_t", one.padding) if operation.kind == "conv" else "NULL"
+        return [
+            *self._finish_and_skip(name, one), f".weights = {weights}", f".padding = {padding}",
+            f".in_height = {height}", f".in_width = {width}", f".in_channels = {channels}",
+            f".out_height = {operation.out_shape[1]}", f".out_width = {operation.out_shape[2]}",
+            f".out_channels = {operation.out_shape[0]}", f".groups = {conv.groups}", *_kernel_fields(conv),
+        ]  # fmt: skip
+
+    def _parts(self, name: str, one: IntegerOperation, finishes: list[str], skip: list[str]) -> None:
+        operation = one.operation
+        channels, height, width = operation.in_shape
+        padding = self._array(f"{name}_padding", "int8_t", one.padding)
+        structs, first_out = [], 0
+        first_in = 0
+        for index, (conv, weights) in enumerate(zip(operation.spatial, one.spatial, strict=True)):
+            array = self._array(f"{name}_weights{index}", "int8_t", weights.T)
+            repeats = conv.channels // conv.in_shape[0]
+            fields = [
+                finishes[index], *skip, f".weights = {array}", f".padding = {padding}",
+                f".in_height = {height}", f".in_width = {width}", f".in_channels = {channels}",
+                f".out_height = {conv.out_shape[1]}", f".out_width = {conv.out_shape[2]}",
+                f".out_channels = {sum(part.channels for part in operation.spatial)}",
+                f".first = {first_out}", f".channels = {conv.channels}", *_kernel_fields(conv), f".repeats = {repeats}",
+            ]  # fmt: skip
+            structs.append("{" + ", ".join(fields) + "}")
+            first_out += conv.channels
+            first_in += conv.in_shape[0]
+        self._lines.append(_wrapped(f"static const struct depthwise {name}[] = {{{', '.join(structs)}}};"))
+
+    def _finishes(self, name: str, finish: Finish, one: IntegerOperation) -> list[str]:
+        """The `.finish` of each part: its rows of the constants."""
+        rows = _rows(finish)
+        array = self._array(f"{name}_constants", "int32_t", rows)
+        table = self._table(name, finish)
+        fields, first = [], 0
+        for conv in one.operation.spatial:
+            fields.append(_finish_field(finish, f"{array} + {first * rows.shape[1]}", rows.shape[1], table))
+            first += conv.channels
+        return fields
+
+    def _finish_and_skip(self, name: str, one: IntegerOperation) -> list[str]:
+        rows = _rows(one.finish)
+        array = self._array(f"{name}_constants", "int32_t", rows)
+        field = _finish_field(one.finish, array, rows.shape[1], self._table(name, one.finish))
+        return [field, *self._skip_fields(name, one)]
+
+    def _table(self, name: str, finish: Finish) -> str:
+        return "NULL" if finish.table is None else self._array(f"{name}_table", "int8_t", finish.table)
+
+    def _skip_fields(self, name: str, one: IntegerOperation) -> list[str]:
+        skip = one.operation.epilogue.skip
+        if skip is None:
+            return []
+        channels, _, width = skip.shape
+        fields = [f".width = {width}", f".channels = {channels}", f".stride = {skip.stride}"]
+        if one.skip_weights is not None:
+            array = self._array(f"{name}_skip_weights", "int8_t", packed(one.skip_weights[:, None], 1))
+            fields.append(f".weights = {array}")
+        elif one.operation.copies_skip:
+            repeats = one.operation.out_shape[0] // channels if skip.kind == "scaled" else 1
+            fields += [".is_copied = 1", f".repeats = {repeats}"]
+        return [f".skip = {{{', '.join(fields)}}}"]
+
+    def _array(self, name: str, element: str, values: Integers) -> str:
+        """Write an array, unless one of equal values is there; return its name."""
+        flat = values.reshape(-1)
+        key = (element, flat.astype(np.int32).tobytes())
+        if key not in self._arrays:
+            self._arrays[key] = name
+            aligned = " KERNELS_ALIGNED" if element == "int8_t" else ""
+            numbers = ", ".join(map(str, flat.tolist()))
+            self._lines.append(_wrapped(f"static const {element} {name}[]{aligned} = {{{numbers}}};"))
+        return self._arrays[key]
+
+    def _struct(self, kind: str, name: str, fields: Iterable[str]) -> None:
+        self._lines.append(_wrapped(f"static const struct {kind} {name} = {{{', '.join(fields)}}};"))
+
+
+def packed(weights: Integers, groups: int) -> Integers:
+    """Return weights (out, taps, in / groups) in the order of the kernels: by pairs of channels, four values of each.
+
+    The channels of a tap are filled up to a multiple of four with zeros, the output channels of a group to a pair.
+    """
+    out, taps, inputs = weights.shape
+    outputs = out // groups
+    grouped = weights.reshape(groups, outputs, taps, inputs)
+    filled = np.pad(grouped, [(0, 0), (0, outputs % 2), (0, 0), (0, padded(inputs) - inputs)])
+    return filled.reshape(-1, 2, taps * padded(inputs) // 4, 4).transpose(0, 2, 1, 3)
+
+
+def described(operation: Operation) -> str:
+    """Return what an operation does, for a comment."""
+    sizes = " -> ".join(
+        "x".join(map(str, (*shape[1:], shape[0]))) for shape in (operation.in_shape, operation.out_shape)
+    )
+    parts = [operation.kind.replace("_", " ")]
+    kernels = operation.spatial or ((operation.conv,) if operation.conv else ())
+    parts += ["/".join(f"{one.kernel_size}x{one.kernel_size}" for one in kernels)] if kernels else []
+    epilogue = operation.epilogue
+    parts += ["ReLU"] if epilogue.relu else []
+    parts += [f"skip of {epilogue.skip.tensor} ({epilogue.skip.kind})"] if epilogue.skip else []
+    parts += [epilogue.activation] if epilogue.activation else []
+    return f"{operation.name}: {', '.join(parts)}; {sizes}"
+
+
+def _rows(finish: Finish) -> Integers:
+    columns = [finish.bias, finish.multiplier, finish.offset, finish.skip]
+    return np.stack([column for column in columns if column is not None], axis=1)
+
+
+def _finish_field(finish: Finish, rows: str, length: int, table: str) -> str:
+    has_skip, relu = int(finish.skip is not None), int(finish.bias is not None)
+    low, high = max(finish.low, -(2**15)), min(finish.high, 2**15 - 1)
+    return (
+        f".finish = {{.rows = {rows}, .table = {table}, .row_length = {length}, .gain = {finish.gain}, "
+        f".shift = {finish.shift}, .relu = {relu}, .has_skip = {has_skip}, .low = {low}, .high = {high}}}"
+    )
+
+
+def _kernel_fields(conv: Conv) -> list[str]:
+    before = conv.dilation * (conv.kernel_size - 1) // 2
+    return [
+        f".kernel = {conv.kernel_size}", f".stride = {conv.stride}", f".dilation = {conv.dilation}",
+        f".before = {before}",
+    ]  # fmt: skip
+
+
+def _pool_fields(one: IntegerOperation) -> list[str]:
+    channels, height, width = one.operation.in_shape
+    rows, columns = one.operation.window
+    fields = [f".in_height = {height}", f".in_width = {width}", f".channels = {channels}"]
+    fields += [f".rows = {rows}", f".columns = {columns}"]
+    if one.pool is not None:
+        multipliers = ", ".join(map(str, one.pool.tolist()))
+        fields += [f".multipliers = {{{multipliers}}}", f".offset = {one.finish.offset[0]}"]
+        fields += [f".gain = {one.finish.gain}", f".shift = {one.finish.shift}"]
+    return fields
+
+
+def _functions(calls: Sequence[str], input_offset: int) -> list[str]:
+    return [
+        "uint8_t *network_input(void *arena)",
+        "{",
+        f"    return (uint8_t *)arena + {input_offset};",
+        "}",
+        "",
+        "void network_run(void *arena, int32_t logits[NETWORK_CLASSES])",
+        "{",
+        "    kernels_center_pixels(network_input(arena), NETWORK_INPUT_BYTES);",
+        *(f"    {call};" for call in calls),
+        "}",
+        "",
+        "int network_class(const int32_t logits[NETWORK_CLASSES])",
+        "{",
+        "    int best = 0;",
+        "    for (int i = 1; i < NETWORK_CLASSES; i++)",
+        "        if (logits[i] > logits[best])",
+        "            best = i;",
+        "    return best;",
+        "}",
+        "",
+    ]
+
+
+def _wrapped(text: str) -> str:
+    """Break at spaces between the numbers of an array."""
+    lines, line = [], ""
+    for word in text.split(" "):
+        if line and len(line) + 1 + len(word) > COLUMNS:
+            lines.append(line)
+            line = "   "
+        line = f"{line} {word}" if line else word
+    return "\n".join([*lines, line])
+
+
+def _identifier(name: str) -> str:
+    return "".join(letter if letter.isascii() and letter.isalnum() else "_" for letter in name)
+
+
+def _comment(text: str) -> str:
+    return text.replace("*/", "* /")
+
+
+def _quoted(text: str) -> str:
+    """Return a C string; what is not printable ASCII as octal escapes of its UTF-8 bytes."""
+    letters = (chr(byte) if 32 <= byte < 127 and chr(byte) not in '"\\?' else f"\\{byte:03o}" for byte in text.encode())
+    return f'"{"".join(letters)}"'
