@@ -1,7 +1,7 @@
 """Integers for the operations of a network: 8-bit weights and tensors, 32-bit constants, and why nothing overflows.
 
 A tensor of real values v is stored as q = v / scale + zero, an int8. Weights are symmetric, with a scale for each
-output channel. The scheme is described in network/firmware/operations.py; every bound is checked on the integers themselves,
+output channel. network/firmware/operations.py describes the scheme; every bound is checked on the integers themselves,
 for all inputs that the types can hold.
 """
 

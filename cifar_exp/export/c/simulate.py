@@ -13,7 +13,7 @@ from cifar_exp.export.c.quantize import Finish, IntegerOperation, Integers
 from cifar_exp.network.firmware.operations import INPUT, Skip
 from cifar_exp.network.ops import Conv
 
-IMAGES_AT_ONCE = 200
+IMAGES_AT_ONCE = 16  # whose maps fit a cache
 Map = NDArray[np.int16]  # (N, height, width, channels)
 
 
