@@ -64,8 +64,11 @@ class ExportConfig(Spec):
     """`cifar-exp export`: writes a network for other runtimes."""
 
     run: Text  # the run's directory, or a weights file (.ckpt)
-    format: Literal["onnx", "torch"] = "onnx"
-    output: Text | None = None  # None: model.onnx (or model.pt2) in the run's directory
+    format: Literal["onnx", "torch", "c"] = "onnx"
+    output: Text | None = None  # None: model.onnx, model.pt2 or the directory model_c in the run's directory
+    cpu: Literal["cortex-m0", "cortex-m3", "cortex-m4", "cortex-m7", "cortex-m55"] = "cortex-m4"  # format=c
+    prefix: Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]*$")] = "network"  # format=c: of its files and identifiers
+    emulate: Literal["auto"] | bool = "auto"  # format=c: on an emulated processor too; auto: where the tools are there
     int8: bool = False  # also a file with weights and activations of 8 bits, calibrated on training images
     data: dict[str, Any] | None = None  # images to check with, as in `eval`; None: the run's own
     budget: Budget = Budget()

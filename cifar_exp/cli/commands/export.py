@@ -8,6 +8,7 @@ from rich.console import Console
 from rich.status import Status
 from torch import Tensor
 
+from cifar_exp.cli.commands.export_c import export_c
 from cifar_exp.cli.tables import figures_table, note, result_table, show
 from cifar_exp.config.command_schema import ExportConfig
 from cifar_exp.data.describe import describe
@@ -28,7 +29,7 @@ FORMATS = {
     "onnx": (onnx_file.write_onnx, onnx_file.answers),
     "torch": (torch_file.write_torch, torch_file.answers),
 }
-SUFFIXES = {"onnx": ".onnx", "torch": ".pt2"}
+SUFFIXES = {"onnx": ".onnx", "torch": ".pt2", "c": "_c"}
 IMAGES_CHECKED = 1000  # enough for a difference to show; int8 is measured on the whole test set
 
 
@@ -50,13 +51,15 @@ def main(checked: tuple[ExportConfig, Run]) -> None:
     if config.format == "onnx":
         require_onnx()
     elif config.int8:
-        raise UserError("int8=true goes with format=onnx; PyTorch's own file keeps its precision.")
+        raise UserError("int8=true goes with format=onnx: PyTorch's own file keeps its precision, C always has 8 bits.")
     trained = load_trained(run.checkpoint)
     check_budget(trained.plan, config.budget)
     data = known_data(run, config, trained)
     if config.int8 and data is None:
         raise UserError("int8=true needs training images to calibrate with: choose data=… too.")
     path = Path(config.output) if config.output else default_path(run, config.format)
+    if config.format == "c":
+        return export_c(config, path, trained, data)
     facts = about(trained, data.name if data else None)
     sample = check_sample(trained, data)
     with users_choice(path), atomic(path) as temporary:
@@ -77,7 +80,7 @@ def main(checked: tuple[ExportConfig, Run]) -> None:
 
 
 def default_path(run: Run, file_format: str) -> Path:
-    """`model.onnx` in the run's directory; beside a weights file, under its name."""
+    """Return `model.onnx`, `model.pt2` or `model_c` in the run's directory; beside a weights file, under its name."""
     name = "model" if run.config else run.checkpoint.stem
     return run.directory / f"{name}{SUFFIXES[file_format]}"
 

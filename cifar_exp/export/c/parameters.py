@@ -15,7 +15,7 @@ from cifar_exp.network.modules import LayerScale, PadShortcut, SplitChannels
 from cifar_exp.network.plan import Plan, PlannedLayer
 
 Array = NDArray[np.float64]
-IMAGES_AT_ONCE = 64
+IMAGES_AT_ONCE = 32
 
 
 @dataclass
@@ -90,13 +90,18 @@ def _array(tensor: Tensor) -> Array:
 
 
 def ranges_of(classifier: Classifier, plan: Plan, images: Tensor) -> dict[Key, tuple[float, float]]:
-    """Return the least and greatest value after each operation on images uint8 (N, C, H, W)."""
+    """Return the range of values after each operation on images uint8 (N, C, H, W).
+
+    It is the mean over groups of images of their least and their greatest value: rare outliers are saturated, and
+    everything else gets finer steps.
+    """
+    groups = images.split(IMAGES_AT_ONCE)
     found: dict[Key, tuple[float, float]] = {}
     with torch.inference_mode():
-        for some in images.split(IMAGES_AT_ONCE):
+        for some in groups:
             for key, values in _observed(classifier, plan, some):
                 low, high = found.get(key, (0.0, 0.0))
-                found[key] = (min(low, values.min().item()), max(high, values.max().item()))
+                found[key] = (low + values.min().item() / len(groups), high + values.max().item() / len(groups))
     return found
 
 

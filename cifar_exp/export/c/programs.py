@@ -10,6 +10,8 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from cifar_exp.export.c.layout import renamed
+
 DEFAULT_CPU, DEFAULT_PREFIX = "cortex-m4", "network"
 
 
@@ -24,9 +26,7 @@ def write_programs(directory: Path, cpu: str = DEFAULT_CPU, prefix: str = DEFAUL
 
 
 def _renamed(text: str, cpu: str, prefix: str) -> str:
-    text = re.sub(r"\bnetwork(?=_|\.[ch]\b)", prefix, text)
-    text = re.sub(r"\bNETWORK(?=_)", prefix.upper(), text)
-    return re.sub(rf"^CPU = {DEFAULT_CPU}$", f"CPU = {cpu}", text, flags=re.MULTILINE)
+    return re.sub(rf"^CPU = {DEFAULT_CPU}$", f"CPU = {cpu}", renamed(text, prefix), flags=re.MULTILINE)
 
 
 def write_example_image(directory: Path, image: NDArray[np.uint8], description: str) -> None:

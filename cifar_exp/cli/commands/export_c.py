@@ -1,0 +1,57 @@
+"""`cifar-exp export format=c`: the network as C, what it needs and how accurate it is."""
+
+from pathlib import Path
+
+from cifar_exp.cli.tables import figures_table, note, show
+from cifar_exp.config.command_schema import ExportConfig
+from cifar_exp.data.settings import DataConfig
+from cifar_exp.data.sources import load_test, load_train_val
+from cifar_exp.errors import UserError
+from cifar_exp.export.c.exporter import Exported, check_supported, export_firmware
+from cifar_exp.export.c.toolchain import find_toolchain, install_note
+from cifar_exp.files import users_choice
+from cifar_exp.inference.classifier import TrainedNetwork
+
+
+def export_c(config: ExportConfig, path: Path, trained: TrainedNetwork, data: DataConfig | None) -> None:
+    """Write the directory `path`, calibrated and checked on `data`, and show the result."""
+    check_supported(trained)
+    if data is None:
+        raise UserError("format=c needs training images to calibrate with: choose data=… too.")
+    is_emulated = config.emulate is not False and find_toolchain(config.cpu) is not None
+    if config.emulate is not False and not is_emulated:
+        if config.emulate is True:
+            raise UserError(f"emulate=true: {install_note()}")
+        note(install_note())
+    train, _ = load_train_val(data)
+    test = load_test(data)
+    with users_choice(path):
+        exported = export_firmware(
+            path, trained, train.images, test.images, test.labels, config.cpu, config.prefix, is_emulated
+        )
+    show_exported(exported, trained)
+
+
+def show_exported(exported: Exported, trained: TrainedNetwork) -> None:
+    """Print one table: accuracy of both networks, memory planned and measured, instructions."""
+    about, plan, measured = exported.about, trained.plan, exported.emulation
+    rows = [
+        ["test accuracy, float32", f"{about.accuracy_float:.2%}", ""],
+        ["test accuracy, int8", f"{about.accuracy_int8:.2%}", ""],
+        ["same answers as float32", f"{about.same_answers:.2%}", ""],
+        ["flash, bytes", f"{measured.flash_bytes:,}" if measured else "–", f"{plan.flash_bytes:,}"],
+        ["SRAM, bytes", f"{measured.sram_bytes:,}" if measured else "–", f"{plan.sram_bytes:,}"],
+        ["of which arena", f"{about.arena_bytes:,}", ""],
+    ]
+    if measured:
+        instructions = measured.instructions_per_image
+        rows += [
+            ["instructions per image", f"{instructions:,.0f}", ""],
+            ["instructions per MAC", f"{instructions / about.macs:.2f}", ""],
+        ]
+    table = figures_table(f"Export, {exported.test_images:,} test images", ["", "measured", "planned"], rows)
+    checked = f"simulation = host C on {exported.host_images:,} images"
+    if measured:
+        checked += f" = {about.cpu} in QEMU on {exported.emulated_images:,}"
+    table.caption = f"{checked}, bit for bit\n{exported.directory}"
+    show(table)

@@ -1,0 +1,196 @@
+"""From a trained network to a directory of firmware that is verified before it is kept."""
+
+import os
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from cifar_exp.errors import RunFailedError, UserError
+from cifar_exp.export.agreement import torch_answers
+from cifar_exp.export.c.emit import Emitter
+from cifar_exp.export.c.emulation import Emulation, emulate
+from cifar_exp.export.c.header import header_text
+from cifar_exp.export.c.host import run_on_host
+from cifar_exp.export.c.layout import FirmwareDir, renamed
+from cifar_exp.export.c.parameters import parameters_of, ranges_of
+from cifar_exp.export.c.programs import write_example_image, write_programs
+from cifar_exp.export.c.quantize import IntegerOperation, Quantizer
+from cifar_exp.export.c.simulate import simulate
+from cifar_exp.export.c.toolchain import find_toolchain
+from cifar_exp.files import write_json
+from cifar_exp.inference.classifier import TrainedNetwork
+from cifar_exp.network.firmware import Arena, arrange, fuse, unsupported_feature
+
+CALIBRATION_IMAGES = 512
+MACS_ON_HOST, MACS_EMULATED = 2_000_000_000, 200_000_000  # at most, unless that is too few images
+LEAST_IMAGES = 20
+
+
+class FirmwareError(RunFailedError):
+    """The simulation, the compiled source and the emulated processor do not agree."""
+
+
+@dataclass(frozen=True)
+class About:
+    """The contents of `about.json` (contract section 9); sizes are planned where nothing was emulated."""
+
+    name: str
+    cpu: str
+    params: int
+    arena_bytes: int
+    stack_bytes: int | None
+    sram_bytes: int | None
+    flash_bytes: int | None
+    accuracy_float: float
+    accuracy_int8: float
+    same_answers: float  # fraction of the test images
+    instructions: float | None  # per image
+    macs: int
+    toolchain: str | None
+
+
+@dataclass(frozen=True)
+class Exported:
+    """A directory that was kept, and on how many images it was verified."""
+
+    directory: Path
+    about: About
+    test_images: int
+    host_images: int
+    emulated_images: int
+    emulation: Emulation | None
+
+
+def check_supported(trained: TrainedNetwork) -> None:
+    """Raise UserError, naming layer and feature, where the network cannot be exported."""
+    if feature := unsupported_feature(trained.plan):
+        raise UserError(f"{trained.plan.name}: {feature}")
+
+
+def integer_operations(trained: TrainedNetwork, training_images: Tensor) -> tuple[list[IntegerOperation], Arena]:
+    """Return the network's integers and arena, calibrated on the first 512 of images uint8 (N, C, H, W)."""
+    plan, classifier = trained.plan, trained.classifier
+    operations = fuse(plan)
+    quantizer = Quantizer(
+        parameters_of(classifier, plan),
+        ranges_of(classifier, plan, training_images[:CALIBRATION_IMAGES]),
+        classifier.mean.flatten().double().numpy(),
+        classifier.std.flatten().double().numpy(),
+    )
+    return [quantizer.quantize(operation) for operation in operations], arrange(operations, plan.input_shape)
+
+
+def write_source(
+    firmware: FirmwareDir, trained: TrainedNetwork, integers: list[IntegerOperation], arena: Arena
+) -> None:
+    """Write `network.c` and `network.h`."""
+    plan = trained.plan
+    source = Emitter(plan.name, trained.class_names).source(integers, arena)
+    header = header_text(plan.name, plan.input_shape, plan.num_classes, arena.size)
+    for path, text in ((firmware.source, source), (firmware.header, header)):
+        path.write_text(renamed(text, firmware.prefix), encoding="utf-8")
+
+
+def export_firmware(
+    directory: Path,
+    trained: TrainedNetwork,
+    training_images: Tensor,
+    test_images: Tensor,
+    test_labels: Tensor,
+    cpu: str = "cortex-m4",
+    prefix: str = "network",
+    emulated: bool = True,
+) -> Exported:
+    """Write the network as C into `directory`, which appears only once everything agrees bit for bit.
+
+    Args:
+        directory: Is replaced if it is an earlier export.
+        trained: The network.
+        training_images: uint8 (N, C, H, W); the first 512 are calibrated on.
+        test_images: uint8 (M, C, H, W).
+        test_labels: (M,).
+        cpu: The processor for which the Makefile builds and which is emulated.
+        prefix: Of the files and identifiers.
+        emulated: Whether to emulate the processor too.
+
+    Raises:
+        UserError: An unsupported feature, no C compiler, a directory of something else.
+        FirmwareError: Simulation, host and emulation do not agree.
+    """
+    check_supported(trained)
+    plan = trained.plan
+    integers, arena = integer_operations(trained, training_images)
+    pixels = np.ascontiguousarray(test_images.permute(0, 2, 3, 1).numpy())
+    with _kept_if_complete(directory) as temporary:
+        firmware = FirmwareDir(temporary, prefix)
+        write_source(firmware, trained, integers, arena)
+        write_programs(temporary, cpu, prefix)
+        label = trained.class_names[int(test_labels[0])]
+        write_example_image(temporary, pixels[0], f"the first test image, of class {label}")
+        simulated = simulate(integers, pixels)
+        on_host = run_on_host(firmware, pixels[: _count(plan.macs, MACS_ON_HOST)], arena.size, plan.num_classes)
+        _check_equal("the compiled C source", on_host, simulated)
+        emulation = None
+        if emulated:
+            emulation = emulate(temporary, cpu, pixels[: _count(plan.macs, MACS_EMULATED)], prefix)
+            _check_equal(f"the emulated {cpu}", emulation.logits, simulated)
+        expected = torch_answers(trained.classifier, test_images).argmax(dim=1)
+        answers = torch.from_numpy(simulated.argmax(axis=1))
+        toolchain = find_toolchain(cpu) if emulated else None
+        about = About(
+            name=plan.name,
+            cpu=cpu,
+            params=plan.params,
+            arena_bytes=arena.size,
+            stack_bytes=emulation.stack_bytes if emulation else None,
+            sram_bytes=emulation.sram_bytes if emulation else plan.sram_bytes,
+            flash_bytes=emulation.flash_bytes if emulation else plan.flash_bytes,
+            accuracy_float=(expected == test_labels).double().mean().item(),
+            accuracy_int8=(answers == test_labels).double().mean().item(),
+            same_answers=(answers == expected).double().mean().item(),
+            instructions=emulation.instructions_per_image if emulation else None,
+            macs=plan.macs,
+            toolchain=str(toolchain) if toolchain else None,
+        )
+        write_json(firmware.about, asdict(about))
+    count = 0 if emulation is None else len(emulation.logits)
+    return Exported(directory, about, len(pixels), len(on_host), count, emulation)
+
+
+def _count(macs: int, limit: int) -> int:
+    return max(LEAST_IMAGES, limit // macs)
+
+
+def _check_equal(where: str, logits: NDArray[np.int32], simulated: NDArray[np.int32]) -> None:
+    differing = (logits != simulated[: len(logits)]).any(axis=1).sum()
+    if differing:
+        raise FirmwareError(f"{where} differs from the integer simulation on {differing} of {len(logits)} images")
+
+
+@contextmanager
+def _kept_if_complete(directory: Path) -> Iterator[Path]:
+    """Yield a temporary directory beside `directory`, whose place it takes if nothing was raised."""
+    if directory.exists() and not (
+        directory.is_dir() and ((directory / "about.json").is_file() or _is_empty(directory))
+    ):
+        raise UserError(f"output={directory}: exists and is no earlier export of format=c.")
+    directory.parent.mkdir(parents=True, exist_ok=True)
+    temporary = directory.with_name(f".{directory.name}.{os.getpid()}.tmp")
+    temporary.mkdir()
+    try:
+        yield temporary
+        shutil.rmtree(directory, ignore_errors=True)
+        os.replace(temporary, directory)
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)
+
+
+def _is_empty(directory: Path) -> bool:
+    return not any(directory.iterdir())
