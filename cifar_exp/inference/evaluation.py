@@ -1,4 +1,4 @@
-"""What a trained network answers, and how good the answers are."""
+"""The predictions of a trained network on labelled images, and how good they are."""
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -7,6 +7,7 @@ from typing import Any
 import torch
 import torch.nn.functional as F
 from torch import Tensor
+from torchmetrics.functional.classification import multiclass_calibration_error, multiclass_confusion_matrix
 
 from cifar_exp.inference.classifier import Classifier
 
@@ -15,7 +16,7 @@ CALIBRATION_BINS = 15
 
 @dataclass(frozen=True)
 class Evaluation:
-    """The answers to N images of K classes, on the CPU."""
+    """The predictions for N images of K classes, on the CPU."""
 
     logits: Tensor  # float (N, K)
     labels: Tensor  # int64 (N,)
@@ -28,22 +29,20 @@ class Evaluation:
 
     @property
     def accuracy(self) -> float:
-        """Share of right answers."""
+        """Fraction of correct predictions."""
         return (self.logits.argmax(dim=1) == self.labels).double().mean().item()
 
     @property
     def confusion(self) -> Tensor:
-        """Images by true class (rows) and answered class (columns): int64 (K, K)."""
-        classes = len(self.class_names)
-        pairs = self.labels * classes + self.logits.argmax(dim=1)
-        return torch.bincount(pairs, minlength=classes**2).view(classes, classes)
+        """Images by true class (rows) and predicted class (columns): int64 (K, K)."""
+        return multiclass_confusion_matrix(self.logits.argmax(dim=1), self.labels, len(self.class_names))
 
     @property
     def class_accuracy(self) -> dict[str, float]:
-        """Share of right answers among the images of each class; 0 where there are none."""
+        """Fraction of correct predictions among the images of each class; 0 where there are none."""
         confusion = self.confusion.double()
-        shares = (confusion.diagonal() / confusion.sum(dim=1).clamp(min=1)).tolist()
-        return dict(zip(self.class_names, shares, strict=True))
+        fractions = (confusion.diagonal() / confusion.sum(dim=1).clamp(min=1)).tolist()
+        return dict(zip(self.class_names, fractions, strict=True))
 
     @property
     def calibration_error(self) -> float:
@@ -51,20 +50,19 @@ class Evaluation:
 
         The mean over images of |accuracy − mean confidence| of the image's bin, of 15 equally wide bins.
         """
-        confidence, answers = self.logits.double().softmax(dim=1).max(dim=1)
-        right = (answers == self.labels).double()
-        bins = (confidence * CALIBRATION_BINS).ceil().long().clamp(1, CALIBRATION_BINS) - 1
-        surplus = torch.zeros(CALIBRATION_BINS, dtype=torch.float64).index_add(0, bins, right - confidence)
-        return (surplus.abs().sum() / len(right)).item()
+        probabilities = self.logits.double().softmax(dim=1)
+        return multiclass_calibration_error(
+            probabilities, self.labels, len(self.class_names), n_bins=CALIBRATION_BINS
+        ).item()
 
     def most_wrong(self, count: int) -> Tensor:
-        """Positions of the wrong answers given with most confidence, the worst first: int64 (at most `count`,)."""
-        confidence, answers = self.logits.softmax(dim=1).max(dim=1)
-        wrong = (answers != self.labels).nonzero().flatten()
+        """Return the positions of the most confident wrong predictions, the worst first: int64 (at most `count`,)."""
+        confidence, predicted = self.logits.softmax(dim=1).max(dim=1)
+        wrong = (predicted != self.labels).nonzero().flatten()
         return wrong[confidence[wrong].argsort(descending=True, stable=True)[:count]]
 
     def document(self) -> dict[str, Any]:
-        """The figures as plain data, with the names of contract section 2."""
+        """Return the figures as plain data: what `eval format=json` prints."""
         return {
             "test/acc": self.accuracy,
             "test/loss": self.loss,
@@ -77,17 +75,17 @@ class Evaluation:
 def evaluate(
     classifier: Classifier, batches: Iterable[tuple[Tensor, Tensor]], class_names: Sequence[str], flip: bool = False
 ) -> Evaluation:
-    """Answers batches of raw pixels (B, C, H, W) and labels (B,), which are on the classifier's device.
+    """Return the predictions for batches of raw pixels (B, C, H, W) and labels (B,) on the classifier's device.
 
-    With `flip`, an answer is the mean of the log-probabilities of the image and of its mirror image.
+    With `flip`, the logits are the mean of the log-probabilities of the image and of its mirror image.
     """
     classifier.eval()
     logits, labels = [], []
     with torch.inference_mode():
         for pixels, targets in batches:
-            answer = classifier(pixels).float()
+            found = classifier(pixels).float()
             if flip:
-                answer = (answer.log_softmax(1) + classifier(pixels.flip(3)).float().log_softmax(1)) / 2
-            logits.append(answer)
+                found = (found.log_softmax(1) + classifier(pixels.flip(3)).float().log_softmax(1)) / 2
+            logits.append(found)
             labels.append(targets)
     return Evaluation(torch.cat(logits).cpu(), torch.cat(labels).cpu(), class_names)

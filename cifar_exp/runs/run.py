@@ -96,7 +96,7 @@ def load_config(files: RunDir) -> TrainConfig:
 
 def saved_config(directory: Path) -> DictConfig:
     """Return the config that a run's directory contains, as it was written. Raises UserError where there is none."""
-    from omegaconf import DictConfig, OmegaConf
+    from omegaconf import DictConfig
 
     if not directory.is_dir():
         near = [path.name for path in directory.parent.iterdir()] if directory.parent.is_dir() else []
@@ -104,13 +104,22 @@ def saved_config(directory: Path) -> DictConfig:
     file = RunDir(directory).config
     if not file.is_file():
         raise UserError(f"{directory}: not the directory of a run; expected {file.relative_to(directory)} in it.")
-    try:
-        config = OmegaConf.load(file)
-    except (OSError, ValueError, yaml.YAMLError) as error:
-        raise UserError(f"{file}: damaged ({str(error).splitlines()[0]}).") from None
+    config = load_yaml(file)
     if not isinstance(config, DictConfig):
         raise UserError(f"{file}: expected the config of a run.")
     return config
+
+
+def load_yaml(file: Path) -> Any:
+    """Return the contents of a YAML file as an OmegaConf node. Raises UserError where it is damaged."""
+    from omegaconf import OmegaConf
+    from omegaconf.errors import OmegaConfBaseException
+
+    try:
+        return OmegaConf.load(file)
+    except (OSError, ValueError, yaml.YAMLError, OmegaConfBaseException) as error:
+        reason = error.strerror if isinstance(error, OSError) else " ".join(str(error).split())
+        raise UserError(f"{file}: damaged ({reason}).") from None
 
 
 def save_config(files: RunDir, config: TrainConfig) -> None:

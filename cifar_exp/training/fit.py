@@ -77,12 +77,22 @@ class Job:
 
     def _load_images(self) -> None:
         self.data.setup("fit")
+        self._check_limit_val_batches()
         self.state.data_sha256 = self.data.fingerprint()
         before = (self.saved or {}).get("data_sha256")
         if before not in (None, self.state.data_sha256):
             raise UserError(
                 f"{self.run.path}: the images are not those of the run, which cannot be continued on others "
                 f"(data={self.config.data.name}, data.root={self.config.data.root})."
+            )
+
+    def _check_limit_val_batches(self) -> None:
+        """Raise UserError for a fraction of the validation batches that is less than one of them."""
+        limit, batches = self.config.trainer.limit_val_batches, len(self.data.val_dataloader())
+        if isinstance(limit, float) and int(limit * batches) < 1:
+            raise UserError(
+                f"trainer.limit_val_batches={limit}: less than one of the {batches} batches of the validation; "
+                f"expected a number of batches, or a fraction of at least {1 / batches:.3g}."
             )
 
     def _loaded_teacher(self) -> Teacher | None:
@@ -216,4 +226,4 @@ def _with_reason(error: BaseException) -> BaseException:
 
 
 def _first_line(error: BaseException) -> str:
-    return next(iter(str(error).strip().splitlines()), type(error).__name__)
+    return f"{type(error).__name__}: {str(error).strip()}".splitlines()[0].rstrip(": ")

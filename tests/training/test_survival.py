@@ -175,3 +175,9 @@ def test_a_link_stays_a_link(tmp_path: Path) -> None:
     write_text(tmp_path / "link.txt", "new")
     assert (tmp_path / "link.txt").is_symlink()
     assert (tmp_path / "real.txt").read_text() == "new"
+
+
+def test_less_than_one_batch_of_validation_is_a_user_error(tmp_path: Path) -> None:
+    with pytest.raises(ce.UserError, match=r"trainer.limit_val_batches=0.5: less than one of the 1 batches"):
+        ce.train(tiny_config("trainer.limit_val_batches=0.5"), tmp_path / "new" / "run")
+    assert not list(tmp_path.iterdir())
