@@ -17,39 +17,30 @@ from typing import Any
 
 import torch
 from benchmarks.search.graph_training import Data, GraphTraining, finished
-from hydra import compose, initialize_config_dir
 
-from cifar_exp.config.check import check_train
-from cifar_exp.config.location import conf_dir
-from cifar_exp.config.planned import Planned
-from cifar_exp.config.saved_run import saved_run
+import cifar_exp as ce
 from cifar_exp.config.schema import TrainConfig
 from cifar_exp.data.sources import load_test
-from cifar_exp.training.classifier import DESCRIPTION, WEIGHTS, description, load_trained
-from cifar_exp.training.device import chosen_device
+from cifar_exp.files import write_json
+from cifar_exp.inference.classifier import DESCRIPTION, WEIGHTS, description, load_trained
+from cifar_exp.inference.device import chosen_device
+from cifar_exp.inference.evaluation import evaluate
 from cifar_exp.training.distillation import Teacher
-from cifar_exp.training.evaluation import evaluate
 
 EVAL_BATCH = 500
 
 
-def planned_run(overrides: Sequence[str]) -> Planned[TrainConfig]:
-    """Return the run that the overrides describe, checked."""
-    with initialize_config_dir(str(conf_dir()), version_base="1.3"):
-        return check_train(compose("train", list(overrides)))
-
-
-def train(planned: Planned[TrainConfig], run: Path, command: str, data: Data | None = None) -> dict[str, Any]:
+def train(config: TrainConfig, run: Path, command: str) -> dict[str, Any]:
     """Train, test the weights with the best validation accuracy once, and return `result.json`."""
-    config, plan, started = planned.config, planned.plan, time.time()
+    plan, started = ce.plan(config), time.time()
     device = chosen_device(config.trainer.accelerator)
-    data = data or Data.of(config, device)
+    data = Data.of(config, device)
     teacher = None
     if config.distill.teacher is not None:
-        teacher = Teacher(config.distill, load_trained(saved_run(config.distill.teacher).checkpoint).classifier)
+        teacher = Teacher(config.distill, load_trained(ce.load_run(config.distill.teacher).checkpoint).classifier)
     training = GraphTraining(plan, config, data, config.seed, teacher)
     run.mkdir(parents=True, exist_ok=True)
-    about = description(config.model.model_dump(exclude_unset=True), plan, planned.data_info.class_names)
+    about = description(config.model.model_dump(exclude_unset=True), plan, data.train.class_names)
     rows: list[dict[str, float]] = []
     for number in range(config.trainer.max_epochs):
         epoch_started = time.time()
@@ -63,7 +54,7 @@ def train(planned: Planned[TrainConfig], run: Path, command: str, data: Data | N
             table.writeheader()
             table.writerows(rows)
     best = max(rows, key=lambda row: row["val/acc"])
-    test = _tested(planned, run, device)
+    test = _tested(config, run, device)
     result = {
         "status": "finished",
         "model": plan.name,
@@ -83,15 +74,15 @@ def train(planned: Planned[TrainConfig], run: Path, command: str, data: Data | N
         "seconds_per_epoch": median(row["seconds"] for row in rows[1:] or rows),
         "command": command,
     }
-    (run / "result.json").write_text(json.dumps(result, indent=2) + "\n", encoding="utf-8")
+    write_json(run / "result.json", result)
     return result
 
 
-def _tested(planned: Planned[TrainConfig], run: Path, device: torch.device) -> dict[str, float]:
-    images = load_test(planned.config.data).to(device)
+def _tested(config: TrainConfig, run: Path, device: torch.device) -> dict[str, float]:
+    images = load_test(config.data).to(device)
     classifier = load_trained(run / "best.ckpt").classifier.to(device)
     batches = zip(images.images.split(EVAL_BATCH), images.labels.split(EVAL_BATCH), strict=True)
-    outcome = evaluate(classifier, batches, planned.data_info.class_names)
+    outcome = evaluate(classifier, batches, images.class_names)
     return {"test/acc": outcome.accuracy, "test/loss": outcome.loss}
 
 
@@ -107,5 +98,5 @@ def shown_command(overrides: Sequence[str]) -> str:
 
 if __name__ == "__main__":
     directory, *given = sys.argv[1:]
-    outcome = train(planned_run(given), Path(directory), shown_command(given))
+    outcome = train(ce.compose(given), Path(directory), shown_command(given))
     print(json.dumps(outcome, indent=2))

@@ -7,7 +7,7 @@ from torch import Tensor, nn
 from torch.optim import AdamW
 
 from cifar_exp.config.schema import AdamWConfig, MuonConfig
-from cifar_exp.training.muon import orthogonalised
+from cifar_exp.training.optim.muon import orthogonalised
 
 
 class GraphOptimizer:

@@ -24,8 +24,8 @@ from cifar_exp.data.augment import augment
 from cifar_exp.data.draws import draw_epoch
 from cifar_exp.data.images import ImageSet, channel_statistics
 from cifar_exp.data.sources import load_train_val
+from cifar_exp.inference.classifier import Classifier
 from cifar_exp.network import Plan, build_network
-from cifar_exp.training.classifier import Classifier
 from cifar_exp.training.distillation import Teacher
 
 EAGER_STEPS = 3  # of a training, before its graph is captured

@@ -13,12 +13,12 @@ from typing import Any
 
 import optuna
 import torch
-from graph_train import planned_run
 
+import cifar_exp as ce
 from benchmarks.search.graph_training import Data, GraphTraining, finished
 from benchmarks.search.methods import Method, SearchSpace
+from cifar_exp.inference.device import chosen_device
 from cifar_exp.network import Plan
-from cifar_exp.training.device import chosen_device
 
 
 @dataclass
@@ -40,18 +40,18 @@ def search(task: Task, output: Path) -> dict[str, Any]:
     """Run the task, writing what is known after each trial."""
     space = SearchSpace(task.widths, task.fixed, task.fill)
     method = Method(task.method, space, task.seed)
-    trial_run = planned_run([*task.fixed, *task.trial])
-    device = chosen_device(trial_run.config.trainer.accelerator)
-    data = Data.of(trial_run.config, device)
+    config = ce.compose([*task.fixed, *task.trial])
+    device = chosen_device(config.trainer.accelerator)
+    data = Data.of(config, device)
     pool = torch.cuda.graph_pool_handle() if device.type == "cuda" else None
-    epochs = trial_run.config.trainer.max_epochs
+    epochs = config.trainer.max_epochs
     record: dict[str, Any] = {"task": asdict(task), "trials": [], "images": 0, "epochs": epochs}
-    cost_of_trial = epochs * (len(data.train) // trial_run.config.data.batch_size) * trial_run.config.data.batch_size
+    cost_of_trial = epochs * (len(data.train) // config.data.batch_size) * config.data.batch_size
     started = time.time()
     while record["images"] + cost_of_trial <= task.trials * cost_of_trial and time.time() < task.until:
         trial = method.propose()
         plan = space.plan(trial.params)
-        training = GraphTraining(plan, trial_run.config, data, task.seed, pool=pool)
+        training = GraphTraining(plan, config, data, task.seed, pool=pool)
         curve: list[float] = []
         is_pruned = False
         for epoch in range(epochs):
@@ -84,7 +84,7 @@ def retrained(plan: Plan, overrides: list[str], seed: int, pool: Any) -> dict[st
     """Train a winner; test the weights with the best validation accuracy once."""
     from cifar_exp.data.sources import load_test
 
-    config = planned_run(overrides).config
+    config = ce.compose(overrides)
     device = chosen_device(config.trainer.accelerator)
     data = Data.of(config, device)
     training = GraphTraining(plan, config, data, seed, pool=pool)

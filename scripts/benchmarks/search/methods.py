@@ -19,10 +19,10 @@ from optuna.trial import Trial, TrialState
 from cifar_exp.config.location import conf_dir
 from cifar_exp.config.overrides import parse_overrides
 from cifar_exp.network import ModelSpec, Plan, plan_network
-from cifar_exp.sweep.pricing import PlanPricer
-from cifar_exp.sweep.proposals import Proposer
+from cifar_exp.sweep.search.pricing import PlanPricer
+from cifar_exp.sweep.search.proposals import Proposer
+from cifar_exp.sweep.search.space import Candidate, Space, build_space
 from cifar_exp.sweep.settings import parse_settings
-from cifar_exp.sweep.space import Candidate, Space, build_space
 
 METHODS = ("ours", "ours, halving", "optuna", "asha", "random")
 INPUT_SHAPE, CLASSES = (3, 32, 32), 10

@@ -9,11 +9,11 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from graph_train import planned_run
 
+import cifar_exp as ce
 from benchmarks.search.graph_training import Data, GraphTraining, finished
 from benchmarks.search.methods import SearchSpace
-from cifar_exp.training.device import chosen_device
+from cifar_exp.inference.device import chosen_device
 
 
 def measure(task: dict[str, Any], output: Path) -> None:
@@ -21,7 +21,7 @@ def measure(task: dict[str, Any], output: Path) -> None:
     space = SearchSpace(task["widths"], task["fixed"], task["fill"])
     rows: list[dict[str, Any]] = [{"params": one, "cost": space.plan(one).params} for one in task["candidates"]]
     for name, overrides in task["fidelities"].items():
-        config = planned_run([*task["fixed"], *overrides]).config
+        config = ce.compose([*task["fixed"], *overrides])
         device = chosen_device(config.trainer.accelerator)
         data = Data.of(config, device)
         pool = torch.cuda.graph_pool_handle() if device.type == "cuda" else None
