@@ -53,7 +53,7 @@ that of the checkpoint with the best validation accuracy, tested once. It is the
 standard deviation over several. All runs are on CIFAR-10 as JPEG copies: these are **not** the published benchmark's
 accuracies. `IMAGES` is the directory of the images, `TEACHER` the run of the network that this one was distilled from.
 Seconds are those of the whole run. Where the device is `cpu`, it is one or two cores of a shared machine, and pauses
-for other work are included.
+for other work are included. The GPU was shared by up to seven of these trainings at once.
 
 | network | params | MACs | peak activation bytes | test accuracy | seeds | epochs | seconds | device | command |
 | --- | ---: | ---: | ---: | ---: | --- | ---: | ---: | --- | --- |
