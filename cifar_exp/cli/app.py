@@ -15,6 +15,7 @@ from omegaconf import DictConfig, OmegaConf
 
 from cifar_exp.checks import CHECKS, SCHEMAS
 from cifar_exp.cli.arguments import parse_arguments
+from cifar_exp.cli.commands.train import show_finished
 from cifar_exp.cli.display import show_config, show_hydras_own
 from cifar_exp.cli.help import command_help
 from cifar_exp.cli.jobs import run_one, run_several, set_hydra
@@ -39,6 +40,7 @@ from cifar_exp.errors import RunFailedError, UserError
 from cifar_exp.process import is_first_process
 from cifar_exp.runs.directory import RunDir
 from cifar_exp.runs.in_use import in_use
+from cifar_exp.training.train import check_directory
 
 
 def run(command: str, arguments: Sequence[str]) -> int:
@@ -87,6 +89,9 @@ def _run_one(composer: Composer, overrides: Sequence[str]) -> None:
     checked = CHECKS[composer.command](cfg)
     if trains and is_new and cfg.resume != "auto" and not by_clock:
         check_is_free(directory)
+    if trains and cfg.resume is not None and check_directory(RunDir(directory), checked.config, resume=True):
+        show_finished(RunDir(directory))
+        return
     try:
         with undone_on_error(directory, is_alone=trains, is_default=by_clock) as directory:
             run_one(cfg, Task(composer.command, checked), directory)

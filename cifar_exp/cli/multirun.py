@@ -16,6 +16,8 @@ from cifar_exp.cli.run_directory import check_is_free, chosen_directory, referen
 from cifar_exp.config.compose import Composer
 from cifar_exp.config.devices import check_single_device
 from cifar_exp.errors import UserError
+from cifar_exp.runs.directory import RunDir
+from cifar_exp.training.train import check_directory
 
 Job = tuple[DictConfig, Any]  # its config, and what the command's check makes of it
 
@@ -76,6 +78,8 @@ def _checked(composer: Composer, overrides: Sequence[str], master: DictConfig, n
     checked = CHECKS[composer.command](cfg)
     if composer.command == "train" and cfg.resume != "auto":
         check_is_free(_directory(cfg))
+    elif composer.command == "train":
+        check_directory(RunDir(_directory(cfg)), checked.config, resume=True)
     return cfg, checked
 
 

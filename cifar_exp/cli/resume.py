@@ -1,4 +1,4 @@
-"""`train resume=DIR`: the config is the one that the run keeps, and the directory is its own."""
+"""`train resume=DIR`: the config is the one that the run's directory contains, and the directory is its own."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -11,20 +11,24 @@ from cifar_exp.config.compose import Composer
 from cifar_exp.config.messages import listing, shown
 from cifar_exp.config.overrides import parse_overrides, written
 from cifar_exp.errors import UserError
-from cifar_exp.runs.run import saved_config
+from cifar_exp.runs.directory import RunDir
+from cifar_exp.runs.run import load_yaml, saved_config
+
+AUTO = "auto"  # `resume=auto` continues, in its directory, a run of the config that the other overrides make
+FREE = ("data.root", "data.cache_dir", "distill.teacher", "trainer.enable_progress_bar")  # and all of `logger`
 
 
 def resumed_directory(given: Sequence[str]) -> Path | None:
-    """The directory that a `resume=DIR` among the overrides names."""
+    """Return the directory that a `resume=DIR` among the overrides names."""
     values = [one.value() for one in parse_overrides(given) if one.key_or_group == "resume"]
-    return Path(str(values[-1])) if values and values[-1] is not None else None
+    return Path(str(values[-1])).expanduser() if values and values[-1] not in (None, AUTO) else None
 
 
 def resumed(composer: Composer, given: Sequence[str]) -> DictConfig | None:
-    """The config of the run that `resume=DIR` goes on with, None where there is no such override.
+    """Return the config of the run that `resume=DIR` continues, None where there is no such override.
 
-    Raises UserError where other overrides contradict the run's own config; those of `logger` and of
-    `trainer.enable_progress_bar` do not change what comes out, and apply.
+    Raises UserError where other overrides contradict the run's own config. Those that do not change its figures apply:
+    where its images and its teacher are now, and how it is shown.
     """
     directory = resumed_directory(given)
     if directory is None:
@@ -44,7 +48,7 @@ def resumed(composer: Composer, given: Sequence[str]) -> DictConfig | None:
 
 def _is_free(override: Override) -> bool:
     key = override.key_or_group
-    return key.split(".")[0] == "logger" or key == "trainer.enable_progress_bar" or _is_hydras_own(override)
+    return key.split(".")[0] == "logger" or key in FREE or _is_hydras_own(override)
 
 
 def _is_hydras_own(override: Override) -> bool:
@@ -52,8 +56,8 @@ def _is_hydras_own(override: Override) -> bool:
 
 
 def _saved_choices(directory: Path) -> dict[str, Any]:
-    file = directory / ".hydra" / "hydra.yaml"
-    choices = OmegaConf.select(OmegaConf.load(file), "hydra.runtime.choices") if file.is_file() else None
+    file = RunDir(directory).hydra
+    choices = OmegaConf.select(load_yaml(file), "hydra.runtime.choices") if file.is_file() else None
     return {str(group): option for group, option in choices.items()} if choices else {}
 
 
@@ -61,7 +65,7 @@ def _contradiction(override: Override, saved: DictConfig, choices: dict[str, Any
     key, value = override.key_or_group, override.value()
     if key == "hydra.run.dir":
         same = Path(str(value)).absolute() == directory.absolute()
-        return [] if same else [f"{override.input_line}: resume={directory} goes on in its own directory."]
+        return [] if same else [f"{override.input_line}: resume={directory} continues in its own directory."]
     is_group = key in choices and not isinstance(value, dict)
     kept = choices[key] if is_group else OmegaConf.select(saved, key)
     kept = OmegaConf.to_container(kept) if OmegaConf.is_config(kept) else kept
@@ -71,7 +75,7 @@ def _contradiction(override: Override, saved: DictConfig, choices: dict[str, Any
 
 
 def _with_saved(cfg: DictConfig, saved: DictConfig, free: Sequence[Override], directory: Path) -> DictConfig:
-    """Hydra's node of `cfg`, and for the rest `saved` with the free overrides."""
+    """Return Hydra's node of `cfg`, and for the rest `saved` with the free overrides."""
     given_logger = cfg.logger
     with open_dict(cfg):
         for key in [key for key in cfg if key != "hydra"]:

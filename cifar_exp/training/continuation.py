@@ -46,6 +46,8 @@ def _differences(saved: Mapping[str, Any], given: Mapping[str, Any], prefix: str
         before, now = saved.get(name), given.get(name)
         if key in FREE or before == now:
             continue
+        if key == "trainer.devices" and "auto" in (before, now):  # a job of -m trains on one where this says auto
+            continue
         if isinstance(before, Mapping) and isinstance(now, Mapping):
             yield from _differences(before, now, f"{key}.")
         else:

@@ -1,6 +1,7 @@
 """Interrupted runs go on, bit for bit."""
 
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -9,6 +10,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from PIL import Image
 
 from cifar_exp.training.checkpoints import MovableCheckpoint
 from tests.conftest import Run
@@ -137,3 +139,60 @@ def test_a_damaged_checkpoint_is_one_clear_message(
     assert "last.ckpt" in message
     assert len(message.splitlines()) <= 12
     assert (run / "checkpoints" / "best.ckpt").is_file()
+
+
+SEEDS = ("train", "-m", *TINY, "trainer.max_epochs=1", "seed=0,1", "hydra.sweep.dir=seeds")
+
+
+def test_auto_skips_what_is_finished_and_starts_the_rest(
+    cifar_exp: Run, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert cifar_exp(*SEEDS, "resume=auto") == 0
+    finished, lost = tmp_path / "seeds" / "0", tmp_path / "seeds" / "1"
+    before, whole = (finished / "result.json").read_bytes(), result(lost)
+    shutil.rmtree(lost)
+    capsys.readouterr()
+    assert cifar_exp(*SEEDS, "resume=auto") == 0
+    assert f"{finished} has finished already" in capsys.readouterr().out
+    assert (finished / "result.json").read_bytes() == before
+    assert result(lost)["test/loss"] == whole["test/loss"]
+    assert cifar_exp(*SEEDS) == 2  # without `resume`
+    assert "already contains a run" in capsys.readouterr().err
+    assert cifar_exp(*SEEDS, "resume=auto", "optimizer.lr=0.02") == 2
+    message = capsys.readouterr().err
+    assert "seeds/0: contains a run of another config" in message
+    assert "optimizer.lr: the run has" in message
+
+
+def test_auto_continues_a_killed_run_and_starts_one_that_is_not_there(cifar_exp: Run, tmp_path: Path) -> None:
+    whole, killed = tmp_path / "whole", tmp_path / "killed"
+    assert cifar_exp("train", *TINY, *VARIED, f"hydra.run.dir={whole}", "resume=auto") == 0
+    kill_after(2, killed, *VARIED)
+    first = metrics(killed)[0]
+    assert cifar_exp("train", *TINY, *VARIED, f"hydra.run.dir={killed}", "resume=auto") == 0
+    assert metrics(killed)[0] == first
+    assert figures(killed) == figures(whole)
+
+
+def test_images_that_have_moved_are_given_anew_and_others_are_rejected(
+    cifar_exp: Run, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def folder(name: str, colour: int) -> Path:
+        for split in ("train", "test"):
+            for label in ("cat", "dog"):
+                (tmp_path / name / split / label).mkdir(parents=True)
+                for number in range(8):
+                    picture = Image.new("RGB", (32, 32), (colour, 20 * number, 200 * (label == "dog")))
+                    picture.save(tmp_path / name / split / label / f"{number}.png")
+        return tmp_path / name
+
+    folder("images", 0), folder("others", 90)
+    model = [one for one in TINY if not one.startswith("data")]
+    data = ("data=folder", "data.root=images", "data.batch_size=4", "data.val_fraction=0.25")
+    assert cifar_exp("train", *model, *data, "trainer.max_epochs=1", "hydra.run.dir=run") == 0
+    (tmp_path / "run" / "result.json").unlink()
+    (tmp_path / "images").rename(tmp_path / "moved")
+    assert cifar_exp("train", "resume=run", "data.root=others") == 2
+    assert "the images are not those of the run" in capsys.readouterr().err
+    assert cifar_exp("train", "resume=run", "data.root=moved") == 0
+    assert result(tmp_path / "run")["status"] == "finished"

@@ -13,7 +13,7 @@ from cifar_exp.config.schema import TrainConfig
 from cifar_exp.process import is_first_process
 from cifar_exp.runs.directory import RunDir
 from cifar_exp.runs.result import Result
-from cifar_exp.training.train import train_checked
+from cifar_exp.training.train import check_directory, train_checked
 
 if TYPE_CHECKING:
     from pytorch_lightning.callbacks import Callback
@@ -23,15 +23,21 @@ def main(checked: Planned[TrainConfig]) -> float:
     """Run the job in Hydra's output directory; return the best validation accuracy, for sweepers."""
     run, config = RunDir(Path(HydraConfig.get().runtime.output_dir)), checked.config
     resume = config.resume is not None or config.trial is not None
-    if resume and run.finished:
-        result = run.read_result()
-        print(f"{run.path} has finished already: test accuracy {result.test_acc:.2%}")
+    if check_directory(run, config, resume):
+        result = show_finished(run)
     else:
         result = train_checked(checked, run, resume, trial_callbacks(config))
         if is_first_process():
             show_result(result, run)
     assert result.val_acc is not None
     return result.val_acc
+
+
+def show_finished(run: RunDir) -> Result:
+    """Report that a run has finished already; return its result."""
+    result = run.read_result()
+    print(f"{run.path} has finished already: test accuracy {result.test_acc:.2%}")
+    return result
 
 
 def trial_callbacks(config: TrainConfig) -> list[Callback]:
