@@ -85,6 +85,8 @@ def _run_one(composer: Composer, overrides: Sequence[str]) -> None:
     if cfg is None:
         cfg = composer.compose(overrides)
     by_clock = trains and is_named_by_clock(cfg, "run", overrides)
+    if not trains:
+        set_hydra(cfg, {"job.chdir": False})  # only a run has a directory of its own
     directory = _settle(cfg, "hydra.run.dir")
     checked = CHECKS[composer.command](cfg)
     if trains and is_new and cfg.resume != "auto" and not by_clock:

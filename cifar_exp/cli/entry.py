@@ -1,5 +1,6 @@
 """Which command; nothing else. Torch, Hydra and the command itself are imported once it is known."""
 
+import io
 import os
 import sys
 from collections.abc import Sequence
@@ -69,6 +70,9 @@ def _complete(arguments: Sequence[str]) -> int:
 
 def main() -> None:
     """Entry point of `cifar-exp`."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="replace")  # an encoding without box drawing, as cp1252
     try:
         status = run(sys.argv[1:])
         sys.stdout.flush()

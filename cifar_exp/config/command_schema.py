@@ -1,14 +1,20 @@
-"""What the other commands may be told: one strict, closed type for the root config of each."""
+"""The root configs of the other commands, one strict, closed type for each."""
 
+from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, Field
 
 from cifar_exp.data.settings import DataConfig
 from cifar_exp.network.cost import Budget
-from cifar_exp.network.spec import ModelSpec, Spec
+from cifar_exp.network.spec import ModelSpec, Name, Spec
 
-Text = Annotated[str, Field(min_length=1)]
+
+def _expanded(path: str) -> str:
+    return str(Path(path).expanduser()) if path.startswith("~") else path
+
+
+Text = Annotated[Name, Field(min_length=1), AfterValidator(_expanded)]  # a path
 PICTURES = (".png", ".jpg", ".webp", ".svg", ".pdf")
 Format = Literal["table", "json"]
 

@@ -1,4 +1,4 @@
-"""What a schema knows about its keys, in the user's words: their names, and what each may be."""
+"""The keys of a schema, in the user's terms: their names, and what each may be."""
 
 from collections.abc import Iterator, Sequence
 from difflib import get_close_matches
@@ -37,7 +37,7 @@ class Keys:
         return list(dict.fromkeys(self._names(self._node(parent)[0], "")))
 
     def path(self, location: Location) -> tuple[str, ...]:
-        """The key that a pydantic error location speaks of, without the union members it passes through."""
+        """The key that a pydantic error location refers to, without the union members it passes through."""
         return self._node(location)[1]
 
     def siblings(self, location: Location) -> list[str]:
@@ -71,6 +71,8 @@ class Keys:
         if part in tags:
             return {"$ref": tags[part]}, False
         for variant in self._variants(node):
+            if isinstance(part, int) and "items" in variant:
+                return variant["items"], False
             if part in variant.get("properties", {}):
                 return variant["properties"][part], True
             if isinstance(variant.get("additionalProperties"), dict) and isinstance(part, str):

@@ -1,4 +1,4 @@
-"""The words for a user's mistakes: what was given, what was expected, and the nearest right name."""
+"""The messages of user errors: what was given, what was expected, and the nearest valid name."""
 
 import json
 import re
@@ -14,31 +14,31 @@ from cifar_exp.errors import UserError, did_you_mean
 MAX_LINES = 12
 
 
-def listing(mistakes: Sequence[str]) -> str:
-    """One message of at most 12 lines: the mistake, or as many of them as there is room for."""
-    mistakes = list(dict.fromkeys(mistakes))
-    if len(mistakes) == 1:
-        return _shortened(mistakes[0].splitlines(), MAX_LINES)
-    lines = [line for mistake in mistakes for line in _bullet(mistake)]
-    return _shortened([f"{len(mistakes)} mistakes:", *lines], MAX_LINES)
+def listing(errors: Sequence[str]) -> str:
+    """Return one message of at most 12 lines: the error, or as many of the errors as there is room for."""
+    errors = list(dict.fromkeys(errors))
+    if len(errors) == 1:
+        return _shortened(errors[0].splitlines(), MAX_LINES)
+    lines = [line for error in errors for line in _bullet(error)]
+    return _shortened([f"{len(errors)} errors:", *lines], MAX_LINES)
 
 
 class ConfigError(UserError):
     """Several errors of one config, reported at once."""
 
-    def __init__(self, mistakes: Sequence[str]) -> None:
-        super().__init__(listing(mistakes))
-        self.errors = tuple(mistakes)
+    def __init__(self, errors: Sequence[str]) -> None:
+        super().__init__(listing(errors))
+        self.errors = tuple(errors)
 
 
-def _bullet(mistake: str) -> list[str]:
-    first, *rest = mistake.splitlines()
+def _bullet(error: str) -> list[str]:
+    first, *rest = error.splitlines()
     return [f"- {first}", *(f"  {line}" for line in rest)]
 
 
 def _shortened(lines: list[str], room: int) -> str:
     if len(lines) > room:
-        lines = [*lines[: room - 1], f"… and {len(lines) - room + 1} lines more"]
+        lines = [*lines[: room - 1], f"… and {len(lines) - room + 1} more lines"]
     return "\n".join(lines)
 
 
@@ -49,13 +49,13 @@ def shown(value: Any, width: int = 60) -> str:
 
 
 def schema_errors(error: ValidationError, schema: type[BaseModel], values: Mapping[str, Any]) -> list[str]:
-    """One line a mistake that pydantic found in `values`."""
+    """Return one text per error that pydantic found in `values`, without what layers inherit from `model.layer`."""
     keys = Keys(schema)
-    mistakes: dict[str, str] = {}
+    errors: dict[str, str] = {}
     for details in error.errors(include_url=False):
         path = ".".join(_path(keys, details))
-        mistakes.setdefault(path, _mistake(path, details, keys, values))
-    return [text for path, text in mistakes.items() if not _comes_from_layer_defaults(path, mistakes)]
+        errors.setdefault(path, _text(path, details, keys, values))
+    return [text for path, text in errors.items() if not _is_inherited(path, errors, values)]
 
 
 def _path(keys: Keys, details: ErrorDetails) -> tuple[str, ...]:
@@ -67,18 +67,22 @@ def _path(keys: Keys, details: ErrorDetails) -> tuple[str, ...]:
     return path
 
 
-def _comes_from_layer_defaults(path: str, mistakes: Mapping[str, str]) -> bool:
-    """Whether a layer only repeats the mistake of `model.layer`, which every layer starts from."""
-    if not (match := re.fullmatch(r"model\.layers\.[^.]+\.(.+)", path)):
+def _is_inherited(path: str, errors: Mapping[str, str], values: Mapping[str, Any]) -> bool:
+    """Return whether a layer only repeats the error of `model.layer`, which every layer starts from."""
+    match = re.fullmatch(r"((?:model\.)?)layers\.([^.]+)\.([^.]+).*", path)
+    if match is None or f"{match[1]}layer.{match[3]}" not in errors:
         return False
-    source = f"model.layer.{match[1]}"
-    return source in mistakes and mistakes[source].removeprefix(source) == mistakes[path].removeprefix(path)
+    return _value_at(values, f"{match[1]}layers.{match[2]}.{match[3]}", None) is None
 
 
-def _mistake(path: str, details: ErrorDetails, keys: Keys, values: Mapping[str, Any]) -> str:
+def _text(path: str, details: ErrorDetails, keys: Keys, values: Mapping[str, Any]) -> str:
     location, kind = details["loc"], details["type"]
     if kind == "extra_forbidden":
         return f"{path}: unknown key.{_near_key(path, keys, location)}"
+    if location[-1] == "[key]":
+        return f"{path}: {shown(details['input'])}: a name is a text; quote it, or let it begin with a letter."
+    if kind == "unknown_name":
+        return f"{path}: {details['msg']}."
     if kind == "missing":
         return f"{path}: missing; expected {keys.expected(location)}."
     if kind.startswith("union_tag"):
@@ -90,7 +94,8 @@ def _mistake(path: str, details: ErrorDetails, keys: Keys, values: Mapping[str, 
         return f"{path}: {details['ctx']['error']}{given}."
     if kind in ("too_short", "too_long"):
         return f"{path}: {details['msg'][0].lower()}{details['msg'][1:]}."
-    given = _value_at(values, path, details["input"])
+    is_item = any(isinstance(part, int) for part in location)
+    given = details["input"] if is_item else _value_at(values, path, details["input"])
     hint = did_you_mean(given, keys.choices(location)) if isinstance(given, str) else ""
     return f"{path}: expected {keys.expected(location)}, got {shown(given)}.{hint}"
 

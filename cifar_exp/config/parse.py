@@ -10,13 +10,14 @@ from pydantic import BaseModel, ValidationError
 
 from cifar_exp.config.messages import ConfigError, schema_errors
 from cifar_exp.errors import UserError
+from cifar_exp.network.spec import unknown_sources
 
 Schema = TypeVar("Schema", bound=BaseModel)
 AnyConfig = DictConfig | Mapping[str, Any]
 
 
 def parse(schema: type[Schema], cfg: AnyConfig, required: bool = True) -> Schema:
-    """`cfg`, resolved and without Hydra's own node, as `schema`; raises ConfigError with every mistake in it.
+    """Return `cfg`, resolved and without Hydra's own node, as `schema`; raises ConfigError with every error in it.
 
     Without `required`, a mandatory value that is still missing (`???`) is none.
     """
@@ -27,7 +28,9 @@ def parse(schema: type[Schema], cfg: AnyConfig, required: bool = True) -> Schema
     try:
         return schema.model_validate(values)
     except ValidationError as error:
-        raise ConfigError(schema_errors(error, schema, values)) from None
+        errors = schema_errors(error, schema, values)
+        layers = (values.get("model") or {}).get("layers") if isinstance(values.get("model"), Mapping) else None
+        raise ConfigError([*errors, *(unknown_sources(layers) if isinstance(layers, Mapping) else [])]) from None
 
 
 def value_errors(schema: type[BaseModel], cfg: AnyConfig) -> list[str]:
@@ -42,7 +45,7 @@ def value_errors(schema: type[BaseModel], cfg: AnyConfig) -> list[str]:
 
 
 def plain(cfg: AnyConfig) -> dict[str, Any]:
-    """`cfg` as plain data, its references resolved, without Hydra's own node."""
+    """Return `cfg` as plain data, its references resolved, without Hydra's own node."""
     if not isinstance(cfg, DictConfig):
         return {str(key): value for key, value in cfg.items() if key != "hydra"}
     if "hydra" in cfg:
@@ -58,7 +61,7 @@ def plain(cfg: AnyConfig) -> dict[str, Any]:
 
 
 def unresolved(error: OmegaConfBaseException, where: str | None = None) -> UserError:
-    """The mistake of a value, at `where`, that refers to what is not there."""
+    """Return the error of a value, at `where`, that refers to what does not exist."""
     return UserError((f"{where}: " if where else "") + str(error).splitlines()[0].rstrip(".") + ".")
 
 

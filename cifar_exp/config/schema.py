@@ -1,4 +1,4 @@
-"""What `cifar-exp train` may be told: the root config and its groups as strict, closed types.
+"""The root config of `cifar-exp train` and its groups as strict, closed types.
 
 The values and their defaults are in `conf/`, where a user looks for them; here is what each may be.
 `model` is `cifar_exp.network.spec`, `data` and `augment` are `cifar_exp.data.settings`.
@@ -10,7 +10,7 @@ from pydantic import Field, model_validator
 
 from cifar_exp.data.settings import AugmentConfig, DataConfig
 from cifar_exp.network.cost import Budget
-from cifar_exp.network.spec import ModelSpec, Spec
+from cifar_exp.network.spec import ModelSpec, Name, Spec
 
 PositiveInt = Annotated[int, Field(ge=1)]
 NonNegativeInt = Annotated[int, Field(ge=0)]
@@ -26,14 +26,14 @@ Batches = Annotated[int, Field(ge=1)] | Annotated[float, Field(gt=0.0, le=1.0)] 
 class LossConfig(Spec):
     """Cross entropy."""
 
-    label_smoothing: Annotated[float, Field(ge=0.0, lt=1.0)] = 0.0  # share of the target spread over all classes
+    label_smoothing: Annotated[float, Field(ge=0.0, lt=1.0)] = 0.0  # fraction of the target spread over all classes
 
 
 class DistillConfig(Spec):
     """Knowledge distillation (Hinton et al. 2015)."""
 
-    teacher: str | None = None  # a run's directory or a weights file; None: learn from the labels alone
-    weight: Fraction = 0.9  # share of the loss that the teacher's answers have; the labels have the rest
+    teacher: Name | None = None  # a run's directory or a weights file; None: learn from the labels alone
+    weight: Fraction = 0.9  # fraction of the loss that the soft targets have; the labels have the rest
     temperature: PositiveFloat = 4.0  # both networks' logits are divided by it
 
 
@@ -94,7 +94,7 @@ class OneCycleConfig(Spec):
     """Up to the peak and down again, a step at a time (Smith & Topin 2019)."""
 
     name: Literal["onecycle"]
-    pct_start: Annotated[float, Field(gt=0.0, lt=1.0)] = 0.25  # share of the steps on the way up
+    pct_start: Annotated[float, Field(gt=0.0, lt=1.0)] = 0.25  # fraction of the steps on the way up
     div_factor: Annotated[float, Field(ge=1.0)] = 25.0  # the first learning rate is lr / div_factor
     final_div_factor: Annotated[float, Field(ge=1.0)] = 1e4  # the last one is the first / final_div_factor
 
@@ -135,7 +135,7 @@ class TrainerConfig(Spec):
     gradient_clip_val: NonNegativeFloat | None = None
     gradient_clip_algorithm: Literal["norm", "value"] | None = None
     deterministic: bool | Literal["warn"] | None = None
-    limit_train_batches: Batches = None  # an integer: batches; a float: share of the epoch
+    limit_train_batches: Batches = None  # an integer: batches; a float: fraction of the epoch
     limit_val_batches: Batches = None
     limit_test_batches: Batches = None
     enable_progress_bar: bool = True
@@ -167,11 +167,9 @@ class LoggerConfig(Spec):
     """Where the wandb run goes."""
 
     mode: Literal["offline", "online", "disabled"] = "offline"  # wandb's; online alone needs an account
-    project: Annotated[str, Field(min_length=1, max_length=128, pattern=r"^[^/\\#?%:]+$")] = "cifar-exp"
+    project: Annotated[Name, Field(min_length=1, max_length=128, pattern=r"^[^/\\#?%:]+$")] = "cifar-exp"
     entity: str | None = None  # user or team; None: the account's own
-    group: Annotated[str, Field(min_length=1, max_length=128)] | None = (
-        None  # runs shown together; None: the jobs of one `-m` are a group
-    )
+    group: Annotated[Name, Field(min_length=1, max_length=128)] | None = None  # None: the jobs of one `-m` are a group
 
 
 class TrialConfig(Spec):
@@ -186,10 +184,10 @@ class TrialConfig(Spec):
 class TrainConfig(Spec):
     """The root config of `cifar-exp train` (`conf/train.yaml`)."""
 
-    name: Annotated[str, Field(min_length=1, max_length=128)]  # of the run: in its directory and in wandb
+    name: Annotated[Name, Field(min_length=1, max_length=128)]  # of the run: in its directory and in wandb
     seed: Annotated[int, Field(ge=0, lt=2**32)] = 0  # initial weights, order and augmentation of the images
-    tags: list[Annotated[str, Field(min_length=1, max_length=64)]] = Field([])  # of the wandb run
-    resume: str | None = None  # directory of an interrupted run to go on with
+    tags: list[Annotated[Name, Field(min_length=1, max_length=64)]] = Field([])  # of the wandb run
+    resume: Name | None = None  # directory of a run to continue; auto: what the run's directory contains
     budget: Budget = Budget()
     compile: Literal["default", "reduce-overhead", "max-autotune"] | None = None  # torch.compile's mode; None: not
     loss: LossConfig = LossConfig()

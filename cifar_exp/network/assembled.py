@@ -15,7 +15,7 @@ class NamedModules(nn.ModuleDict):
     def add_module(self, name: str, module: nn.Module | None) -> None:
         """Registers `module` under `name`, replacing what was there."""
         assert module is not None
-        self._modules[name] = module
+        setattr(self, name, module)  # unlike ModuleDict's own, it takes the name of a method
 
 
 class Layer(nn.Module):

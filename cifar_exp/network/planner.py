@@ -4,17 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from typing import TypeVar
 
-from cifar_exp.errors import UserError, did_you_mean
+from cifar_exp.errors import UserError
 from cifar_exp.network.conv_types import CONV_TYPES
-from cifar_exp.network.elementwise import ACTIVATIONS, NORMS, Activation, Dropout, Norm, Scale
+from cifar_exp.network.elementwise import Activation, Dropout, Norm, Scale
 from cifar_exp.network.ops import Conv, Dense, GlobalPool, MixedDepthwise, Op, Pool, Shape
 from cifar_exp.network.plan import Plan, PlannedLayer, PlannedStep
 from cifar_exp.network.projections import PROJECTIONS, stride_between
-from cifar_exp.network.spec import LayerSpec, ModelSpec
-
-T = TypeVar("T")
+from cifar_exp.network.spec import LayerSpec, ModelSpec, unknown_sources
 
 
 def plan_network(spec: ModelSpec, input_shape: tuple[int, int, int], num_classes: int) -> Plan:
@@ -22,6 +19,8 @@ def plan_network(spec: ModelSpec, input_shape: tuple[int, int, int], num_classes
 
     Raises UserError where a name is unknown or shapes do not fit.
     """
+    if errors := unknown_sources(spec.layers):
+        raise UserError("\n".join(errors))
     shapes: dict[str, Shape] = {"input": input_shape}
     shape: Shape = input_shape
     layers: dict[str, PlannedLayer] = {}
@@ -39,8 +38,7 @@ def _plan_layer(
     earlier: Mapping[str, PlannedLayer],
 ) -> PlannedLayer:
     where = f"model.layers.{name}"
-    conv_type = _lookup(CONV_TYPES, layer.conv_type, f"{where}.conv_type")
-    _check_names(layer.activation, layer.norm, where)
+    conv_type = CONV_TYPES[layer.conv_type]
     _check_order(layer, where)
     shape, steps, projection = in_shape, [], None
     for step in layer.order:
@@ -87,12 +85,7 @@ def _elementwise(
 
 def _plan_skip(name: str, layer: LayerSpec, shape: Shape, shapes: Mapping[str, Shape]) -> Op | None:
     where, source = f"model.layers.{name}", layer.skip or ""
-    if source not in shapes:
-        raise UserError(
-            f"{where}.skip: '{source}' is no layer before '{name}'.{did_you_mean(source, shapes)}\n"
-            f"A skip starts at one of: {', '.join(shapes)}."
-        )
-    projection = _lookup(PROJECTIONS, layer.projection, f"{where}.projection")
+    projection = PROJECTIONS[layer.projection]
     if shapes[source] == shape:
         return None
     try:
@@ -106,8 +99,6 @@ def _plan_skip(name: str, layer: LayerSpec, shape: Shape, shapes: Mapping[str, S
 
 def _check_share(layer: PlannedLayer, earlier: Mapping[str, PlannedLayer]) -> None:
     where, source = f"model.layers.{layer.name}.share", layer.share or ""
-    if source not in earlier:
-        raise UserError(f"{where}: '{source}' is no layer before '{layer.name}'.{did_you_mean(source, earlier)}")
     if earlier[source].share is not None:
         raise UserError(f"{where}: '{source}' shares weights itself; name '{earlier[source].share}' instead.")
     mine, theirs = (
@@ -122,7 +113,6 @@ def _check_share(layer: PlannedLayer, earlier: Mapping[str, PlannedLayer]) -> No
 
 def _plan_head(spec: ModelSpec, in_shape: Shape, num_classes: int) -> tuple[PlannedLayer, ...]:
     defaults, head = spec.layer, spec.head
-    _check_names(defaults.activation, defaults.norm, "model.layer")
     pool = GlobalPool(in_shape, head.pool)
     shape = pool.out_shape
     layers = [PlannedLayer("pool", (PlannedStep("pool", (pool,)),), in_shape, shape)]
@@ -154,16 +144,3 @@ def _check_order(layer: LayerSpec, where: str) -> None:
     for field, step in (("skip", "add"), ("pool", "pool")):
         if getattr(layer, field) is not None and step not in layer.order:
             raise UserError(f"{where}: has a {field}, but its order has no '{step}': {', '.join(layer.order)}.")
-
-
-def _check_names(activation: str | None, norm: str | None, where: str) -> None:
-    if activation is not None:
-        _lookup(ACTIVATIONS, activation, f"{where}.activation")
-    if norm is not None:
-        _lookup(NORMS, norm, f"{where}.norm")
-
-
-def _lookup(registry: Mapping[str, T], name: str, where: str) -> T:
-    if name not in registry:
-        raise UserError(f"{where}: unknown '{name}'.{did_you_mean(name, registry)}\nKnown: {', '.join(registry)}.")
-    return registry[name]

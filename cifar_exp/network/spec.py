@@ -4,7 +4,10 @@ import re
 from collections.abc import Mapping
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationInfo, field_validator, model_validator
+from pydantic_core import PydanticCustomError
+
+from cifar_exp.errors import did_you_mean
 
 Step = Literal["conv", "activation", "norm", "dropout", "add", "scale", "pool"]
 PositiveInt = Annotated[int, Field(ge=1)]
@@ -14,7 +17,14 @@ Rate = Annotated[float, Field(ge=0.0, lt=1.0)]
 class Spec(BaseModel):
     """Strict, closed, immutable: an unknown key or a wrong type is an error."""
 
-    model_config = ConfigDict(strict=True, extra="forbid", frozen=True)
+    model_config = ConfigDict(strict=True, extra="forbid", frozen=True, allow_inf_nan=False)
+
+
+def _number_as_text(value: Any) -> Any:
+    return str(value) if isinstance(value, int | float) and not isinstance(value, bool) else value
+
+
+Name = Annotated[str, BeforeValidator(_number_as_text)]  # `name=50` is read as a number
 
 
 class LayerDefaults(Spec):
@@ -41,6 +51,15 @@ class LayerDefaults(Spec):
     pool_size: Annotated[int, Field(ge=2)] = 2  # side of the windows, which do not overlap
     layer_scale: Annotated[float, Field(gt=0.0)] = 0.1  # `scale`: where the learned scale a channel starts
 
+    @field_validator("conv_type", "activation", "norm", "projection")
+    @classmethod
+    def _is_registered(cls, name: str | None, info: ValidationInfo) -> str | None:
+        known = _registered(str(info.field_name))
+        if name is not None and name not in known:
+            about = {"name": name, "hint": did_you_mean(name, known), "known": ", ".join(known)}
+            raise PydanticCustomError("unknown_name", "unknown '{name}'.{hint}\nKnown: {known}", about)
+        return name
+
     @field_validator("order")
     @classmethod
     def _order_is_sensible(cls, order: list[Step]) -> list[Step]:
@@ -52,6 +71,15 @@ class LayerDefaults(Spec):
         if "add" in order and order.index("add") < order.index("conv"):
             raise ValueError("'add' must come after 'conv'")
         return order
+
+
+def _registered(field: str) -> list[str]:
+    from cifar_exp.network.conv_types import CONV_TYPES
+    from cifar_exp.network.elementwise import ACTIVATIONS, NORMS
+    from cifar_exp.network.projections import PROJECTIONS
+
+    registries: dict[str, Mapping[str, Any]] = {"conv_type": CONV_TYPES, "activation": ACTIVATIONS, "norm": NORMS}
+    return [*registries.get(field, PROJECTIONS)]
 
 
 class LayerSpec(LayerDefaults):
@@ -71,7 +99,7 @@ class HeadSpec(Spec):
 class ModelSpec(Spec):
     """A network: layers in order, then the head."""
 
-    name: str
+    name: Name
     layer: LayerDefaults = LayerDefaults()
     layers: Annotated[dict[str, LayerSpec], Field(min_length=1)]
     head: HeadSpec = HeadSpec()
@@ -100,3 +128,18 @@ class ModelSpec(Spec):
             if name == "input" or not re.fullmatch(r"\w[\w-]*", name):
                 raise ValueError(f"'{name}' cannot name a layer: expected letters, digits, _ and -, and not 'input'")
         return layers
+
+
+def unknown_sources(layers: Mapping[Any, Any]) -> list[str]:
+    """Return an error for each `skip` and `share` that names no earlier layer; entries may be wrong in other ways."""
+    errors, earlier = [], ["input"]
+    for name, layer in layers.items():
+        for field in ("skip", "share"):
+            source = layer.get(field) if isinstance(layer, Mapping) else getattr(layer, field, None)
+            known = earlier if field == "skip" else earlier[1:]
+            if isinstance(source, str) and source not in known:
+                hint = did_you_mean(source, known)
+                where = f"model.layers.{name}.{field}: '{source}' is no layer before '{name}'.{hint}"
+                errors.append(f"{where}\nKnown: {', '.join(known)}." if known else where)
+        earlier.append(str(name))
+    return errors

@@ -75,7 +75,7 @@ class Adapter:
 
     def _launch(self, overrides: Sequence[Sequence[str]], first: int) -> Sequence[JobReturn]:
         """Hands a batch to the launcher, whose own messages the sweep's table makes superfluous."""
-        loggers = [logging.getLogger(name) for name in ("hydra._internal.core_plugins", "hydra_plugins")]
+        loggers = [logging.getLogger(name) for name in ("hydra", "hydra_plugins")]
         levels = [logger.level for logger in loggers]
         try:
             for logger in loggers:

@@ -29,7 +29,7 @@ def test_the_help_of_a_command_needs_no_torch(command: str) -> None:
     assert imported.isdisjoint({"torch", "pytorch_lightning", "wandb", "optuna", "matplotlib"})
 
 
-def test_a_mistake_is_told_without_torch() -> None:
+def test_an_error_is_told_without_torch() -> None:
     code = "import sys; from cifar_exp.cli import run; run(sys.argv[1:]); print('torch' in sys.modules)"
     ended = subprocess.run(
         [sys.executable, "-c", code, "train", "budget.params=10"], capture_output=True, text=True, check=True

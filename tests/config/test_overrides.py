@@ -117,14 +117,14 @@ def test_a_sweep_file_becomes_overrides_before_the_users(own: str) -> None:
     ]
 
 
-def test_a_sweep_without_m_is_a_mistake(own: str, cifar_exp: CifarExp) -> None:
+def test_a_sweep_without_m_is_an_error(own: str, cifar_exp: CifarExp) -> None:
     ended = cifar_exp("train", "--config-dir", own, "sweep=mine")
 
     assert ended.status == 2
     assert "cifar-exp train -m sweep=mine" in ended.err
 
 
-def test_a_sweep_with_a_typo_is_a_mistake(own: str, cifar_exp: CifarExp) -> None:
+def test_a_sweep_with_a_typo_is_an_error(own: str, cifar_exp: CifarExp) -> None:
     ended = cifar_exp("train", "-m", "--config-dir", own, "sweep=minne")
 
     assert ended.status == 2
@@ -171,7 +171,7 @@ def test_resume_accepts_the_runs_own_overrides(run: str, cifar_exp: CifarExp, tr
     assert len(training.configs) == 1
 
 
-def test_a_mistake_while_resuming_keeps_the_run(
+def test_an_error_while_resuming_keeps_the_run(
     run: str, cifar_exp: CifarExp, training: FakeTraining, broken_image: Exception
 ) -> None:
     training.error = broken_image

@@ -19,7 +19,7 @@ def test_a_run_gets_its_directory_config_and_log(cifar_exp: CifarExp, training: 
     assert (directory / ".hydra" / "config.yaml").is_file()
 
 
-def test_a_mistake_found_in_the_job_removes_what_is_new(
+def test_an_error_found_in_the_job_removes_what_is_new(
     cifar_exp: CifarExp, training: FakeTraining, broken_image: UserError
 ) -> None:
     training.error = broken_image
@@ -30,7 +30,7 @@ def test_a_mistake_found_in_the_job_removes_what_is_new(
     assert not list(Path.cwd().iterdir())
 
 
-def test_a_mistake_found_in_the_job_keeps_what_was_there(
+def test_an_error_found_in_the_job_keeps_what_was_there(
     cifar_exp: CifarExp, training: FakeTraining, broken_image: UserError
 ) -> None:
     training.error = broken_image
@@ -53,7 +53,7 @@ def test_an_unexpected_exception_keeps_the_directory(cifar_exp: CifarExp, traini
     assert training.directories[0].is_dir()
 
 
-def test_a_mistake_in_all_jobs_of_a_multirun_leaves_nothing(
+def test_an_error_in_all_jobs_of_a_multirun_leaves_nothing(
     cifar_exp: CifarExp, training: FakeTraining, broken_image: UserError
 ) -> None:
     training.error = broken_image
@@ -62,7 +62,7 @@ def test_a_mistake_in_all_jobs_of_a_multirun_leaves_nothing(
     assert not list(Path.cwd().iterdir())
 
 
-def test_a_mistake_in_one_job_of_a_multirun_keeps_the_others(
+def test_an_error_in_one_job_of_a_multirun_keeps_the_others(
     cifar_exp: CifarExp, training: FakeTraining, broken_image: UserError
 ) -> None:
     training.error, training.fails_at = broken_image, 1
@@ -91,7 +91,7 @@ def test_a_directory_that_holds_a_run_is_not_used_again(left: str, cifar_exp: Ci
     assert not training.configs
 
 
-def test_a_directory_that_cannot_be_made_is_told(cifar_exp: CifarExp, training: FakeTraining) -> None:
+def test_a_directory_that_cannot_be_made_is_reported(cifar_exp: CifarExp, training: FakeTraining) -> None:
     Path("file").write_text("")
 
     ended = cifar_exp("train", "data=synthetic", "hydra.run.dir=file/run")
@@ -129,7 +129,7 @@ def test_a_directory_in_which_another_process_trains_is_left_alone(cifar_exp: Ci
     assert cifar_exp("train", "data=synthetic", "hydra.run.dir=run").status == 0
 
 
-def test_a_mistake_found_late_does_not_cost_the_run(cifar_exp: CifarExp, training: FakeTraining) -> None:
+def test_an_error_found_late_does_not_cost_the_run(cifar_exp: CifarExp, training: FakeTraining) -> None:
     def trained(cfg: object) -> float:
         Path("run/checkpoints").mkdir()
         Path("run/checkpoints/last.ckpt").write_text("")

@@ -1,4 +1,4 @@
-"""A mistake by the user: exit status 2, at most 12 lines that name it, no traceback, no directory."""
+"""An error by the user: exit status 2, at most 12 lines that name it, no traceback, no directory."""
 
 import os
 import subprocess
@@ -10,7 +10,7 @@ import pytest
 from cifar_exp.errors import UserError
 from tests.config.harness import CifarExp, FakeTraining
 
-TRAIN_MISTAKES = {
+TRAIN_ERRORS = {
     "unknown key": (["trainer.max_epoch=3"], ["trainer.max_epoch: unknown key", "Did you mean 'trainer.max_epochs'"]),
     "key of a group without its group": (["max_epochs=3"], ["Did you mean 'trainer.max_epochs'"]),
     "learning rate without its group": (["lr=3"], ["Did you mean 'optimizer.lr'"]),
@@ -69,6 +69,15 @@ TRAIN_MISTAKES = {
     "several devices for a job of -m": (["-m", "seed=0,1", "trainer.devices=2"], ["trainer.devices=2", "one device"]),
     "several devices for one of them": (["-m", "trainer.devices=1,2"], ["Job 1 (trainer.devices=2)", "one device"]),
     "several devices for a trial": (["-m", "sweep=width50k", "trainer.devices=[0,1]"], ["trainer.devices=[0, 1]"]),
+    "an unknown step": (
+        ["model.layer.order=[conv,activaton,norm]"],
+        ["model.layer.order: expected one of conv", 'got "activaton"', "Did you mean 'activation'"],
+    ),
+    "an infinite learning rate": (["optimizer.lr=inf"], ["optimizer.lr: expected a number > 0"]),
+    "an infinite expansion": (["model.layer.expansion=inf"], ["model.layer.expansion: expected a number > 0"]),
+    "a name that is too long": (["name=" + 200 * "x"], ["name: "]),
+    "a launcher that is not installed": (["hydra/launcher=ray"], ["pip install 'cifar-exp[ray]'"]),
+    "a group without a default": (["sweeps=width50k"], ["sweeps: unknown key"]),
     "unknown sweep": (["-m", "sweep=nothing"], ["sweep=nothing: no such sweep"]),
 }  # fmt: skip
 
@@ -80,9 +89,9 @@ def assert_is_a_message(err: str, expected: list[str]) -> None:
         assert part in err
 
 
-@pytest.mark.parametrize("mistake", TRAIN_MISTAKES)
-def test_a_mistake_is_one_message_and_leaves_nothing(mistake: str, cifar_exp: CifarExp, training: FakeTraining) -> None:
-    arguments, expected = TRAIN_MISTAKES[mistake]
+@pytest.mark.parametrize("error", TRAIN_ERRORS)
+def test_an_error_is_one_message_and_leaves_nothing(error: str, cifar_exp: CifarExp, training: FakeTraining) -> None:
+    arguments, expected = TRAIN_ERRORS[error]
 
     ended = cifar_exp("train", *arguments)
 
@@ -109,7 +118,7 @@ def test_a_mistake_is_one_message_and_leaves_nothing(mistake: str, cifar_exp: Ci
         (["summary", "format=jason"], ["expected one of table, json", "Did you mean 'json'"]),
     ],
 )
-def test_mistakes_of_other_commands(arguments: list[str], expected: list[str], cifar_exp: CifarExp) -> None:
+def test_errors_of_other_commands(arguments: list[str], expected: list[str], cifar_exp: CifarExp) -> None:
     ended = cifar_exp(*arguments)
 
     assert ended.status == 2
@@ -118,21 +127,49 @@ def test_mistakes_of_other_commands(arguments: list[str], expected: list[str], c
     assert not list(Path.cwd().iterdir())
 
 
-def test_several_mistakes_are_told_at_once(cifar_exp: CifarExp) -> None:
+def test_several_errors_are_reported_at_once(cifar_exp: CifarExp) -> None:
     ended = cifar_exp("train", "lr=3", "trainer.max_epochs=ten", "+foo=1", "modle=model3", "data.batch_size=0")
 
-    assert ended.err.splitlines()[0] == "5 mistakes:"
+    assert ended.err.splitlines()[0] == "5 errors:"
     assert_is_a_message(ended.err, ["lr:", "trainer.max_epochs:", "foo:", "modle:", "data.batch_size:"])
 
 
-def test_even_fifty_mistakes_fit_in_twelve_lines(cifar_exp: CifarExp) -> None:
+def test_one_error_does_not_hide_another(cifar_exp: CifarExp) -> None:
+    ended = cifar_exp(
+        "train", "optimizer.lr=-1", "model.layers.conv7.skip=conv66", "model.layers.conv2.conv_type=seperable",
+        "model=model3", "trainer.max_epoch=3", "scheduler=onecycel",
+    )  # fmt: skip
+
+    assert ended.err.splitlines()[0] == "5 errors:"
+    assert_is_a_message(ended.err, ["optimizer.lr", "'conv66'", "'seperable'", "max_epoch:", "scheduler=onecycel"])
+
+
+@pytest.mark.parametrize("override", ["model.layer.order=[conv,activaton,norm]", "model.layer.conv_type=seperable"])
+def test_an_error_that_every_layer_inherits_is_reported_once(override: str, cifar_exp: CifarExp) -> None:
+    ended = cifar_exp("train", override)
+
+    assert ended.err.startswith(override.split("=")[0])
+    assert ended.err.count("Did you mean") == 1
+
+
+def test_a_yml_file_is_named(cifar_exp: CifarExp, tmp_path: Path) -> None:
+    (tmp_path / "model").mkdir()
+    (tmp_path / "model" / "mine.yml").write_text("name: mine\nlayers: {a: {channels: 8}}\n")
+
+    ended = cifar_exp("summary", "--config-dir", str(tmp_path), "model=mine")
+
+    assert ended.status == 2
+    assert_is_a_message(ended.err, ["model=mine: no such option", "rename", "mine.yml"])
+
+
+def test_even_fifty_errors_fit_in_twelve_lines(cifar_exp: CifarExp) -> None:
     ended = cifar_exp("train", *(f"+wrong{number}=1" for number in range(50)))
 
     assert ended.status == 2
-    assert_is_a_message(ended.err, ["50 mistakes", "more"])
+    assert_is_a_message(ended.err, ["50 errors", "more"])
 
 
-def test_a_mistake_in_all_layers_is_told_once(cifar_exp: CifarExp) -> None:
+def test_an_error_in_all_layers_is_reported_once(cifar_exp: CifarExp) -> None:
     ended = cifar_exp("train", "model.layer.dropout=2")
 
     assert len(ended.err.splitlines()) == 1
@@ -176,6 +213,7 @@ def test_compiling_without_a_compiler_is_told_before_the_training(
         ("name: a\nlayers: {a: {}}\n", ["model.layers.a.channels: missing"]),
         ("name: a\nlayers: {a: {channels: 3}}\nheda: {}\n", ["model.heda: unknown key", "Did you mean 'model.head'"]),
         ("", ["model.name: missing", "model.layers: missing"]),
+        ("name: a\nlayers: {1: {channels: 3}}\n", ["model.layers: 1: a name is a text"]),
     ],
 )
 def test_a_users_own_file_is_told_what_is_wrong_in_it(
@@ -201,21 +239,21 @@ def test_every_job_of_a_multirun_is_checked_before_the_first_starts(
     assert not list(Path.cwd().iterdir())
 
 
-def test_a_layer_that_only_one_of_the_models_has_is_told(cifar_exp: CifarExp, training: FakeTraining) -> None:
+def test_a_layer_that_only_one_of_the_models_has_is_reported(cifar_exp: CifarExp, training: FakeTraining) -> None:
     ended = cifar_exp("train", "-m", "data=synthetic", "model=model1,resnet8", "model.layers.conv5.channels=64")
 
     assert ended.status == 2
     assert_is_a_message(ended.err, ["Job 1 (model=resnet8)", "no layer 'conv5'"])
 
 
-def test_an_exception_of_ours_is_not_taken_for_a_mistake(cifar_exp: CifarExp, training: FakeTraining) -> None:
+def test_an_exception_of_ours_is_not_taken_for_an_error(cifar_exp: CifarExp, training: FakeTraining) -> None:
     training.error = ZeroDivisionError("ours")
 
     with pytest.raises(ZeroDivisionError):
         cifar_exp("train", "data=synthetic")
 
 
-def test_a_mistake_in_the_installed_command_ends_with_status_2(tmp_path: Path) -> None:
+def test_an_error_in_the_installed_command_ends_with_status_2(tmp_path: Path) -> None:
     environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])}
     ended = subprocess.run(
         [sys.executable, "-c", "from cifar_exp.cli import main; main()", "train", "modle=model3"],
