@@ -13,6 +13,7 @@ REMAINING = {  # to be removed, then this list
     "cifar_exp/sweep/study/heartbeat.py",
     "cifar_exp/sweep/study/recovery.py",
     "cifar_exp/sweep/study/study.py",
+    "cifar_exp/sweep/worker/reporting.py",
     "cifar_exp/training/optim/muon.py",
 }
 FILES = sorted([*(ROOT / "cifar_exp").rglob("*.py"), *(ROOT / "hydra_plugins").rglob("*.py")])

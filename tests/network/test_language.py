@@ -20,7 +20,7 @@ def plan(layers: dict[str, Any], layer: dict[str, Any] | None = None, head: dict
 
 
 def message(layers: dict[str, Any], layer: dict[str, Any] | None = None) -> str:
-    with pytest.raises(UserError) as caught:
+    with pytest.raises((UserError, ValidationError)) as caught:
         plan(layers, layer)
     return str(caught.value)
 
