@@ -187,7 +187,7 @@ def test_an_unknown_conv_type_gets_the_nearest_name() -> None:
 @pytest.mark.parametrize(("key", "value"), [("norm", "bacth"), ("activation", "rleu"), ("projection", "conv1*1")])
 def test_an_unknown_name_is_told_with_its_place(key: str, value: str) -> None:
     text = message({"a": {"channels": 8}, "b": {"channels": 9, "skip": "a", key: value}})
-    assert f"model.layers.b.{key}: unknown '{value}'. Did you mean" in text
+    assert f"layers.b.{key}\n  unknown '{value}'. Did you mean" in text
 
 
 def test_a_skip_from_a_later_layer_names_what_may_be_used() -> None:
