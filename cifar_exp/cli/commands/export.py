@@ -18,8 +18,8 @@ from cifar_exp.errors import RunFailedError, UserError
 from cifar_exp.export import onnx_file, torch_file
 from cifar_exp.export.about import about
 from cifar_exp.export.agreement import Agreement, accuracy, torch_answers
+from cifar_exp.export.int8.quantise import write_int8
 from cifar_exp.export.packages import require_onnx
-from cifar_exp.export.quantise import write_int8
 from cifar_exp.files import atomic, users_choice
 from cifar_exp.inference.classifier import TrainedNetwork, load_trained
 from cifar_exp.network import check_budget

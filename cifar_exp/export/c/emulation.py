@@ -65,9 +65,9 @@ def emulate(
     """
     with TemporaryDirectory() as temporary:
         build = Path(temporary)
+        write_programs(build, cpu, prefix)
         for path in (*directory.glob("*.c"), *directory.glob("*.h")):
             shutil.copy(path, build)
-        write_programs(build, cpu, prefix)
         _make(build, PROGRAM, f"OPTIMISE={optimise}")
         flash_bytes, variables_bytes = _section_bytes(build / PROGRAM)
         counted = _run(build, images[:IMAGES_COUNTED], "-icount shift=0")
