@@ -121,7 +121,7 @@ def classes(content: Content) -> Chart:
         )
     names = {name for trace in traces for name in trace["y"]}
     return {
-        "accuracy a class": _figure(
+        "per-class accuracy": _figure(
             traces,
             height=140 + 26 * len(names),
             xaxis={"title": "test accuracy", "tickformat": PERCENT},
@@ -151,12 +151,17 @@ def _confusion(run: Run) -> "Figure":
         "ygap": 1,
         "texttemplate": "%{text}" if len(names) <= COUNTS_SHOWN else None,
         "colorbar": {"tickformat": PERCENT, "thickness": 12, "outlinewidth": 0},
-        "hovertemplate": "%{y} answered as %{x}<br>%{text} images, %{z:.1%} of the class<extra></extra>",
+        "hovertemplate": "%{y} predicted as %{x}<br>%{text} images, %{z:.1%} of the class<extra></extra>",
     }
     return _figure(
         [trace],
         height=max(440, 160 + 32 * min(len(names), 20)),
-        xaxis={"title": {"text": "answer", "standoff": 12}, "type": "category", "tickangle": -45, "showgrid": False},
+        xaxis={
+            "title": {"text": "predicted class", "standoff": 12},
+            "type": "category",
+            "tickangle": -45,
+            "showgrid": False,
+        },
         yaxis={
             "title": {"text": "true class", "standoff": 14},
             "type": "category",

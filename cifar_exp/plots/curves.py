@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from cifar_exp.files import atomic
+from cifar_exp.plots.text import literal
 
 TRAIN, VALIDATION, TEST = "#2a78b5", "#d1622b", "#3d3d3d"
 
@@ -35,6 +36,8 @@ def plot_curves(path: Path, rows: Sequence[Mapping[str, float]], title: str, tes
     accuracy.yaxis.set_major_formatter(PercentFormatter(1.0))
     loss.set_ylabel("loss")
     accuracy.legend(frameon=False)
-    figure.suptitle(f"{title}: best validation accuracy {best['val/acc']:.2%} in epoch {best['epoch'] + 1:.0f}")
+    figure.suptitle(
+        f"{literal(title)}: best validation accuracy {best['val/acc']:.2%} in epoch {best['epoch'] + 1:.0f}"
+    )
     with atomic(path) as temporary:
         figure.savefig(temporary, dpi=150)

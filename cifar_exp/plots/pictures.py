@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from cifar_exp.files import atomic
+from cifar_exp.plots.text import literal
 from cifar_exp.report.content import Content, front
 from cifar_exp.report.runs import Run
 
@@ -19,7 +20,10 @@ def draw(directory: Path, content: Content) -> dict[str, str]:
     _save(directory / "curves.png", _curves(content))
     _save(directory / "cost.png", _cost(content))
     if content.tested:
-        written |= {"classes.png": "Test accuracy a class", "confusion.png": "Test images by true class and answer"}
+        written |= {
+            "classes.png": "Per-class test accuracy",
+            "confusion.png": "Test images by true and predicted class",
+        }
         _save(directory / "classes.png", _classes(content))
         _save(directory / "confusion.png", _confusion(content))
     return written
@@ -54,7 +58,9 @@ def _curves(content: Content) -> Any:
         epochs = [row["epoch"] + 1 for row in run.rows]
         for axes, name in ((accuracy, "acc"), (loss, "loss")):
             colour, marker = content.colour(run), "o" if len(epochs) == 1 else None
-            axes.plot(epochs, [row[f"val/{name}"] for row in run.rows], color=colour, label=run.label, marker=marker)
+            axes.plot(
+                epochs, [row[f"val/{name}"] for row in run.rows], color=colour, label=literal(run.label), marker=marker
+            )
             training = [row[f"train/{name}"] for row in run.rows]
             axes.plot(epochs, training, color=colour, linestyle=":", linewidth=1.1, marker=marker)
     for axes, word in ((accuracy, "accuracy"), (loss, "loss")):
@@ -75,12 +81,14 @@ def _cost(content: Content) -> Any:
     axes = figure.subplots()
     best = front(content.runs, "params")
     points = [(run.result["params"], run.result["val/acc"]) for run in best]
-    axes.step(*zip(*points, strict=True), where="post", color="#8a8a8a", linestyle="--", linewidth=1.1, label="front")
+    axes.step(
+        *zip(*points, strict=True), where="post", color="#8a8a8a", linestyle="--", linewidth=1.1, label="Pareto front"
+    )
     for run in content.runs:
         point = (run.result["params"], run.result["val/acc"])
         axes.scatter(*point, color=content.colour(run), s=70 if run in best else 36, zorder=3)
         if len(content.runs) <= LEGEND_RUNS:
-            axes.annotate(run.label, point, (0, 8), textcoords="offset points", ha="center", fontsize=9)
+            axes.annotate(literal(run.label), point, (0, 8), textcoords="offset points", ha="center", fontsize=9)
     axes.set(xlabel="parameters", ylabel="validation accuracy")
     axes.margins(y=0.15)
     axes.set_xlim(0, 1.12 * max(run.result["params"] for run in content.runs))
@@ -99,7 +107,13 @@ def _classes(content: Content) -> Any:
     axes = figure.subplots()
     for run in content.tested:
         shares = (run.test or {})["class_acc"]
-        axes.scatter(list(shares.values()), list(shares), color=content.colour(run), label=run.label, alpha=0.85)
+        axes.scatter(
+            list(shares.values()),
+            list(map(literal, shares)),
+            color=content.colour(run),
+            label=literal(run.label),
+            alpha=0.85,
+        )
     axes.invert_yaxis()
     axes.set_xlabel("test accuracy")
     axes.xaxis.set_major_formatter(PercentFormatter(1.0, decimals=0))
@@ -120,11 +134,11 @@ def _confusion(content: Content) -> Any:
 
 def _matrix(axes: Any, run: Run) -> None:
     test = run.test or {}
-    names, counts = list(test["class_acc"]), test["confusion"]
+    names, counts = list(map(literal, test["class_acc"])), test["confusion"]
     shares = [[number / max(sum(row), 1) for number in row] for row in counts]
     axes.imshow(shares, cmap="Blues", vmin=0, vmax=1)
-    axes.set_title(run.label, fontsize=11)
-    axes.set(xlabel="answer", ylabel="true class")
+    axes.set_title(literal(run.label), fontsize=11)
+    axes.set(xlabel="predicted class", ylabel="true class")
     if len(names) > COUNTS_SHOWN:
         return
     axes.set_xticks(range(len(names)), names, rotation=45, ha="right", rotation_mode="anchor")

@@ -9,9 +9,10 @@ from PIL import Image
 from cifar_exp.data.decode import upright, without_pillow_warnings
 from cifar_exp.files import atomic
 from cifar_exp.inference.prediction import Predictions
+from cifar_exp.plots.text import literal
 from cifar_exp.plots.tracking_pictures import shortened
 
-ANSWER, OTHER, INK = "#2a78b5", "#a9c4d8", "#3d3d3d"
+PREDICTED, OTHER, INK = "#2a78b5", "#a9c4d8", "#3d3d3d"
 COLUMNS = 5
 IMAGES_SHOWN = 50
 THUMBNAIL = 512
@@ -35,12 +36,12 @@ def draw_predictions(path: Path, predictions: Predictions) -> None:
 def _draw_one(figure: Any, predictions: Predictions) -> None:
     figure.set_size_inches(10, 3.6)
     original, seen, bars = figure.subplots(1, 3, width_ratios=(1, 1, 1.2))
-    _show(original, _thumbnail(predictions.files[0]), "the image")
+    _show(original, _thumbnail(predictions.files[0]), "image")
     height, width = predictions.images.shape[2:]
-    _show(seen, _pixels(predictions, 0), f"what the network saw: {height} × {width} pixels")
+    _show(seen, _pixels(predictions, 0), f"input of the network: {height} × {width} pixels")
     top = predictions.top(0)
     names, shares = [shortened(name) for name, _ in top], [share for _, share in top]
-    drawn = bars.barh(range(len(top)), shares, color=[ANSWER, *[OTHER] * (len(top) - 1)], height=0.7)
+    drawn = bars.barh(range(len(top)), shares, color=[PREDICTED, *[OTHER] * (len(top) - 1)], height=0.7)
     bars.bar_label(drawn, [f"{share:.1%}" for share in shares], padding=4, color=INK)
     bars.set_yticks(range(len(top)), names)
     bars.invert_yaxis()
@@ -49,7 +50,7 @@ def _draw_one(figure: Any, predictions: Predictions) -> None:
     bars.set_box_aspect(0.85)
     bars.tick_params(length=0)
     bars.spines[["top", "right", "bottom"]].set_visible(False)
-    bars.set_title(f"its answer: {top[0][0]}", fontsize=11)
+    bars.set_title(f"prediction: {literal(top[0][0])}", fontsize=11)
 
 
 def _draw_several(figure: Any, predictions: Predictions) -> None:
@@ -94,4 +95,4 @@ def _thumbnail(file: Path) -> np.ndarray:
 
 def _middle_cut(name: str, length: int = 28) -> str:
     half = length // 2
-    return name if len(name) <= length else f"{name[: half - 1]}…{name[-half:]}"
+    return literal(name if len(name) <= length else f"{name[: half - 1]}…{name[-half:]}")

@@ -9,6 +9,7 @@ from optuna.trial import FrozenTrial, TrialState
 
 from cifar_exp.files import atomic
 from cifar_exp.network.cost import COSTS
+from cifar_exp.plots.text import literal
 from cifar_exp.sweep.output import ranking
 from cifar_exp.sweep.settings import SweepSettings
 
@@ -38,7 +39,7 @@ def plot_sweep(
         _bars(axes[1], importances)
     priced, within = ranking.candidates(trials)
     share = f"; {within:,} of {priced:,} candidates within the budget" if priced > within else ""
-    figure.suptitle(f"{settings.study_name}: {len(ranking.complete(trials))} trials trained to the end{share}")
+    figure.suptitle(f"{literal(settings.study_name)}: {len(ranking.complete(trials))} trials trained to the end{share}")
     with atomic(path) as temporary:
         figure.savefig(temporary, dpi=150)
 
@@ -58,7 +59,7 @@ def _scatter(axes: Any, trials: Sequence[FrozenTrial], cost: str, limit: int | N
     best = ranking.accuracy_front(trials, cost)
     costs, accuracies = [t.user_attrs[cost] for t in best], [ranking.accuracy(t) for t in best]
     axes.step(costs, accuracies, where="post", color=FRONT, linewidth=1.4, zorder=1)
-    axes.scatter(costs, accuracies, s=54, color=FRONT, label="front", zorder=3)
+    axes.scatter(costs, accuracies, s=54, color=FRONT, label="Pareto front", zorder=3)
     for trial in best:
         where = (trial.user_attrs[cost], ranking.accuracy(trial))
         axes.annotate(str(trial.number), where, (0, 7), textcoords="offset points", ha="center", fontsize=8)
@@ -87,4 +88,4 @@ def _bars(axes: Any, importances: Mapping[str, float]) -> None:
 
 def _short(key: str) -> str:
     """`conv7.channels` for `model.layers.conv7.channels`."""
-    return ".".join(key.split(".")[-2:])
+    return literal(".".join(key.split(".")[-2:]))

@@ -4,6 +4,7 @@ import numpy as np
 from torch import Tensor
 
 from cifar_exp.inference.evaluation import Evaluation
+from cifar_exp.plots.text import literal
 
 COLUMNS = 6
 ERRORS = COLUMNS * COLUMNS
@@ -12,7 +13,7 @@ NAME_LENGTH = 14
 
 def shortened(name: str) -> str:
     """Return a class's name, cut where it is too long for a caption."""
-    return name if len(name) <= NAME_LENGTH else name[: NAME_LENGTH - 1] + "…"
+    return literal(name if len(name) <= NAME_LENGTH else name[: NAME_LENGTH - 1] + "…")
 
 
 def mosaic_of_errors(test: Evaluation, images: Tensor) -> np.ndarray | None:

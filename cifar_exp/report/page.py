@@ -47,15 +47,15 @@ def _sections(content: Content, drawn: dict[str, Chart]) -> list[str]:
         _section("Curves", _chart("curves", drawn["curves"], "Solid: validation. Dotted: training.")),
         _section(
             "Accuracy against cost",
-            _chart("costs", drawn["costs"], "Dashed: the front, where no run is better at the same cost."),
+            _chart("costs", drawn["costs"], "Dashed: the Pareto front, where no run is better at the same cost."),
         ),
     ]
     differing = tables.overrides(content.runs)
     if differing:
         sections.append(_section("What differs", _table(differing, "differing")))
     if "classes" in drawn:
-        sections.append(_section("Accuracy a class", _chart("classes", drawn["classes"], f"{detailed}Test images.")))
-        words = f"{detailed}Test images by true class and answer."
+        sections.append(_section("Per-class accuracy", _chart("classes", drawn["classes"], f"{detailed}Test images.")))
+        words = f"{detailed}Test images by true and predicted class."
         sections.append(_section("Confusion", _chart("confusion", drawn["confusion"], words)))
     networks = tables.networks(content.detailed)
     if networks:

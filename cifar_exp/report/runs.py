@@ -1,11 +1,12 @@
 """Finished runs, read back from their directories."""
 
 import json
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
+import yaml
 from omegaconf import OmegaConf
 
 from cifar_exp.config.overrides import saved_overrides
@@ -16,6 +17,8 @@ from cifar_exp.network.plan import Plan
 from cifar_exp.network.planner import plan_network
 from cifar_exp.network.spec import ModelSpec
 from cifar_exp.runs.directory import RunDir
+
+T = TypeVar("T")
 
 NAMES_SHOWN = 8
 OVERRIDES_IN_LABEL = 3
@@ -65,12 +68,26 @@ def collect(paths: Iterable[Path]) -> Collection:
         if not found:
             raise UserError(f"runs: {path}: neither a run nor a directory of runs (a run has a result.json).")
         directories |= {one.resolve(): one for one in found}
-    status = {one: _status(one) for one in directories.values()}
+    status = dict(zip(directories.values(), _all_or_every_error(_status, directories.values()), strict=True))
     left_out = {one: state for one, state in status.items() if state != "finished"}
     if len(left_out) == len(status):
         raise UserError(f"runs: none has finished:\n{listed(left_out)}")
-    runs = [read_run(one) for one, state in status.items() if state == "finished"]
+    runs = _all_or_every_error(read_run, [one for one, state in status.items() if state == "finished"])
     return Collection(with_labels(runs), left_out)
+
+
+def _all_or_every_error(read: Callable[[Path], T], directories: Iterable[Path]) -> list[T]:
+    """Return what `read` returns for each directory. Raises one UserError that names every damaged file."""
+    found, errors = [], []
+    for directory in directories:
+        try:
+            found.append(read(directory))
+        except UserError as error:
+            errors.append(f"  {error}")
+    if errors:
+        more = [f"  … and {len(errors) - NAMES_SHOWN} more"] if len(errors) > NAMES_SHOWN else []
+        raise UserError("\n".join(["runs: some files cannot be read:", *errors[:NAMES_SHOWN], *more]))
+    return found
 
 
 def listed(left_out: Mapping[Path, str]) -> str:
@@ -116,11 +133,27 @@ def read_run(directory: Path) -> Run:
 
 
 def _yaml(file: Path) -> Any:
-    return OmegaConf.load(file) if file.is_file() else {}
+    if not file.is_file():
+        return {}
+    try:
+        content = OmegaConf.load(file)
+        OmegaConf.to_container(content, resolve=False)
+    except (OSError, ValueError, yaml.YAMLError) as error:
+        raise UserError(f"{file}: damaged ({str(error).splitlines()[0]}).") from None
+    return content
 
 
 def _json(file: Path) -> dict[str, Any] | None:
-    return json.loads(file.read_text(encoding="utf-8")) if file.is_file() else None
+    if not file.is_file():
+        return None
+    try:
+        document: dict[str, Any] = json.loads(file.read_text(encoding="utf-8"))
+        names = list(document["class_acc"])
+        if any(len(row) != len(names) for row in document["confusion"]):
+            raise ValueError(f"expected {len(names)} columns in confusion")
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise UserError(f"{file}: damaged ({error}).") from None
+    return document
 
 
 def _choices(hydra: Any) -> dict[str, Any]:

@@ -84,5 +84,5 @@ def test_the_tables_show_both_ways_of_testing(
 ) -> None:
     assert cifar_exp("eval", f"run={trained_run}") == 0
     printed = capsys.readouterr().out
-    for words in ("expected calibration error", "flip averaged", "Accuracy a class", "Confusion"):
+    for words in ("expected calibration error", "flip averaged", "Per-class accuracy", "Confusion"):
         assert words in printed

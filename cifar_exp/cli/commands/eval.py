@@ -54,7 +54,7 @@ def document(plain: Evaluation, flipped: Evaluation) -> dict[str, Any]:
 
 
 def show_evaluation(evaluation: Evaluation, flipped: Evaluation) -> None:
-    """Accuracy and calibration, then accuracy a class, then who was taken for whom."""
+    """Print accuracy and calibration, per-class accuracy, and the confusion matrix."""
     names = list(evaluation.class_names)
     both = (evaluation, flipped)
     figures = [
@@ -66,10 +66,10 @@ def show_evaluation(evaluation: Evaluation, flipped: Evaluation) -> None:
     columns = ["as it is", "flip averaged"]
     tables = [
         figures_table(f"Test, {len(evaluation.labels):,} images", ["", *columns], figures),
-        figures_table("Accuracy a class", ["class", *columns], classes),
+        figures_table("Per-class accuracy", ["class", *columns], classes),
     ]
     if len(names) <= CLASSES_SHOWN:
         confusion = [[name, *map(str, row)] for name, row in zip(names, evaluation.confusion.tolist(), strict=True)]
         columns = ["true class", *(name[:4] for name in names)]
-        tables.append(figures_table("Confusion: true class by answer", columns, confusion))
+        tables.append(figures_table("Confusion: true class by predicted class", columns, confusion))
     show(*tables)

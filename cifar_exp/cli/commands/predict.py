@@ -3,9 +3,7 @@
 import json
 from pathlib import Path
 
-from rich.markup import escape
-
-from cifar_exp.cli.tables import bar, figures_table, note, show
+from cifar_exp.cli.tables import Cell, bar, figures_table, note, show
 from cifar_exp.config.command_schema import PredictConfig
 from cifar_exp.data.folder import image_suffixes
 from cifar_exp.errors import UserError
@@ -15,6 +13,8 @@ from cifar_exp.inference.device import chosen_device
 from cifar_exp.inference.prediction import Predictions, predict
 from cifar_exp.network import check_budget
 from cifar_exp.runs.run import Run
+
+DEFAULT_PICTURE = PredictConfig.model_fields["picture"].default
 
 
 def main(checked: tuple[PredictConfig, Run]) -> None:
@@ -33,11 +33,22 @@ def main(checked: tuple[PredictConfig, Run]) -> None:
             write_json(Path(config.output), predictions.document())
         note(f"JSON document: {config.output}")
     if config.picture is not None:
-        from cifar_exp.plots.predictions import draw_predictions
+        draw_picture(config.picture, predictions)
 
-        with users_choice(Path(config.picture)):
-            draw_predictions(Path(config.picture), predictions)
-        note(f"picture: {config.picture}")
+
+def draw_picture(path: str, predictions: Predictions) -> None:
+    """Write the picture. One that the user did not ask for is worth no error where it cannot be written."""
+    from cifar_exp.plots.predictions import draw_predictions
+
+    try:
+        with users_choice(Path(path)):
+            draw_predictions(Path(path), predictions)
+    except UserError as error:
+        if path != DEFAULT_PICTURE:
+            raise
+        note(f"no picture: {error}")
+    else:
+        note(f"picture: {path}")
 
 
 def image_files(path: Path) -> list[Path]:
@@ -56,15 +67,15 @@ def is_shown(file: Path, below: Path) -> bool:
 
 
 def show_predictions(predictions: Predictions) -> None:
-    """The top classes of one image; the answers to several."""
+    """Print the top classes of one image, or the prediction of each of several."""
     if len(predictions.files) == 1:
-        rows = [[name, f"[cyan]{bar(share)}[/cyan]", f"{share:.2%}"] for name, share in predictions.top(0)]
-        show(figures_table(escape(str(predictions.files[0])), ["class", "", "probability"], rows, text_columns=2))
+        top: list[list[Cell]] = [[name, bar(share), f"{share:.2%}"] for name, share in predictions.top(0)]
+        show(figures_table(str(predictions.files[0]), ["class", "", "probability"], top, text_columns=2))
         return
-    rows = []
+    rows: list[list[Cell]] = []
     for position, file in enumerate(predictions.files):
         (name, share), *others = predictions.top(position, 2)
         second = " ".join(f"{other} {less:.1%}" for other, less in others)
-        rows.append([escape(str(file)), name, f"[cyan]{bar(share, width=12)}[/cyan]", f"{share:.2%}", second])
+        rows.append([str(file), name, bar(share, width=12), f"{share:.2%}", second])
     columns = ["image", "class", "", "probability", "then"]
     show(figures_table(f"{len(rows):,} images", columns, rows, text_columns=3))

@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from rich.markup import escape
+from rich.text import Text
 
 from cifar_exp.cli.tables import figures_table, note, show
 from cifar_exp.config.command_schema import ReportConfig
@@ -41,10 +41,7 @@ def show_comparison(content: Content) -> None:
     """The comparison table, the best of each column in bold."""
     table = tables.comparison(content.runs, tables.NARROW)
     rows = [
-        [
-            f"[bold]{escape(text)}[/bold]" if (row, column) in table.best else escape(text)
-            for column, text in enumerate(texts)
-        ]
+        [Text(text, style="bold" if (row, column) in table.best else "") for column, text in enumerate(texts)]
         for row, texts in enumerate(table.rows)
     ]
     show(figures_table("Comparison", table.columns, rows, table.text_columns))
