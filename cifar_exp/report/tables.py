@@ -62,7 +62,8 @@ NARROW = tuple(  # what a terminal of 80 columns holds
 
 
 def comparison(runs: Sequence[Run], figures: Sequence[Figure] = FIGURES) -> Table:
-    """Accuracies, time and cost of each run."""
+    """Return accuracies, time and cost of each run; a figure that no run has is no column."""
+    figures = [one for one in figures if any(run.result.get(one.key) is not None for run in runs)]
     texts = [
         Figure("run", "", str),
         *(Figure(key, key, str) for key in ("model", "data", "device") if _tells(runs, key)),

@@ -174,7 +174,7 @@ def test_many_runs_are_sorted_and_only_the_best_shown_in_detail(cifar_exp: Run, 
 
 def test_names_cannot_break_out_of_the_page(cifar_exp: Run, copies: Path) -> None:
     config = copies / "0" / ".hydra" / "config.yaml"
-    config.write_text(config.read_text().replace("name: ${model.name}", "name: '</script><b>|x'"))
+    config.write_text(re.sub(r"(?m)^name: .*$", "name: '</script><b>|x'", config.read_text()))
     assert cifar_exp("report", f"runs=[{copies}]") == 0
     html = Path("report/report.html").read_text()
     assert "</script><b>" not in html
