@@ -130,7 +130,7 @@ def _lead_of(operation: Operation, tensor: str) -> int:
     if tensor == operation.source:
         if operation.kind == "elementwise":
             leads.append(lead(operation.in_shape, out, 1, 0, 1, False))
-        elif operation.window != (1, 1):
+        elif operation.kind in ("max_pool", "avg_pool"):
             rows, columns = operation.window
             leads.append(lead(operation.in_shape, out, (rows, columns), 0, 1, False))
         else:

@@ -1,0 +1,81 @@
+"""The exported C computes exactly what the simulation does, and nearly what the float network does."""
+
+import shutil
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import HealthCheck, assume, given, settings
+from hypothesis import strategies as st
+
+from cifar_exp.export.agreement import torch_answers
+from cifar_exp.export.c.exporter import integer_operations, write_source
+from cifar_exp.export.c.layout import FirmwareDir
+from cifar_exp.export.c.simulate import simulate
+from cifar_exp.inference.classifier import TrainedNetwork
+from cifar_exp.network.firmware import arrange, fuse, unsupported_feature
+from tests.export.c.drawn import images, run_sanitized, trained
+from tests.network.strategies import models
+
+KERNELS = Path(__file__).parents[3] / "cifar_exp" / "export" / "c" / "files" / "int8_kernels.h"
+SHAPE = (3, 13, 10)
+WIDE: dict[str, Any] = {
+    "name": "wide",
+    "layer": {"channels": 8, "norm": "batch"},
+    "layers": {
+        "first": {"channels": 7, "order": ["conv", "norm", "activation", "pool"], "pool": "max", "activation": "silu"},
+        "mixed": {"conv_type": "mixed", "channels": 9, "skip": "first", "projection": "pad", "kernel_sizes": [1, 3, 4]},
+        "again": {"conv_type": "separable", "channels": 9, "skip": "mixed", "activation": "hardswish"},
+        "even": {"channels": 18, "kernel_size": 2, "stride": 2, "skip": "again", "projection": "depthwise1x1"},
+        "deep": {"conv_type": "depthwise", "channels": 36, "skip": "even", "projection": "conv1x1"},
+        "inverted": {"conv_type": "inverted_residual", "channels": 36, "skip": "deep", "activation": "relu6"},
+        "shared1": {"channels": 12, "groups": 3, "order": ["conv", "norm", "activation", "scale", "add"]},
+        "shared2": {"channels": 12, "order": ["norm", "activation", "conv", "add"], "skip": "shared1"},
+        "shared3": {
+            "channels": 12,
+            "share": "shared2",
+            "order": ["conv", "norm", "activation", "add"],
+            "skip": "shared1",
+        },
+        "full": {"channels": 10, "skip": "shared3", "projection": "conv1x1", "order": ["conv", "add", "norm"]},
+        "windows": {"order": ["conv", "norm", "activation", "pool"], "pool": "avg", "pool_size": 2},
+    },
+    "head": {"pool": "avg", "hidden": [11]},
+}
+
+
+def compiled_as_simulated(network: TrainedNetwork, shape: tuple[int, int, int], overlap: bool = True) -> float:
+    """Check that the C agrees with the simulation bit for bit; return their error relative to the float network."""
+    calibration, seen = images(shape, 64), images(shape, 6, seed=1)
+    integers, arena = integer_operations(network, calibration)
+    if not overlap:
+        arena = arrange(fuse(network.plan), network.plan.input_shape, overlap=False)
+    pixels = seen.permute(0, 2, 3, 1).numpy()
+    expected = simulate(integers, pixels)
+    with TemporaryDirectory() as directory:
+        firmware = FirmwareDir(Path(directory))
+        shutil.copy(KERNELS, firmware.kernels)
+        write_source(firmware, network, integers, arena)
+        np.testing.assert_array_equal(run_sanitized(firmware, pixels), expected)
+    exact = torch_answers(network.classifier, seen)
+    error = (torch.from_numpy(expected.astype(np.float64)) * integers[-1].logit_scale - exact).abs().mean()
+    return (error / exact.abs().mean()).item()
+
+
+@settings(max_examples=8, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck))
+@given(model=models(), seed=st.integers(0, 99))
+def test_any_network_compiles_to_what_is_simulated(model: dict[str, Any], seed: int) -> None:
+    for layer in model["layers"].values():
+        layer["norm"] = layer["norm"] and "batch"
+        layer["conv_type"] = layer["conv_type"].replace("gated", "separable")
+    network = trained(model, SHAPE, seed)
+    assume(unsupported_feature(network.plan) is None)
+    compiled_as_simulated(network, SHAPE)
+
+
+@pytest.mark.parametrize("overlap", [True, False])
+def test_every_feature_agrees_and_stays_near_the_float_network(overlap: bool) -> None:
+    assert compiled_as_simulated(trained(WIDE, SHAPE), SHAPE, overlap) < 0.2
