@@ -4,7 +4,7 @@
   python scripts/bench.py                      everything, on the processor and on a CUDA GPU where there is one
   python scripts/bench.py training --rounds 7  ours, the usual pipeline and a bare loop; see scripts/benchmarks/
   python scripts/bench.py startup memory       start-up, and peak resident memory
-  python scripts/bench.py scaling              an epoch of 10,000 to 1,000,000 synthetic images
+  python scripts/bench.py scaling              one epoch of 10,000 to 1,000,000 synthetic images
   python scripts/bench.py pricing              candidates priced a second
   python scripts/bench.py bfloat16             ours in float32 and with bfloat16
 

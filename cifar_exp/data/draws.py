@@ -50,7 +50,7 @@ def draw_epoch(
 ) -> Draws:
     """All random numbers of one epoch over `count` images of `image_size` pixels a side.
 
-    `mixing` says whether this epoch is one with mixup and cutmix, where the config asks for them.
+    `mixing`: whether this epoch uses mixup and cutmix, where the config has them.
     """
 
     def stream(kind: int) -> np.random.Generator:

@@ -19,7 +19,7 @@ class GroupedLoader:
     def __init__(
         self, loader: TrainLoader, limit: int | float | None = None, group_size: int = STEPS_PER_EXECUTION
     ) -> None:
-        """`limit` is what Lightning's `limit_train_batches` is: batches of an epoch, or a float, their share."""
+        """`limit` is what Lightning's `limit_train_batches` is: batches per epoch, or a float, a fraction of them."""
         self.loader = loader
         self.sampler = loader
         self.group_size = group_size

@@ -23,13 +23,13 @@ BYTES_AT_ONCE = 16 * 2**20
 
 
 class TrainLoader:
-    """Shuffled, augmented batches; what an epoch brings depends on (seed, epoch) alone.
+    """Shuffled, augmented batches; the contents of an epoch depend on (seed, epoch) alone.
 
     Yields images uint8 (B, C, H, W), channels_last, raw pixels 0–255, and targets: labels int64 (B,), or
     float probabilities (B, K) in the epochs with mixup or cutmix.
 
     Of every global batch each of `world_size` ranks takes its own part, so that together they see each image
-    once an epoch, in as many steps. A remainder of fewer than two images a rank joins the last batch:
+    once per epoch, in as many steps. A remainder of fewer than two images a rank joins the last batch:
     batch norm cannot learn from one image.
     """
 

@@ -35,7 +35,7 @@ class DataConfig(_Settings):
     train_limit: int | None = Field(None, ge=1)
     # a stratified part of so many test images (null: all)
     test_limit: int | None = Field(None, ge=1)
-    # images a step of the optimizer; several devices share it
+    # images per step of the optimizer, over all devices
     batch_size: int = Field(128, ge=2)
     # images at once in validation and test, on each device
     eval_batch_size: int = Field(500, ge=1)

@@ -1,4 +1,4 @@
-"""The conv types of the model language: each says which operations a layer's `conv` step is made of.
+"""The conv types of the model language: each defines the operations of a layer's `conv` step.
 
 A new type is one small class here: `ops` returns the operations in order, from the shape that comes in to a map of
 `layer.channels`; shapes, cost and modules follow from them.
@@ -63,7 +63,7 @@ class Standard(ConvType):
 
 
 class Pointwise(ConvType):
-    """A 1×1 convolution, whatever `kernel_size` says."""
+    """A 1×1 convolution, independent of `kernel_size`."""
 
     name = "pointwise"
 

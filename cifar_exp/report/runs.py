@@ -31,7 +31,7 @@ class Run:
     label: str  # short, and unlike that of any other run in the report
     directory: Path
     result: Mapping[str, Any]  # result.json
-    rows: Sequence[Mapping[str, float]]  # metrics.csv, a row an epoch
+    rows: Sequence[Mapping[str, float]]  # metrics.csv, one row per epoch
     test: Mapping[str, Any] | None = None  # test.json
     config: Mapping[str, Any] = field(default_factory=dict)  # resolved
     choices: Mapping[str, Any] = field(default_factory=dict)  # the option of each config group
@@ -166,7 +166,7 @@ def _keys(overrides_file: Path) -> list[str]:
 
 
 def _plan(config: Mapping[str, Any], test: Mapping[str, Any] | None) -> Plan | None:
-    """The network's plan, where the run says how many classes it has."""
+    """Return the network's plan; None where the number of classes is unknown."""
     if test is None or "model" not in config:
         return None
     try:

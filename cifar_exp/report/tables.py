@@ -1,4 +1,4 @@
-"""What a report says in tables."""
+"""The tables of a report."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace

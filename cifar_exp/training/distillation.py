@@ -1,4 +1,4 @@
-"""Knowledge distillation: a network learns from a trained one's answers besides the labels.
+"""Knowledge distillation: a network learns from the soft targets of a trained one besides the labels.
 
 Shapes: B images of a batch, C channels, H × W pixels, K classes.
 """
@@ -14,7 +14,7 @@ from cifar_exp.inference.classifier import Classifier
 
 
 class Teacher:
-    """A trained classifier that answers the same augmented images as its student; it never changes.
+    """A trained classifier that receives the same augmented images as its student; it never changes.
 
     No module, so that a student's parameters and checkpoints are its own alone.
     """
@@ -36,13 +36,13 @@ class Teacher:
             return self._answer(pixels)
 
     def blend(self, loss: Tensor, logits: Tensor, pixels: Tensor) -> Tensor:
-        """The student's loss () from the labels, with what its logits (B, K) lack of the teacher's answers mixed in."""
+        """Return the weighted mean () of the loss from labels and that from soft targets, for logits (B, K)."""
         weight, temperature = self.config.weight, self.config.temperature
         return (1 - weight) * loss + weight * distillation_loss(logits, self.answer(pixels), temperature)
 
 
 def distillation_loss(logits: Tensor, teacher_logits: Tensor, temperature: float) -> Tensor:
-    """The divergence of a student's softened answers from its teacher's (Hinton et al. 2015, section 2).
+    """Return the divergence of a student's softened predictions from its teacher's (Hinton et al. 2015, section 2).
 
     KL(teacher ‖ student), the mean over the images, of both logits (B, K) divided by `temperature`; times its square,
     which keeps the gradient's size.

@@ -8,7 +8,7 @@ from torch import Tensor
 
 
 class Metrics(NamedTuple):
-    """Means over the images of an epoch."""
+    """Means over the images of one epoch."""
 
     loss: float
     accuracy: float

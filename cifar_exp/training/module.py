@@ -39,10 +39,10 @@ def check_finite(loss: float, name: str) -> None:
 
 
 class ImageClassifier(pl.LightningModule):
-    """Trains and evaluates a classifier; figures are summed on the device and read once an epoch."""
+    """Train and evaluate a classifier; metrics are summed on the device and read once per epoch."""
 
     def __init__(self, classifier: Classifier, config: TrainConfig, teacher: Teacher | None = None) -> None:
-        """Trains as `config` says, its data and its trainer apart."""
+        """Use the model, loss, optimizer and scheduler of `config`."""
         super().__init__()
         self.automatic_optimization = False  # a call of `training_step` makes several optimizer steps
         self.classifier = classifier.to(memory_format=torch.channels_last)
@@ -67,7 +67,7 @@ class ImageClassifier(pl.LightningModule):
             self.teacher.prepare(self.device, mode)
 
     def on_train_epoch_start(self) -> None:
-        """Reseeds, so that an epoch's dropout depends on (seed, epoch, rank) alone and a resumed run repeats it."""
+        """Reseed, so that an epoch's dropout depends on (seed, epoch, rank) alone and a resumed run repeats it."""
         torch.manual_seed(hash((self.config.seed, self.current_epoch, self.global_rank)) % 2**63)
         self.train_metrics.reset(self.device)
 
@@ -106,7 +106,7 @@ class ImageClassifier(pl.LightningModule):
             self.clip_gradients(optimizer, trainer.gradient_clip_val, trainer.gradient_clip_algorithm)
 
     def on_train_batch_end(self, *_: Any) -> None:
-        """Agrees with other processes at an epoch's end, before the validation."""
+        """Synchronize metrics with other processes at the end of an epoch, before the validation."""
         if self.trainer.is_last_batch:
             share_statistics(dict(self.named_buffers()), self.trainer)
 
@@ -137,7 +137,7 @@ class ImageClassifier(pl.LightningModule):
         self.log_dict({"val/loss": self.val_figures.loss, "val/acc": self.val_figures.accuracy}, sync_dist=False)
 
     def configure_optimizers(self) -> OptimizerLRScheduler:
-        """What the config says, with a schedule that advances each step."""
+        """Return the optimizer of the config, with a schedule that advances at each step."""
         config, data = self.config, self.trainer.datamodule  # type: ignore[attr-defined]
         # Lightning does not clip for fused optimizers, which undo the loss's scale within their kernel
         scaled_and_clipped = self.trainer.precision == "16-mixed" and bool(config.trainer.gradient_clip_val)

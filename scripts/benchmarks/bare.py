@@ -1,4 +1,4 @@
-"""A bare PyTorch loop: no framework, images in the device's memory, whole batches augmented, one read an epoch.
+"""A bare PyTorch loop: no framework, images in the device's memory, batched augmentation, metrics read once per epoch.
 
 Network, dropout, augmentation, optimizer and schedule are ours; everything around them is this file.
 """
@@ -19,7 +19,7 @@ PADDING = 4
 
 
 def train(setting: Setting, gate: Gate) -> None:
-    """Trains an epoch whenever the gate opens."""
+    """Train one epoch whenever the gate opens."""
     run, device = checked(setting), torch.device(setting.device)
     torch.manual_seed(0)
     pixels = torch.randint(0, 256, (setting.images, 32, 32, 3), dtype=torch.uint8, device=device)

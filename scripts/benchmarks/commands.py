@@ -28,7 +28,7 @@ class Ended:
     seconds: float
     peak_bytes: int
     first_epoch_seconds: float | None  # from its start until `metrics.csv` was there
-    epoch_seconds: float | None  # as `metrics.csv` says
+    epoch_seconds: float | None  # from `metrics.csv`
 
 
 def run(*arguments: str) -> Ended:

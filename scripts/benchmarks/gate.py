@@ -1,6 +1,6 @@
-"""How a pipeline, in a process of its own, trains an epoch when it is told to and says how long it took.
+"""A pipeline in a process of its own trains one epoch per request and reports how long it took.
 
-A line on stdin starts an epoch; the answer to it is a line of JSON, once the pipeline is ready for the next one.
+A line on stdin starts an epoch; the reply is a line of JSON, once the pipeline is ready for the next one.
 """
 
 import json

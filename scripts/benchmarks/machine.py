@@ -1,4 +1,4 @@
-"""What a figure was measured on and with. No name or path of the machine is told."""
+"""The hardware and versions of a measurement, without names or paths of the machine."""
 
 import os
 import platform

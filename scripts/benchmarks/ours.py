@@ -54,5 +54,5 @@ class GroupGate(GateCallback):
 
 
 def train(setting: Setting, gate: Gate) -> None:
-    """Trains an epoch whenever the gate opens."""
+    """Train one epoch whenever the gate opens."""
     Job(checked(setting), RunDir(Path("run").absolute()), [GroupGate(gate)]).train()

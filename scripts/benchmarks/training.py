@@ -1,4 +1,4 @@
-"""Seconds for 50,000 images: ours, the usual pipeline and a bare loop, an epoch of each in turn, several times over."""
+"""Seconds for 50,000 images: ours, the usual pipeline and a bare loop, one epoch of each in turn, several times."""
 
 import json
 import os
@@ -24,7 +24,7 @@ SCRIPTS = Path(__file__).parents[1]
 
 
 class Runner:
-    """A pipeline in a process of its own, which trains an epoch when asked."""
+    """A pipeline in a process of its own, which trains one epoch on request."""
 
     def __init__(self, name: str, setting: Setting) -> None:
         self._name, self._setting = name, setting
@@ -44,7 +44,7 @@ class Runner:
         return self
 
     def epoch(self) -> Epoch:
-        """Trains an epoch, again where other processes used the machine meanwhile; the one they disturbed least."""
+        """Train one epoch, and repeat it if other processes used the machine; return the least disturbed one."""
         epochs = [self._epoch()]
         while epochs[-1].others > CALM and len(epochs) < TRIES:
             epochs.append(self._epoch())

@@ -86,7 +86,7 @@ def with_torch_dropout(network: nn.Module) -> nn.Module:
 
 
 def train(setting: Setting, gate: Gate) -> None:
-    """Trains an epoch whenever the gate opens."""
+    """Train one epoch whenever the gate opens."""
     run = checked(setting)
     classes = run.plan.num_classes
     loader = DataLoader(
