@@ -37,6 +37,8 @@ def cifar_exp(capsys: pytest.CaptureFixture[str]) -> CifarExp:
 
 @pytest.fixture
 def training(monkeypatch: pytest.MonkeyPatch) -> FakeTraining:
+    import cifar_exp.cli.app  # noqa: F401 - takes what it needs of the real module
+
     fake = FakeTraining()
     monkeypatch.setitem(sys.modules, fake.__name__, fake)
     return fake

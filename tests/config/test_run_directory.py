@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 from filelock import FileLock
 
+from cifar_exp.cli.run_directory import undone_on_error
 from cifar_exp.errors import UserError
 from tests.config.harness import CifarExp, FakeTraining
 
@@ -139,3 +140,73 @@ def test_an_error_found_late_does_not_cost_the_run(cifar_exp: CifarExp, training
 
     assert cifar_exp("train", "data=synthetic", "hydra.run.dir=run").status == 2
     assert Path("run/checkpoints/last.ckpt").is_file()
+
+
+def test_jobs_may_be_named_by_a_reference(cifar_exp: CifarExp, training: FakeTraining) -> None:
+    jobs = ["model=model2,model50k", "hydra.sweep.dir=sweep", "hydra.sweep.subdir=${model.name}-${hydra.job.num}"]
+
+    assert cifar_exp("train", "-m", "data=synthetic", *jobs).status == 0
+    assert [path.name for path in training.directories] == ["model2-0", "model50k-1"]
+
+
+def test_jobs_may_be_named_by_their_overrides(cifar_exp: CifarExp, training: FakeTraining) -> None:
+    jobs = ["seed=0,1", "hydra.sweep.dir=sweep", "hydra.sweep.subdir=${hydra.job.override_dirname}"]
+
+    assert cifar_exp("train", "-m", "data=synthetic", "trainer.devices=1", *jobs).status == 0
+    assert [path.name for path in training.directories] == [
+        f"data=synthetic,seed={seed},trainer.devices=1" for seed in (0, 1)
+    ]
+
+
+def test_a_run_is_readable_whatever_hydra_writes(cifar_exp: CifarExp, training: FakeTraining) -> None:
+    assert cifar_exp("train", "data=synthetic", "hydra.run.dir=run", "hydra.output_subdir=null").status == 0
+    assert {path.name for path in Path("run/.hydra").glob("*.yaml")} == {"config.yaml", "hydra.yaml", "overrides.yaml"}
+
+
+def test_paths_start_from_where_the_command_was_given(cifar_exp: CifarExp, training: FakeTraining) -> None:
+    for split in ("train", "test"):
+        for name in ("cat", "dog"):
+            Path("images", split, name).mkdir(parents=True)
+            Path("images", split, name, "1.png").write_bytes(b"")
+    given = ["data=folder", "data.root=images", "hydra.job.chdir=true", "hydra.run.dir=run"]
+
+    assert cifar_exp("train", *given).status == 0
+    assert training.configs[0].data.root == str(Path("images").absolute())
+
+
+def test_two_commands_in_one_second_have_their_own_directories() -> None:
+    directory = Path("run").absolute()
+    with undone_on_error(directory, is_default=True) as first, undone_on_error(directory, is_default=True) as second:
+        assert (first.name, second.name) == ("run", "run-2")
+
+
+def test_the_saved_config_has_the_values_that_the_run_had(
+    cifar_exp: CifarExp, training: FakeTraining, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("TASK", "7")
+    Path("own/experiment").mkdir(parents=True)
+    experiment = "# @package _global_\nseed: ${oc.decode:${oc.env:TASK}}\nname: run-${now:%Y}\n"
+    Path("own/experiment/array.yaml").write_text(experiment)
+    given = ["--config-dir", "own", "experiment=array", "data=synthetic", "hydra.run.dir=run"]
+
+    assert cifar_exp("train", *given).status == 0
+    saved = Path("run/.hydra/config.yaml").read_text()
+    assert "seed: 7" in saved
+    assert "${" not in saved
+
+
+def test_auto_continues_where_there_is_a_run_and_starts_where_there_is_none(
+    cifar_exp: CifarExp, training: FakeTraining
+) -> None:
+    given = ["train", "data=synthetic", "hydra.run.dir=run", "resume=auto"]
+
+    assert cifar_exp(*given).status == 0
+    Path("run/checkpoints").mkdir()
+    assert cifar_exp(*given).status == 0
+    assert training.directories == [Path("run").absolute()] * 2
+
+
+def test_lists_of_callbacks_add_up(cifar_exp: CifarExp, training: FakeTraining) -> None:
+    assert cifar_exp("train", "data=synthetic", "callbacks=[ema,early_stopping]", "callbacks.ema.decay=0.9").status == 0
+    callbacks = training.configs[0].callbacks
+    assert (callbacks.ema.decay, callbacks.early_stopping.patience) == (0.9, 10)
