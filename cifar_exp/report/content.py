@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from cifar_exp.network.cost import COSTS
+from cifar_exp.plots.pareto import pareto_front
 from cifar_exp.report.runs import Collection, Run
 
 RUNS_IN_ORDER = 12  # more are sorted by validation accuracy
@@ -58,11 +59,5 @@ class Content:
 
 
 def front(runs: Sequence[Run], cost: str) -> list[Run]:
-    """The runs that no other beats in validation accuracy at the same or a lower cost, the cheapest first."""
-    ordered = sorted(runs, key=lambda run: (run.result[cost], -run.result["val/acc"]))
-    best, kept = float("-inf"), []
-    for run in ordered:
-        if run.result["val/acc"] > best:
-            best = run.result["val/acc"]
-            kept.append(run)
-    return kept
+    """Return the runs on the Pareto front of validation accuracy against `cost`, the cheapest first."""
+    return [runs[position] for position in pareto_front([(run.result[cost], run.result["val/acc"]) for run in runs])]

@@ -5,6 +5,7 @@ from typing import Any
 
 from optuna.trial import FrozenTrial, TrialState
 
+from cifar_exp.plots.pareto import pareto_front
 from cifar_exp.sweep.settings import SweepSettings
 
 STATES = {
@@ -42,14 +43,10 @@ def best(trials: Sequence[FrozenTrial], settings: SweepSettings) -> FrozenTrial 
 
 
 def accuracy_front(trials: Sequence[FrozenTrial], cost: str) -> list[FrozenTrial]:
-    """The complete trials that no other beats in both val/acc and `cost`, by rising cost."""
+    """Return the complete trials on the Pareto front of val/acc against `cost`, by rising cost."""
     known = [trial for trial in complete(trials) if accuracy(trial) is not None and cost in trial.user_attrs]
-    known.sort(key=lambda trial: (trial.user_attrs[cost], -(accuracy(trial) or 0.0)))
-    chosen: list[FrozenTrial] = []
-    for trial in known:
-        if not chosen or (accuracy(trial) or 0.0) > (accuracy(chosen[-1]) or 0.0):
-            chosen.append(trial)
-    return chosen
+    points = [(trial.user_attrs[cost], accuracy(trial) or 0.0) for trial in known]
+    return [known[position] for position in pareto_front(points)]
 
 
 def accuracy(trial: FrozenTrial) -> float | None:
