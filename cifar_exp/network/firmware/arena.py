@@ -173,10 +173,10 @@ def lead(
         read = (max(0, row * rows - before) * in_width + max(0, column * columns - before)) * in_channels
         return written - (read if first_read is None else first_read)
 
-    # What is written grows evenly, and what is read stands still until the padding is passed, then grows evenly:
-    # the difference is greatest at one of these corners.
-    some_rows = {min(before // rows, height - 1), height - 1}
-    some_columns = {min(before // columns, width - 1), width - 1}
+    # What is written grows evenly; what is read stands still within the padding, takes one shorter step and then grows
+    # evenly: the difference is greatest at one of these corners.
+    some_rows = {min(before // rows, height - 1), min(before // rows + 1, height - 1), height - 1}
+    some_columns = {min(before // columns, width - 1), min(before // columns + 1, width - 1), width - 1}
     greatest = max(passed(row, column) for row in some_rows for column in some_columns)
     restart = min(before // rows, height - 1) - 1  # the last row after which the first pixel is read once more
     return max(greatest, passed(restart, width - 1, 0)) if restart >= 0 else greatest
