@@ -7,9 +7,11 @@
   python scripts/bench.py scaling              one epoch of 10,000 to 1,000,000 synthetic images
   python scripts/bench.py pricing              candidates priced a second
   python scripts/bench.py bfloat16             ours in float32 and with bfloat16
+  python scripts/bench.py search --data data=folder data.root=IMAGES trainer.precision=bf16-mixed
+                                               search methods on real trainings, for results/search.md; needs a GPU
 
-On two cores everything takes a quarter of an hour. Leave the machine alone meanwhile: its load is kept with the
-figures.
+On two cores everything but `search` takes a quarter of an hour. Leave the machine alone meanwhile: its load is kept
+with the figures.
 """
 
 import argparse
@@ -22,6 +24,7 @@ from typing import Any
 
 from benchmarks import machine, table
 
+from cifar_exp.files import write_text
 from cifar_exp.process import settle
 
 RESULTS = Path(__file__).parents[1] / "results" / "bench"
@@ -32,7 +35,9 @@ COUNTS = (10_000, 30_000, 100_000, 300_000, 1_000_000)
 
 def parse(arguments: Sequence[str]) -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("subjects", nargs="*", metavar="SUBJECT", help=f"of {', '.join(SUBJECTS)}; default: all")
+    parser.add_argument(
+        "subjects", nargs="*", metavar="SUBJECT", help=f"of {', '.join(SUBJECTS)}; default: all. Or `search` alone"
+    )
     parser.add_argument("--device", choices=("cpu", "cuda"), help="default: each that is there")
     parser.add_argument("--models", nargs="+", default=["model2", "model3", "model50k"])
     parser.add_argument("--rounds", type=int, default=5)
@@ -47,10 +52,13 @@ def parse(arguments: Sequence[str]) -> argparse.Namespace:
         nargs="+",
         default=["data=synthetic", "data.train_size=50000", "data.test_size=10000"],
         metavar="OVERRIDE",
-        help="of `startup` and `memory`, e.g. data=cifar10",
+        help="of `startup`, `memory` and `search`, e.g. data=cifar10",
     )
+    parser.add_argument("--processes", type=int, default=1, help="searches at a time")
     parser.add_argument("--output", type=Path, default=RESULTS, help="directory of the JSON")
     options = parser.parse_args(arguments)
+    if options.subjects == ["search"]:
+        return options
     unknown = [subject for subject in options.subjects if subject not in SUBJECTS]
     if unknown:
         parser.error(f"{unknown[0]}: expected one of {', '.join(SUBJECTS)}")
@@ -77,6 +85,15 @@ def measure(options: argparse.Namespace, device: str) -> dict[str, Any]:
     return {name: subject() for name, subject in subjects.items() if name in options.subjects}
 
 
+def compare_searches(overrides: Sequence[str], processes: int) -> None:
+    """Run the searches that are not finished yet and write results/search.md."""
+    from benchmarks.search import compare, report
+
+    directory = RESULTS.parent / "search"
+    compare.run(overrides, directory, processes)
+    write_text(RESULTS.parent / "search.md", report.page(report.read(directory)))
+
+
 def devices(chosen: str | None) -> list[str]:
     """The chosen device, or all that are there."""
     import torch
@@ -87,6 +104,9 @@ def devices(chosen: str | None) -> list[str]:
 def main() -> None:
     options = parse(sys.argv[1:])
     settle()
+    if options.subjects == ["search"]:
+        compare_searches(options.data, options.processes)
+        return
     for device in devices(options.device):
         document = {"machine": machine.facts(device), "precision": options.precision, **measure(options, device)}
         table.show(document)

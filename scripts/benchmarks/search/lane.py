@@ -33,7 +33,6 @@ class Task:
     trial: list[str]  # overrides of a trial's training
     final: list[str] = field(default_factory=list)  # of the winner's; none: the winner is not trained again
     fixed: list[str] = field(default_factory=list)  # of every candidate's model
-    until: float = float("inf")  # no trial begins after this time (seconds since 1970)
 
 
 def search(task: Task, output: Path) -> dict[str, Any]:
@@ -48,8 +47,10 @@ def search(task: Task, output: Path) -> dict[str, Any]:
     record: dict[str, Any] = {"task": asdict(task), "trials": [], "images": 0, "epochs": epochs}
     cost_of_trial = epochs * (len(data.train) // config.data.batch_size) * config.data.batch_size
     started = time.time()
-    while record["images"] + cost_of_trial <= task.trials * cost_of_trial and time.time() < task.until:
+    while record["images"] + cost_of_trial <= task.trials * cost_of_trial:
         trial = method.propose()
+        if trial is None:
+            break
         plan = space.plan(trial.params)
         training = GraphTraining(plan, config, data, task.seed, pool=pool)
         curve: list[float] = []

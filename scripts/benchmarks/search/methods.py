@@ -52,13 +52,13 @@ class SearchSpace:
 
 
 class Method:
-    """One search: proposes candidates, hears of their curves, ends poor ones."""
+    """One search: propose candidates, receive their curves, end poor ones."""
 
     def __init__(self, name: str, search: SearchSpace, seed: int) -> None:
         if name not in METHODS:
             raise ValueError(f"unknown method {name!r}, expected one of {METHODS}")
         self.name, self._search, self._seed = name, search, seed
-        self.rejected = 0  # candidates over the budget that the method had to be told of
+        self.rejected = 0  # candidates over the budget, reported to the method
         sampler = optuna.samplers.TPESampler(seed=seed) if name == "optuna" else optuna.samplers.RandomSampler(seed)
         self.study = optuna.create_study(direction="maximize", sampler=sampler, pruner=_pruner(name))
         self._proposer: Proposer | None = None
@@ -67,13 +67,14 @@ class Method:
             settings = _settings("tpe" if is_ours else "random", search.fill if is_ours else None)
             self._proposer = Proposer(search.space, search.pricer, settings)
 
-    def propose(self) -> Trial:
-        """Return a trial within the budget, not finished yet."""
+    def propose(self) -> Trial | None:
+        """Return a trial within the budget, not finished yet; None where all candidates have been tried."""
         distributions = self._search.space.distributions
         if self._proposer is not None:
             trials = self.study.get_trials(deepcopy=False)
             proposal = self._proposer.propose(trials, 1000 * self._seed + len(trials))
-            assert proposal is not None
+            if proposal is None:
+                return None
             self.study.enqueue_trial(proposal.candidate)
             return self.study.ask(distributions)
         while True:
@@ -101,8 +102,10 @@ class Method:
 
 
 def _pruner(name: str) -> optuna.pruners.BasePruner:
-    if name in ("ours", "optuna"):
-        return optuna.pruners.MedianPruner(n_startup_trials=5, n_warmup_steps=2)
+    if name == "ours":
+        return optuna.pruners.MedianPruner(n_startup_trials=5, n_warmup_steps=4)
+    if name == "optuna":
+        return optuna.pruners.MedianPruner()
     if name == "ours, halving":
         return optuna.pruners.SuccessiveHalvingPruner(min_resource=2, reduction_factor=2)
     if name == "asha":

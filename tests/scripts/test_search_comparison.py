@@ -1,0 +1,59 @@
+"""The comparison of search methods trains real networks, and spends no more images than its budget."""
+
+import json
+from pathlib import Path
+from types import ModuleType, SimpleNamespace
+
+import pytest
+import torch
+
+SCRIPTS = Path(__file__).parents[2] / "scripts"
+WIDTH = "model.layers.conv7.channels"
+TINY = [
+    "experiment=model50k",
+    "budget.params=50000",
+    "data=synthetic",
+    "data.train_size=80",
+    "data.test_size=20",
+    "data.batch_size=32",
+    "trainer.accelerator=cpu",
+    "logger.mode=disabled",
+]
+
+
+@pytest.fixture
+def search(monkeypatch: pytest.MonkeyPatch) -> SimpleNamespace:
+    monkeypatch.syspath_prepend(str(SCRIPTS))
+    from benchmarks.search import graph_optimizer, lane, report
+
+    modules: dict[str, ModuleType] = {"graph_optimizer": graph_optimizer, "lane": lane, "report": report}
+    return SimpleNamespace(**modules)
+
+
+@pytest.mark.parametrize("steps", [4, 10, 97])
+def test_the_schedule_is_that_of_torch(search: SimpleNamespace, steps: int) -> None:
+    parameter = torch.nn.Parameter(torch.zeros(1))
+    optimizer = torch.optim.SGD([parameter], lr=1.0)
+    schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, 1.0, total_steps=steps, pct_start=0.3)
+    expected = []
+    for _ in range(steps):
+        expected.append(schedule.get_last_lr()[0])
+        optimizer.step()
+        schedule.step() if len(expected) < steps else None
+    assert search.graph_optimizer.one_cycle(steps, 0.3, 25.0, 1e4) == pytest.approx(expected)
+
+
+@pytest.mark.parametrize("method", ["ours", "optuna", "asha"])
+def test_a_search_stays_within_both_budgets(search: SimpleNamespace, tmp_path: Path, method: str) -> None:
+    epoch = ["trainer.max_epochs=1"]
+    widths = {"model.layers.conv6.channels": "choice(64, 128)", WIDTH: "range(16, 140)"}
+    task = search.lane.Task(method, 0, widths, WIDTH, 2, epoch, epoch, TINY)
+
+    record = search.lane.search(task, tmp_path / "lane.json")
+
+    assert json.loads((tmp_path / "lane.json").read_text()) == record
+    assert len(record["trials"]) == 2
+    assert record["images"] == 2 * 64  # of 72 training images, whole batches alone
+    assert all(trial["cost"] <= 50_000 for trial in record["trials"])
+    assert f"| {method} | 1 | 2.0 |" in search.report.page([record])
+    assert f"{record['final']['test']:.2%}" in search.report.page([record])
