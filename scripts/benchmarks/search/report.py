@@ -21,8 +21,8 @@ def page(lanes: Sequence[Lane]) -> str:
             "# Search methods compared",
             "",
             f"Written by `python scripts/bench.py search`. Each search may train on as many images as {TRIALS} full "
-            f"trials do; every trained candidate has at most {BUDGET:,} parameters. The winner is trained again; its weights "
-            " are selected by validation and tested once. Means over seeds, ± the standard deviation.",
+            f"trials do; a trained candidate has at most {BUDGET:,} parameters. The winner is trained again; "
+            "its weights are selected by validation and tested once. Means over seeds, ± the standard deviation.",
             "",
             f"Trial: `{_shown([*task['fixed'], *task['trial']])}`",
             "",
