@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from pydantic import BaseModel
 
@@ -101,7 +102,7 @@ SCHEMAS: dict[str, type[BaseModel]] = {
     "report": ReportConfig,
     "export": ExportConfig,
 }
-CHECKS: dict[str, Callable[[AnyConfig], object]] = {
+CHECKS: dict[str, Callable[[AnyConfig], Any]] = {
     "train": check_train,
     "eval": check_eval,
     "predict": check_predict,
