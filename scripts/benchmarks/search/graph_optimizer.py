@@ -95,4 +95,5 @@ def _muon_weights(module: nn.Module) -> list[Tensor]:
     """Dense and full convolution weights, the last dense layer apart, as `experiment=…` with `optimizer=muon`."""
     dense = [one for one in module.modules() if isinstance(one, nn.Linear)]
     convolutions = [one for one in module.modules() if isinstance(one, nn.Conv2d) and one.groups == 1]
-    return [layer.weight for layer in (*convolutions, *dense[:-1])]
+    inner: list[nn.Linear | nn.Conv2d] = [*convolutions, *dense[:-1]]
+    return [layer.weight for layer in inner]

@@ -71,7 +71,7 @@ class GraphTraining:
         torch.manual_seed(seed)
         with self._on_stream():
             network = Classifier(build_network(plan), data.mean, data.std)
-            self.classifier = network.to(self.device, memory_format=torch.channels_last)
+            self.classifier = network.to(self.device).to(memory_format=torch.channels_last)
             self.averaged = deepcopy(self.classifier).eval().requires_grad_(requires_grad=False)
             self.optimizer = GraphOptimizer(self.classifier, config.optimizer)
             total = self.steps * config.trainer.max_epochs
