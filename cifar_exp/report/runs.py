@@ -13,6 +13,7 @@ from cifar_exp.config.overrides import saved_overrides
 from cifar_exp.config.parse import plain
 from cifar_exp.data.settings import DataConfig
 from cifar_exp.errors import UserError
+from cifar_exp.network.cost import costs_of
 from cifar_exp.network.plan import Plan
 from cifar_exp.network.planner import plan_network
 from cifar_exp.network.spec import ModelSpec
@@ -119,16 +120,17 @@ def read_run(directory: Path) -> Run:
     result = files.read_result().document()
     config = plain(_yaml(files.config))
     test = _json(files.test)
+    plan = _plan(config, test)
     return Run(
         label=str(config.get("name") or result["model"]),
         directory=directory,
-        result=result,
+        result={**(costs_of(plan) if plan else {}), **result},  # an older result has fewer costs
         rows=files.read_metrics(),
         test=test,
         config=config,
         choices=_choices(_yaml(files.hydra)),
         overrides=_keys(files.overrides),
-        plan=_plan(config, test),
+        plan=plan,
     )
 
 

@@ -54,10 +54,10 @@ FIGURES = (
 
 
 SHORT = {"peak_activation_bytes": "peak bytes"}
-NARROW = tuple(  # what a terminal of 80 columns holds
+NARROW = tuple(  # what a terminal of 80 columns shows
     replace(figure, title=SHORT.get(figure.key, figure.title))
     for figure in FIGURES
-    if figure.title not in ("train", "epochs")
+    if figure.key not in ("train/acc", "epochs", "flash_bytes", "sram_bytes")
 )
 
 

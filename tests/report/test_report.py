@@ -14,7 +14,7 @@ from PIL import Image
 
 from cifar_exp.report.content import front
 from cifar_exp.report.runs import Run as ReportedRun
-from cifar_exp.report.runs import collect
+from cifar_exp.report.runs import collect, read_run
 from tests.conftest import Run
 from tests.training.tiny import result
 
@@ -60,14 +60,19 @@ def edited(run: Path, **changes: Any) -> None:
     (run / "result.json").write_text(json.dumps({**result(run), **changes}))
 
 
-def test_both_documents_have_every_run_s_figures(cifar_exp: Run, seeds: Path) -> None:
+def test_both_documents_have_every_run_s_figures(
+    cifar_exp: Run, seeds: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     assert cifar_exp("report", f"runs=[{seeds / '0'},{seeds / '1'}]") == 0
+    plan = read_run(seeds / "1").plan
     found = result(seeds / "1")
     figures = [
         *(f"{found[key]:.2%}" for key in ("train/acc", "val/acc", "test/acc")),
         f"{found['seconds_per_epoch']:.2f}",
         *(f"{found[key]:,}" for key in ("params", "macs", "peak_activation_bytes")),
+        *(f"{getattr(plan, key):,}" for key in ("flash_bytes", "sram_bytes")),  # planned, not part of result.json
     ]
+    assert max(map(len, capsys.readouterr().out.splitlines())) <= 80
     markdown = Path("report/report.md").read_text()
     row = next(line for line in markdown.splitlines() if line.startswith("| model2 seed=1"))
     assert [cell.strip(" *") for cell in row.split("|")[2:-2]] == figures
