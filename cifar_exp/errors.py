@@ -16,6 +16,10 @@ class RunFailedError(Exception):
     """A run that failed for a known reason, which is `str(error)`; commands end with exit status 1."""
 
 
+class TakenOverError(Exception):
+    """Another process has taken the trial of this one over: it must write nothing more."""
+
+
 def did_you_mean(given: str, known: Iterable[object]) -> str:
     """Return ` Did you mean 'conv6'?` where a known name is near `given`, else an empty string."""
     near = get_close_matches(given, [str(name) for name in known], n=1, cutoff=0.6)

@@ -1,65 +1,172 @@
 """Between Hydra's plugin interface and the sweep: what Hydra hands over, made into the sweep's parts."""
 
 import logging
-import os
 import socket
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
+from uuid import uuid4
 
+from hydra.core.hydra_config import HydraConfig
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.plugins import Plugins
-from hydra.core.utils import JobReturn
+from hydra.core.utils import JobReturn, configure_log, run_job
 from hydra.types import HydraContext, TaskFunction
 from omegaconf import DictConfig, OmegaConf, open_dict
+from optuna.exceptions import StorageInternalError
+from optuna.trial import FrozenTrial
+from sqlalchemy.exc import SQLAlchemyError
 
 from cifar_exp.config.compose import COMPOSITION_ERRORS, composition_error
 from cifar_exp.config.overrides import written
 from cifar_exp.errors import UserError
+from cifar_exp.runs.lock import Lock
+from cifar_exp.sweep.output.display import Display
+from cifar_exp.sweep.output.outputs import Outputs
 from cifar_exp.sweep.search.pricing import Free, PlanPricer, Pricer
 from cifar_exp.sweep.search.space import Space, build_space
 from cifar_exp.sweep.settings import parse_settings
 from cifar_exp.sweep.study.storage import absolute_url, default_url, masked
-from cifar_exp.sweep.worker.runner import Sweep
-from cifar_exp.sweep.worker.task import TrialTask
+from cifar_exp.sweep.worker.driver import Driver
+from cifar_exp.sweep.worker.loop import Worker
+from cifar_exp.sweep.worker.task import DriverWatch, TrialTask, WorkerTask
 
 log = logging.getLogger(__name__)
 
-ON_THIS_MACHINE = ("joblib", "ray_launcher.RayLauncher", "submitit_launcher.LocalLauncher")  # launchers
+ON_THIS_MACHINE = ("joblib", "submitit_launcher.LocalLauncher")  # launchers
+QUIET = ("hydra_plugins", "submitit")  # loggers whose messages the table replaces
+
+Report = Callable[[Sequence[FrozenTrial]], None]
 
 
 class Adapter:
-    """One sweep as Hydra's plugin sees it."""
+    """One sweep as Hydra's plugin sees it; in each worker's process, one of the same parts."""
 
     def __init__(
-        self, settings: dict[str, Any], hydra_context: HydraContext, task_function: TaskFunction, config: DictConfig
+        self,
+        settings: dict[str, Any],
+        hydra_context: HydraContext,
+        task_function: TaskFunction,
+        config: DictConfig,
+        url: str | None = None,
     ) -> None:
         plain = {key: OmegaConf.to_container(v) if OmegaConf.is_config(v) else v for key, v in settings.items()}
+        self._given = plain
         self._settings = parse_settings(plain)
+        self._context = hydra_context
         self._loader = hydra_context.config_loader
         self._sweep_dir = Path(str(config.hydra.sweep.dir)).absolute()
         storage = self._settings.storage
-        self._url = default_url(self._sweep_dir) if storage is None else absolute_url(storage)
+        self._launcher_name = str(config.hydra.launcher.get("_target_"))
+        default = default_url(self._sweep_dir, several_machines=not self._is_here)
+        self._url = url or (default if storage is None else absolute_url(storage))
         self._config = _without_password(config, storage)
-        worker = (socket.gethostname(), os.getpid())
-        task = TrialTask(task_function, self._url, self._settings.grace_period, self._threads(), worker)
-        self.launcher = Plugins.instance().instantiate_launcher(
-            hydra_context=hydra_context, task_function=task, config=self._launcher_config()
-        )
+        self._task_function = task_function
+        self._task = TrialTask(task_function, self._url)
+
+    @property
+    def grace_period(self) -> int:
+        """Seconds without a sign of life after which a process elsewhere counts as dead."""
+        return self._settings.grace_period
+
+    @property
+    def _is_basic(self) -> bool:
+        return self._launcher_name.endswith("BasicLauncher")
+
+    @property
+    def _is_here(self) -> bool:
+        """Whether all workers run on this machine."""
+        return self._is_basic or any(name in self._launcher_name for name in ON_THIS_MACHINE)
 
     def sweep(self, arguments: list[str]) -> list[Sequence[JobReturn]]:
-        """Runs the sweep; raises UserError for a space in which nothing fits."""
+        """Run the sweep; return what each trial of this process returned.
+
+        Raises:
+            UserError: nothing is within the budget, or a cause that all trials share.
+        """
+        try:
+            with self._one_message():
+                worker = self._worker(arguments)
+                worker.check()
+                return self._in_workers(worker, arguments) if not self._is_basic else self._in_this_process(worker)
+        except KeyboardInterrupt:
+            again = f" Continue it: the same command with hydra.sweep.dir={self._sweep_dir}"
+            raise KeyboardInterrupt(again) from None
+
+    def work(self, arguments: list[str], driver: DriverWatch) -> None:
+        """Be one of several workers, in a process of its own."""
+        with self._one_message():
+            worker = self._worker(arguments)
+            study = worker.open()
+            study.heartbeat.add("driver", lambda: driver.look(study.driver_beat(driver.token)))
+            worker.run(lambda _: None, lambda: not driver.is_gone)
+
+    def _in_this_process(self, worker: Worker) -> list[Sequence[JobReturn]]:
+        if self._settings.n_jobs > 1:
+            log.warning(
+                "n_jobs=%d: Hydra's basic launcher runs one trial after the other; hydra/launcher=joblib several.",
+                self._settings.n_jobs,
+            )
+        worker.open()
+        with self._shown(worker) as report:
+            worker.run(report, lambda: True)
+        worker.check_any()
+        return worker.returns
+
+    def _in_workers(self, worker: Worker, arguments: list[str]) -> list[Sequence[JobReturn]]:
+        study, token = worker.open(), uuid4().hex
+        lock = Lock(self._sweep_dir / ".locks" / f"driver-{token}")
+        with ExitStack() as stack:
+            stack.callback(lambda: lock.path.unlink(missing_ok=True))
+            stack.enter_context(lock)
+            lock.take()
+            stack.enter_context(study.heartbeat)
+            study.heartbeat.add("driver", lambda: study.beat_driver(token))
+            identity = {"host": socket.gethostname(), "lock": str(lock.path), "token": token}
+            launch = self._worker_launch(worker, arguments, identity)
+            driver = Driver(launch, self._settings.n_jobs, together="joblib" in self._launcher_name)
+            report = stack.enter_context(self._shown(worker))
+            driver.run(study, worker.is_over, report)
+        worker.check_any()
+        return []
+
+    @contextmanager
+    def _shown(self, worker: Worker) -> Iterator[Report]:
+        """The table and the files of the sweep, kept up to date by what is yielded."""
+        study = worker.study
+        outputs = Outputs(self._sweep_dir, self._settings, worker.space, self._config.get("budget") or {})
+        with Display(self._settings, study.trials) as display:
+
+            def report(trials: Sequence[FrozenTrial]) -> None:
+                outputs.update(trials)
+                display.update()
+
+            try:
+                yield report
+            finally:
+                outputs.update(study.trials())
+            display.finish()
+        outputs.finish(study.trials())
+
+    @contextmanager
+    def _one_message(self) -> Iterator[None]:
+        """Report a storage that fails, whatever its driver raises, as one message."""
+        try:
+            yield
+        except (SQLAlchemyError, StorageInternalError) as error:
+            reason = str(error.__cause__ or error).strip().splitlines()[0]
+            raise UserError(
+                f"hydra.sweeper.storage: {masked(self._url)} can no longer be used:\n{reason}\n"
+                "Once it can, the same command continues the sweep."
+            ) from None
+
+    def _worker(self, arguments: list[str]) -> Worker:
         params = [f"{key}={_expression(value)}" for key, value in (self._settings.params or {}).items()]
         parser = OverridesParser.create(config_loader=self._loader)
         space = build_space(parser.parse_overrides([*params, *arguments]))
         pricer = self._pricer(space)
-        sweep = Sweep(self._settings, space, pricer, self._config, self._compose, self._launch, self._url)
-        sweep.check()
-        try:
-            return sweep.run()
-        except KeyboardInterrupt:
-            again = f" Go on with it: the same command with hydra.sweep.dir={self._sweep_dir}"
-            raise KeyboardInterrupt(again) from None
+        return Worker(self._settings, space, pricer, self._config, self._compose, self._launch, self._url)
 
     def _pricer(self, space: Space) -> Pricer:
         if all(key in self._config for key in ("model", "data", "budget")):
@@ -74,34 +181,58 @@ class Adapter:
             raise UserError(composition_error(error)) from None
 
     def _launch(self, overrides: Sequence[Sequence[str]], first: int) -> Sequence[JobReturn]:
-        """Hands a batch to the launcher, whose own messages the sweep's table makes superfluous."""
-        loggers = [logging.getLogger(name) for name in ("hydra", "hydra_plugins")]
-        levels = [logger.level for logger in loggers]
-        try:
-            for logger in loggers:
-                logger.setLevel(logging.INFO if self._config.hydra.verbose else logging.WARNING)
-            return self.launcher.launch(overrides, initial_job_idx=first)
-        finally:
-            for logger, level in zip(loggers, levels, strict=True):
-                logger.setLevel(level)
-
-    def _threads(self) -> int | None:
-        """One core a trial where several run at once on one machine."""
-        target = str(self._config.hydra.launcher.get("_target_"))
-        at_once = self._settings.n_jobs > 1 and any(name in target for name in ON_THIS_MACHINE)
-        if self._settings.n_jobs > 1 and target.endswith("BasicLauncher"):
-            log.warning(
-                "n_jobs=%d: Hydra's basic launcher runs one job after the other; hydra/launcher=joblib several.",
-                self._settings.n_jobs,
+        """Run trials in this process, one after the other, as Hydra's basic launcher does."""
+        returns = []
+        for number, one in enumerate(overrides, start=first):
+            cfg = self._loader.load_sweep_config(self._config, list(one))
+            with open_dict(cfg):
+                cfg.hydra.job.id, cfg.hydra.job.num = str(number), number
+            before = HydraConfig.instance().cfg
+            HydraConfig.instance().set_config(cfg)
+            returns.append(
+                run_job(
+                    hydra_context=self._context,
+                    task_function=self._task,
+                    config=cfg,
+                    job_dir_key="hydra.sweep.dir",
+                    job_subdir_key="hydra.sweep.subdir",
+                )
             )
-        return 1 if at_once else None
+            HydraConfig.instance().cfg = before
+            configure_log(self._config.hydra.hydra_logging, self._config.hydra.verbose)
+        return returns
+
+    def _worker_launch(
+        self, worker: Worker, arguments: list[str], driver: dict[str, str]
+    ) -> Callable[[int, int], Sequence[JobReturn]]:
+        """What starts workers through Hydra's launcher, whose own messages the sweep's table replaces."""
+        threads = 1 if self._is_here and self._settings.n_jobs > 1 else None
+        task = WorkerTask(
+            self._given, self._context, self._task_function, self._config, tuple(arguments), self._url, threads, driver
+        )
+        overrides = worker.space.overrides(worker.example)
+
+        def launch(first: int, count: int) -> Sequence[JobReturn]:
+            launcher = Plugins.instance().instantiate_launcher(
+                hydra_context=self._context, task_function=task, config=self._launcher_config()
+            )
+            jobs = [
+                [*overrides, f"hydra.sweep.subdir={written(f'.workers/{number}')}"]
+                for number in range(first, first + count)
+            ]
+            returns: Sequence[JobReturn] = launcher.launch(jobs, initial_job_idx=first)
+            return returns
+
+        for name in QUIET:
+            logging.getLogger(name).setLevel(logging.INFO if self._config.hydra.verbose else logging.ERROR)
+        return launch
 
     def _launcher_config(self) -> DictConfig:
-        """Joblib would take every core for itself; it gets as many jobs at once as the sweep has."""
+        """Joblib would start a process for every core; it starts as many as the sweep has workers."""
         launcher = self._config.hydra.launcher
-        if "joblib" in str(launcher.get("_target_")) and launcher.get("n_jobs") == -1:
+        if "joblib" in self._launcher_name and launcher.get("n_jobs") == -1:
             with open_dict(launcher):
-                launcher.n_jobs = self._settings.n_jobs
+                launcher.n_jobs = max(2, self._settings.n_jobs)  # one would be run in this process
         return self._config
 
 

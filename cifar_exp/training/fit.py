@@ -12,7 +12,7 @@ from pytorch_lightning.utilities.exceptions import SIGTERMException
 from cifar_exp.config.planned import Planned
 from cifar_exp.config.schema import TrainConfig
 from cifar_exp.data.module import CifarData
-from cifar_exp.errors import RunFailedError, UserError
+from cifar_exp.errors import RunFailedError, TakenOverError, UserError
 from cifar_exp.inference.classifier import Classifier, description, load_trained
 from cifar_exp.inference.evaluation import Evaluation, evaluate
 from cifar_exp.network import build_network
@@ -160,6 +160,9 @@ class Job:
         return evaluate(classifier, islice(batches, count), self.class_names)
 
     def _fail(self, error: BaseException) -> None:
+        if isinstance(error, TakenOverError):  # the directory is another process's
+            self.tracker.finish(exit_code=1)
+            return
         status = self._status_of(error)
         self.progress.close()
         self._end_other_processes()

@@ -27,7 +27,6 @@ class BudgetedSweeper(Sweeper):
         self.hydra_context = hydra_context
         self.config = config
         self._adapter = Adapter(self._settings, hydra_context, task_function, config)
-        self.launcher = self._adapter.launcher
 
     def sweep(self, arguments: list[str]) -> Any:
         """Runs the sweep; `arguments` are the command line's overrides of the application's own config."""

@@ -3,6 +3,7 @@
 Its accuracy is a fixed function of the widths. It writes what a real run writes for the sweep to find.
 """
 
+import errno
 import json
 import os
 import sys
@@ -12,6 +13,8 @@ from typing import Any
 
 from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig, OmegaConf
+
+from cifar_exp.errors import UserError
 
 LOG = "STAND_IN_LOG"  # a file to which each start adds: trial number, first epoch, process
 SECONDS = "STAND_IN_SECONDS"  # an epoch takes so long
@@ -34,6 +37,10 @@ def main(cfg: DictConfig) -> float:
     misfortune = json.loads(os.environ.get(MISFORTUNES, "{}")).get(str(number))
     if misfortune == "raises":
         raise ValueError("no such luck")
+    if misfortune == "user error":
+        raise UserError("data.root: there is no directory")
+    if misfortune == "full disk":
+        raise OSError(errno.ENOSPC, "No space left on device")
     if misfortune == "exits":
         sys.exit(3)
     for epoch in range(first, cfg.trainer.max_epochs):

@@ -14,6 +14,7 @@ from cifar_exp.sweep.search.pricing import Price
 from cifar_exp.sweep.search.proposals import Proposal
 from cifar_exp.sweep.search.space import build_space
 from cifar_exp.sweep.settings import parse_settings
+from cifar_exp.sweep.study.storage import open_storage
 from cifar_exp.sweep.study.study import WORKER, SharedStudy
 from cifar_exp.sweep.worker.outcome import Outcome
 
@@ -29,7 +30,7 @@ def worker(tmp_path: Path, name: str, beating: bool = True) -> Iterator[SharedSt
     space = build_space(parse_overrides(["a=range(10)"]))
     study = SharedStudy(f"sqlite:///{tmp_path / 'shared.db'}", settings, space, tmp_path / name)
     if beating:
-        with study.heart:
+        with study.heartbeat:
             yield study
     else:
         yield study
@@ -43,9 +44,11 @@ def first(study: SharedStudy) -> FrozenTrial:
     return study.trials()[0]
 
 
-def elsewhere(study: SharedStudy, trial: FrozenTrial) -> None:
+def elsewhere(tmp_path: Path) -> None:
     """Makes the trial's worker one of another machine, whose locks cannot be seen from here."""
-    study._storage.set_trial_user_attr(trial._trial_id, WORKER, {"host": "elsewhere", "lock": "/none"})
+    storage = open_storage(f"sqlite:///{tmp_path / 'shared.db'}")
+    worker = storage.get_trial(1).user_attrs[WORKER]
+    storage.set_trial_user_attr(1, WORKER, {**worker, "host": "elsewhere", "lock": "/none"})
 
 
 def test_a_trial_enters_the_study_whole_and_waiting(tmp_path: Path) -> None:
@@ -73,8 +76,9 @@ def test_a_living_worker_s_trial_is_not_taken_over(tmp_path: Path) -> None:
         add(one, 4)
         one.claim(first(one), tmp_path / "one" / "0")
         assert not two.take_over(first(two), tmp_path / "two" / "0")  # its lock is held
-        elsewhere(one, first(one))
-        time.sleep(2 * GRACE + 0.5)
+        elsewhere(tmp_path)
+        assert not two.take_over(first(two), tmp_path / "two" / "0")
+        time.sleep(GRACE + 0.5)
         assert not two.take_over(first(two), tmp_path / "two" / "0")  # its heart beats
 
 
@@ -83,10 +87,11 @@ def test_a_silent_worker_s_trial_is_taken_over_by_one(tmp_path: Path) -> None:
         add(silent, 4)
         with worker(tmp_path, "one") as one, worker(tmp_path, "two") as two:
             silent.claim(first(silent), tmp_path / "silent" / "0")
-            elsewhere(silent, first(silent))
+            elsewhere(tmp_path)
             seen = first(one), first(two)
-            assert not one.take_over(seen[0], tmp_path / "one" / "0")
-            time.sleep(2 * GRACE + 1.1)  # the clock of SQLite ticks in seconds
+            assert not one.take_over(seen[0], tmp_path / "one" / "0")  # each looks twice at the counter
+            assert not two.take_over(seen[1], tmp_path / "two" / "0")
+            time.sleep(GRACE + 0.3)
             taken = [one.take_over(seen[0], tmp_path / "one" / "0"), two.take_over(seen[1], tmp_path / "two" / "0")]
             assert taken == [True, False]
             one.tell(first(one), Outcome("COMPLETE", [0.5]))
@@ -99,7 +104,7 @@ def test_a_dead_worker_of_this_machine_is_known_at_once(tmp_path: Path) -> None:
     with worker(tmp_path, "dead") as dead:
         add(dead, 4)
         dead.claim(first(dead), tmp_path / "dead" / "0")
-        dead.let_go(first(dead))  # the kernel frees a dead process's locks
+        dead.release(first(dead))  # the kernel frees a dead process's locks
         with worker(tmp_path, "one") as one, worker(tmp_path, "two") as two:
             seen_by_two = first(two)
             assert one.take_over(first(one), tmp_path / "one" / "0")

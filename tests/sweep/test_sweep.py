@@ -5,18 +5,17 @@ import json
 import math
 import shutil
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 import yaml
-from hydra.core.utils import JobReturn
 
+import cifar_exp
 from cifar_exp.config.location import conf_dir
 from cifar_exp.network.cost import cost_line, costs_of
 from cifar_exp.network.planner import plan_network
 from cifar_exp.network.spec import ModelSpec
-from cifar_exp.sweep.adapter import Adapter
 from tests.sweep.conftest import numbers, starts, study_in, sweep_arguments, table
 
 Pretend = Callable[..., int]
@@ -109,6 +108,14 @@ def test_the_winner_is_a_model_file_like_the_shipped_ones(pretend: Pretend, tmp_
         line for line in body if line.strip().startswith(("conv1:", "conv7:")) and line not in shipped
     ]
     assert pretend("summary", "--config-dir", str(sweep / "best"), "model=best", "data=synthetic") == 0
+
+
+def test_the_winner_keeps_everything_that_was_swept(pretend: Pretend, tmp_path: Path) -> None:
+    more = ("optimizer=choice(sgd)", "optimizer.lr=choice(0.0123)", "data.batch_size=choice(33)")
+    assert pretend(*sweep_arguments(tmp_path / "sweep", 1, *more)) == 0
+    config_dir = str(tmp_path / "sweep" / "best")
+    config = cifar_exp.compose(["model=best", "data=synthetic"], config_dir=config_dir)
+    assert (config.optimizer.name, config.optimizer.lr, config.data.batch_size) == ("sgd", 0.0123, 33)
 
 
 def test_a_second_call_goes_on_up_to_n_trials(pretend: Pretend, tmp_path: Path) -> None:
@@ -297,27 +304,6 @@ def test_a_killed_sweep_of_references_goes_on(pretend: Pretend, tmp_path: Path) 
     assert [(trial, epoch) for trial, epoch, _ in starts(tmp_path / "starts.log")][2:] == [(1, 50)]
 
 
-def test_jobs_that_die_with_their_launcher_are_tried_alone(
-    pretend: Pretend, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    launch, batches = Adapter._launch, []
-
-    def launched(self: Adapter, overrides: Sequence[Sequence[str]], first: int) -> Sequence[JobReturn]:
-        batches.append(len(overrides))
-        culprit = first <= 1 < first + len(overrides)
-        if len(overrides) > 1:
-            launch(self, overrides[:1], first)
-        if culprit:
-            raise RuntimeError("a worker was killed")
-        return launch(self, overrides[-1:], first)
-
-    monkeypatch.setattr(Adapter, "_launch", launched)
-    sweep = tmp_path / "sweep"
-    assert pretend(*sweep_arguments(sweep, 3, "hydra.sweeper.n_jobs=3")) == 0
-    assert batches == [3, 1, 1]
-    assert [row["state"] for row in table(sweep)] == ["complete", "failed", "complete"]
-
-
 def test_a_grid_counts_each_combination_once(
     pretend: Pretend, tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
@@ -347,9 +333,43 @@ def test_a_study_begun_with_other_choices_is_not_gone_on_with(
     sweep = tmp_path / "sweep"
     pretend(*sweep_arguments(sweep, 1))
     assert pretend(*sweep_arguments(sweep, 2, "model.layers.conv1.channels=choice(16,32)")) == 2
-    assert "model.layers.conv1.channels: the study 'sweep' was begun with other choices" in capfd.readouterr().err
+    assert "model.layers.conv1.channels: the study 'sweep' was begun with choice(16,32,64)" in capfd.readouterr().err
     assert pretend(*sweep_arguments(sweep, 2, "hydra.sweeper.direction=minimize")) == 2
-    assert "was begun with ['maximize']" in capfd.readouterr().err
+    assert "was begun with maximize val/acc, this command has minimize val/acc" in capfd.readouterr().err
+    for more in ("budget.params=40000", "optimizer.lr=choice(0.1,0.2)", "model.layers.conv7.channels=24"):
+        assert pretend(*sweep_arguments(sweep, 2, more)) == 2
+        assert f"{more.partition('=')[0]}: the study 'sweep' was begun with" in capfd.readouterr().err
+    may_change = ("logger.mode=disabled", "model.layers.conv7.channels=range(16,65,step=8)")
+    assert pretend(*sweep_arguments(sweep, 2, *may_change)) == 0
+
+
+def test_first_trials_that_fail_for_one_reason_are_not_used_up(
+    pretend: Pretend, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    sweep = tmp_path / "sweep"
+    assert pretend(*sweep_arguments(sweep, 5), misfortunes=dict.fromkeys(range(5), "raises")) == 2
+    assert "first 3 trials failed for one reason:\nValueError: no such luck" in capfd.readouterr().err
+    assert pretend(*sweep_arguments(sweep, 5)) == 0
+    assert [row["state"] for row in table(sweep)] == ["complete"] * 5
+
+
+@pytest.mark.parametrize("cause", ["user error", "full disk"])
+def test_a_cause_that_all_trials_share_stops_the_sweep(
+    pretend: Pretend, tmp_path: Path, capfd: pytest.CaptureFixture[str], cause: str
+) -> None:
+    sweep = tmp_path / "sweep"
+    assert pretend(*sweep_arguments(sweep, 4), misfortunes={1: cause}) == 2
+    reported = capfd.readouterr().err
+    assert "all trials would fail (trial 1)" in reported
+    assert "Traceback" not in reported
+    assert pretend(*sweep_arguments(sweep, 4)) == 0
+    assert [row["state"] for row in table(sweep)] == ["complete"] * 4
+
+
+def test_a_directory_may_have_any_name(pretend: Pretend, tmp_path: Path) -> None:
+    sweep = tmp_path / "a?b%41#c"
+    assert pretend(*sweep_arguments(f"'{sweep}'", 1)) == 0
+    assert (sweep / "study.db").is_file()
 
 
 def test_a_trial_without_values_for_the_space_is_marked_failed(pretend: Pretend, tmp_path: Path) -> None:

@@ -14,6 +14,8 @@ import pytest
 import yaml
 
 from cifar_exp.config.schema import TrialConfig
+from cifar_exp.errors import TakenOverError
+from cifar_exp.sweep.study.storage import open_storage
 from cifar_exp.sweep.worker.reporting import TrialReporter
 from tests.sweep.conftest import numbers, study_in, table, wait_until
 
@@ -146,6 +148,22 @@ def test_without_a_pruner_or_with_two_objectives_no_trial_is_ended(tmp_path: Pat
     epoch(reporter(tmp_path / "two", "median", ("maximize", "minimize")), {"val/acc": 0.1})
 
 
+def test_a_trial_that_was_taken_over_stops_before_it_writes(tmp_path: Path) -> None:
+    one = reporter(tmp_path, "none")
+    one.on_fit_start(SimpleNamespace(is_global_zero=True), None)  # type: ignore[arg-type]
+    one.on_validation_start(None, None)  # type: ignore[arg-type]
+    open_storage(f"sqlite:///{tmp_path / 'study.db'}").set_trial_user_attr(3, "attempt", 2)
+    with pytest.raises(TakenOverError, match="trial 2 was taken over"):
+        one.on_validation_start(None, None)  # type: ignore[arg-type]
+
+
+def test_a_cost_that_is_minimized_prunes_nothing(tmp_path: Path) -> None:
+    one = reporter(tmp_path, "median", ("minimize",))
+    one.on_fit_start(SimpleNamespace(is_global_zero=True), None)  # type: ignore[arg-type]
+    study_in(tmp_path, "s").set_metric_names(["seconds_per_epoch"])
+    epoch(one, {"val/acc": 0.99})
+
+
 def test_a_loss_that_is_not_finite_ends_the_trial(tmp_path: Path) -> None:
     with pytest.raises(FloatingPointError, match="val/loss is nan after epoch 1"):
         epoch(reporter(tmp_path, "median"), {"val/acc": 0.1, "val/loss": float("nan")})
@@ -154,7 +172,7 @@ def test_a_loss_that_is_not_finite_ends_the_trial(tmp_path: Path) -> None:
 def test_a_storage_out_of_reach_stops_no_training(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     one = reporter(tmp_path, "median")
     epoch(one, {"val/acc": 0.95})
-    one._study._storage = SimpleNamespace(set_trial_intermediate_value=lambda *_: 1 / 0)
+    one._storage = SimpleNamespace(set_trial_intermediate_value=lambda *_: 1 / 0)
     one.on_fit_start = lambda *_: None  # type: ignore[method-assign]
     with caplog.at_level(logging.WARNING):
         epoch(one, {"val/acc": 0.1})

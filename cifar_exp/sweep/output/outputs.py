@@ -13,6 +13,7 @@ from cifar_exp.files import write_text
 from cifar_exp.network.cost import cost_line
 from cifar_exp.plots.sweep import plot_sweep
 from cifar_exp.sweep.output import ranking
+from cifar_exp.sweep.output.best_settings import write_best_settings
 from cifar_exp.sweep.output.importance import importances
 from cifar_exp.sweep.search.space import Space
 from cifar_exp.sweep.settings import SweepSettings
@@ -45,6 +46,7 @@ class Outputs:
         winner = ranking.best(trials, self._settings)
         if winner is not None and "model" in winner.user_attrs:
             write_text(self._dir / BEST, self._best_model(winner))
+            write_best_settings(self._dir / "best", self._params(winner))
 
     def finish(self, trials: Sequence[FrozenTrial]) -> None:
         """Writes all of them."""
@@ -55,15 +57,19 @@ class Outputs:
     def _table(self, trials: Sequence[FrozenTrial]) -> str:
         text = io.StringIO()
         table = csv.writer(text, lineterminator="\n")
-        table.writerow(["number", "state", "val/acc", *COST_COLUMNS, "seconds", *self._space.swept])
+        table.writerow(["number", "state", "val/acc", *COST_COLUMNS, "seconds", *self._keys(trials)])
         for trial in trials:
             if trial.state.is_finished():
                 known = [trial.user_attrs.get(cost) for cost in COST_COLUMNS]
                 params = self._params(trial)
-                swept = [params.get(key) for key in self._space.swept]
+                swept = [params.get(key) for key in self._keys(trials)]
                 figures = [ranking.accuracy(trial), *known, ranking.seconds(trial)]
                 table.writerow([trial.number, ranking.STATES[trial.state], *figures, *swept])
         return text.getvalue()
+
+    def _keys(self, trials: Sequence[FrozenTrial]) -> list[str]:
+        """The swept keys, and those that only earlier trials have."""
+        return list(dict.fromkeys([*self._space.swept, *(key for trial in trials for key in trial.params)]))
 
     def _results(self, trials: Sequence[FrozenTrial]) -> dict[str, Any]:
         """The best, in the words of Hydra's own optimisers, then what came of the others."""

@@ -21,6 +21,7 @@ class History:
     """The searched keys of the trials that have ended, in the order of their numbers."""
 
     def __init__(self, searched: Mapping[str, BaseDistribution], settings: SweepSettings, pricer: Pricer) -> None:
+        optuna.logging.set_verbosity(optuna.logging.ERROR)
         self._searched = dict(searched)
         self._settings = settings
         self._pricer = pricer

@@ -105,7 +105,7 @@ class Swept:
         if distribution.log:
             is_int = isinstance(distribution, IntDistribution)
             return min(high, max(low, round(exp(position)) if is_int else exp(position)))
-        return low + distribution.step * position if self._is_stepped else position
+        return low + distribution.step * position if distribution.step is not None else position
 
     def position(self, value: Any) -> float:
         """Return the position of a value."""
@@ -144,6 +144,12 @@ class Space:
     def distributions(self) -> dict[str, BaseDistribution]:
         """Each swept key with its distribution."""
         return {key: one.distribution for key, one in self.swept.items()}
+
+    @property
+    def fixed_values(self) -> dict[str, str]:
+        """Each fixed key with its value, as text."""
+        fixed = [one for one in self._entries if isinstance(one, Override)]
+        return {_bare_key(one): "deleted" if one.type == OverrideType.DEL else one.get_value_string() for one in fixed}
 
     @property
     def fixed(self) -> list[str]:

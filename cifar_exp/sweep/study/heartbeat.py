@@ -1,14 +1,15 @@
-"""Whether the worker of a running trial still lives, and who takes over where it does not.
+"""Whether the worker of a running trial is alive, and who takes over where it is not.
 
-Two signs of life: a lock on a file, which the kernel frees at a worker's death, so that a restart on the same
-machine need not wait; and Optuna's heartbeats in the storage, for workers elsewhere.
+Two signs of life: a lock on a file, which the kernel frees at a worker's death, so that a restart on the same machine
+need not wait; and a counter in the study that each worker increments, for workers on other machines. Whoever watches
+a counter measures with its own clock how long it stands still, so the clocks of machines need not agree.
 """
 
 import logging
 import socket
 import threading
-from contextlib import suppress
-from datetime import timedelta
+import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -19,18 +20,17 @@ log = logging.getLogger(__name__)
 BEATS = 4  # heartbeats in a grace period
 
 
-class Heart:
-    """Beats for the trials that this process works on, in a thread of its own."""
+class Heartbeat:
+    """Call functions regularly, in a thread of its own, while the process lives."""
 
-    def __init__(self, storage: Any, grace_period: int) -> None:
-        self._storage = storage
+    def __init__(self, grace_period: int) -> None:
         self._interval = grace_period / BEATS
-        self._trials: set[int] = set()
+        self._beats: dict[Any, Callable[[], None]] = {}
         self._changed = threading.Lock()
         self._stopped = threading.Event()
         self._thread = threading.Thread(target=self._run, name="heartbeat", daemon=True)
 
-    def __enter__(self) -> "Heart":
+    def __enter__(self) -> "Heartbeat":
         self._thread.start()
         return self
 
@@ -38,35 +38,51 @@ class Heart:
         self._stopped.set()
         self._thread.join(timeout=5)
 
-    def add(self, trial_id: int) -> None:
-        """Beats for this trial too, from now on."""
-        self._storage.record_heartbeat(trial_id)
+    def add(self, key: Any, beat: Callable[[], None]) -> None:
+        """Call `beat` from now on."""
         with self._changed:
-            self._trials.add(trial_id)
+            self._beats[key] = beat
 
-    def remove(self, trial_id: int) -> None:
-        """No longer beats for this trial."""
+    def remove(self, key: Any) -> None:
+        """No longer call the function of `key`."""
         with self._changed:
-            self._trials.discard(trial_id)
+            self._beats.pop(key, None)
 
     def _run(self) -> None:
         while not self._stopped.wait(self._interval):
             with self._changed:
-                trials = list(self._trials)
-            for trial_id in trials:
+                beats = list(self._beats.values())
+            for beat in beats:
                 try:
-                    self._storage.record_heartbeat(trial_id)
+                    beat()
                 except Exception as error:  # whatever a database may raise; the next beat may get through
-                    log.debug("no heartbeat for trial id %d: %s", trial_id, error)
+                    log.debug("no heartbeat: %s", error)
 
 
-def this_worker(lock: Path) -> dict[str, str]:
-    """What a trial's `worker` attribute says of who works on it."""
-    return {"host": socket.gethostname(), "lock": str(lock)}
+class Watch:
+    """How long counters have stood still."""
+
+    def __init__(self, grace_period: int) -> None:
+        self._grace_period = grace_period
+        self._seen: dict[Any, tuple[Any, float]] = {}
+
+    def is_silent(self, key: Any, counter: Any) -> bool:
+        """Return whether `counter` has been the same for longer than the grace period."""
+        now = time.monotonic()
+        known, since = self._seen.get(key, (object(), now))
+        if known != counter:
+            self._seen[key] = (counter, now)
+            return False
+        return now - since > self._grace_period
+
+
+def this_worker(lock: Path, token: str) -> dict[str, str]:
+    """Return what a trial's `worker` attribute holds of who works on it."""
+    return {"host": socket.gethostname(), "lock": str(lock), "token": token}
 
 
 def lock_of_dead(worker: dict[str, str] | None) -> Lock | None:
-    """The lock of a worker that died on this machine, now ours alone; None if it lives or was elsewhere."""
+    """Return the lock of a worker that died on this machine, now ours alone; None if it lives or was elsewhere."""
     if not worker or worker["host"] != socket.gethostname() or not Path(worker["lock"]).is_file():
         return None
     lock = Lock(Path(worker["lock"]))
@@ -76,30 +92,7 @@ def lock_of_dead(worker: dict[str, str] | None) -> Lock | None:
     return None
 
 
-def may_live(worker: dict[str, str] | None) -> bool:
-    """Whether only heartbeats can tell: the worker is elsewhere, or unknown, or this system has no locks."""
+def is_elsewhere(worker: dict[str, str] | None) -> bool:
+    """Return whether only its heartbeat can tell: the worker is elsewhere, or unknown, or there are no locks here."""
     here = worker is not None and worker["host"] == socket.gethostname() and Path(worker["lock"]).is_file()
     return not HAS_LOCKS or not here
-
-
-def revive(storage: Any, trial_id: int, grace_period: int) -> bool:
-    """Beats for a trial without a sign of life for `grace_period` seconds; True for the one process that is first.
-
-    The comparison and the new heartbeat are one UPDATE, so that two that find the trial dead do not both take it.
-    """
-    from optuna.storages._rdb.models import TrialHeartbeatModel as Heartbeat
-    from sqlalchemy import func, select, update
-
-    with storage.scoped_session() as session:
-        now = session.execute(select(func.now())).scalar().replace(tzinfo=None)
-        stale = now - timedelta(seconds=grace_period)
-        beat = (
-            update(Heartbeat).where(Heartbeat.trial_id == trial_id, Heartbeat.heartbeat < stale).values(heartbeat=now)
-        )
-        revived = session.execute(beat).rowcount == 1
-        session.commit()
-        if not revived and Heartbeat.where_trial_id(trial_id, session) is None:
-            with suppress(Exception):  # died before its first heartbeat: its grace period starts now
-                storage.record_heartbeat(trial_id)
-    storage.scoped_session.remove()
-    return bool(revived)

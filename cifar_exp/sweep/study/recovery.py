@@ -8,7 +8,7 @@ from cifar_exp.config.overrides import parse_overrides, saved_overrides
 from cifar_exp.errors import UserError
 from cifar_exp.sweep.search.pricing import Pricer
 from cifar_exp.sweep.search.proposals import Proposal, Proposer
-from cifar_exp.sweep.search.space import Candidate, Space, Swept
+from cifar_exp.sweep.search.space import Candidate, Space
 from cifar_exp.sweep.study.study import SharedStudy
 from cifar_exp.sweep.worker.outcome import belongs_to
 
@@ -47,17 +47,10 @@ def _candidate(space: Space, overrides: Sequence[str], directory: Path) -> Candi
         of_choice = {known: value for value, (known, _) in swept.choices.items()}
         is_known = key in saved and (not swept.choices or text in of_choice)
         value = (of_choice[text] if swept.choices else saved[key].value()) if is_known else None
-        if not is_known or not _may_be(value, swept):
+        if not is_known or not swept.contains(value):
             raise UserError(
                 f"{directory}: holds a trial that is not of this space ({key}={text}).\n"
                 "Choose another hydra.sweep.dir, or the space that it was made with."
             )
         candidate[key] = value
     return candidate
-
-
-def _may_be(value: Any, swept: Swept) -> bool:
-    try:
-        return bool(swept.distribution._contains(swept.distribution.to_internal_repr(value)))
-    except ValueError:
-        return False

@@ -1,59 +1,80 @@
-"""Where a study is kept: an RDB that several processes share, and a password that no config shows."""
+"""Where a study is kept: a file that several processes share, or a database; and a password that no config shows.
+
+On one machine the file is SQLite's. Its locks cannot be relied on over NFS, so workers on several machines share
+Optuna's journal instead, a file to which every change is appended under a lock that NFS supports.
+"""
 
 import os
 import time
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
+from urllib.parse import quote
+
+from optuna.storages import BaseStorage, JournalStorage, RDBStorage
+from optuna.storages.journal import JournalFileBackend, JournalFileOpenLock
 
 from cifar_exp.errors import UserError
 
 STORAGE_VARIABLE = "CIFAR_EXP_STORAGE"  # the whole URL, password included, for the jobs of a sweep
-STUDY_FILE = "study.db"
+STUDY_FILE, JOURNAL_FILE = "study.db", "study.journal"
+JOURNAL = "journal://"
 WAITS = (0.2, 0.5, 1.0, 2.0)  # seconds, while another worker makes the tables
+LOCK_SECONDS = 10  # after which the lock of a journal is taken from a writer that died
+EXPECTED = (
+    "null, sqlite:///FILE, journal:///FILE, postgresql+psycopg://USER@HOST/DATABASE, redis:// or grpc://HOST:PORT"
+)
+_INSTALL = {"postgresql": "'cifar-exp[postgres]'", "mysql": "pymysql", "redis": "redis", "grpc": "grpcio protobuf"}
+
+_opened: dict[tuple[str, int], BaseStorage] = {}  # by URL and process: a storage reads all trials once
 
 
-def default_url(sweep_dir: Path) -> str:
-    """A SQLite file in the sweep's directory.
-
-    SQLite rather than Optuna's journal file: a writer killed half-way through a line leaves a journal that can no
-    longer be read, and its lock behind; SQLite rolls back, and the kernel frees its locks.
-    """
-    return f"sqlite:///{(sweep_dir / STUDY_FILE).absolute()}"
+def default_url(sweep_dir: Path, several_machines: bool = False) -> str:
+    """Return the URL of a file in the sweep's directory: the one that is there, else SQLite's or a journal."""
+    directory = sweep_dir.absolute()
+    has_journal = (directory / JOURNAL_FILE).exists()
+    if has_journal or (several_machines and not (directory / STUDY_FILE).exists()):
+        return f"{JOURNAL}{directory / JOURNAL_FILE}"
+    return f"sqlite:///{quote(str(directory / STUDY_FILE))}"
 
 
 def absolute_url(url: str) -> str:
-    """`url` with the path of a SQLite file made absolute: jobs may run in another directory.
+    """Return `url` with the path of a file made absolute, as jobs may run in another directory.
 
-    Raises UserError for what is no URL.
+    Raises:
+        UserError: not a URL.
     """
     from sqlalchemy.engine import make_url
     from sqlalchemy.exc import ArgumentError
 
+    if url.startswith(JOURNAL):
+        return f"{JOURNAL}{Path(url.removeprefix(JOURNAL)).absolute()}"
     try:
         parsed = make_url(url)
     except ArgumentError:
-        raise UserError(
-            f"hydra.sweeper.storage: '{masked(url)}' is no storage URL; expected null, "
-            "sqlite:///FILE or postgresql+psycopg://USER@HOST/DATABASE."
-        ) from None
+        raise UserError(f"hydra.sweeper.storage: '{masked(url)}' is not a storage URL; expected {EXPECTED}.") from None
     if sqlite_file(url) is not None:
         parsed = parsed.set(database=str(Path(str(parsed.database)).absolute()))
     return parsed.render_as_string(hide_password=False)
 
 
 def sqlite_file(url: str) -> Path | None:
-    """The file of a SQLite URL, None for any other storage."""
+    """Return the file of a SQLite URL, None for any other storage."""
     from sqlalchemy.engine import make_url
 
+    if not url.startswith("sqlite"):
+        return None
     parsed = make_url(url)
-    is_file = parsed.get_backend_name() == "sqlite" and parsed.database not in (None, "", ":memory:")
-    return Path(str(parsed.database)) if is_file else None
+    return Path(parsed.database) if parsed.database not in (None, "", ":memory:") else None
 
 
 def masked(url: str) -> str:
-    """`url` without its password, for configs, logs and wandb."""
+    """Return `url` without its password, for configs, logs and wandb."""
     from sqlalchemy.engine import make_url
     from sqlalchemy.exc import ArgumentError
 
+    if url.startswith(JOURNAL):
+        return url
     try:
         return make_url(url).render_as_string(hide_password=True)
     except ArgumentError:
@@ -61,25 +82,97 @@ def masked(url: str) -> str:
 
 
 def unmasked(url: str) -> str:
-    """The URL whose masked form a job's config holds; the sweeper leaves the whole in the environment."""
+    """Return the URL whose masked form a job's config holds; the sweeper leaves the whole in the environment."""
     whole = os.environ.get(STORAGE_VARIABLE)
     return whole if whole is not None and masked(whole) == url else url
 
 
-def open_storage(url: str):  # type: ignore[no-untyped-def] # an optuna.storages.RDBStorage, imported late
-    """Opens the RDB at `url`. Raises UserError where it cannot be reached or lacks its driver."""
-    import optuna
-    from sqlalchemy.exc import IntegrityError, ProgrammingError, SQLAlchemyError
+def open_storage(url: str) -> BaseStorage:
+    """Open the storage at `url`, once in each process.
 
+    Raises:
+        UserError: it cannot be reached, or its driver is missing.
+    """
+    import optuna
+    from sqlalchemy.exc import SQLAlchemyError
+
+    key = (url, os.getpid())
     optuna.logging.set_verbosity(optuna.logging.ERROR)
-    waits = {"connect_args": {"timeout": 60}} if url.startswith("sqlite") else {"pool_pre_ping": True}
+    file = sqlite_file(url)
+    if key in _opened and (file is None or file.exists()):
+        return _opened[key]
     try:
-        for wait in WAITS:
-            try:
-                return optuna.storages.RDBStorage(url, engine_kwargs=waits)
-            except (IntegrityError, ProgrammingError):  # another worker is making the same tables
-                time.sleep(wait)
-        return optuna.storages.RDBStorage(url, engine_kwargs=waits)
-    except (SQLAlchemyError, ImportError, RuntimeError, ValueError) as error:
+        _opened[key] = _new_storage(url)
+    except ImportError as error:
+        engine = url.split(":")[0].split("+")[0]
+        install = f" Install it: pip install {_INSTALL[engine]}." if engine in _INSTALL else ""
+        raise UserError(f"hydra.sweeper.storage: {masked(url)} needs '{error.name or error}'.{install}") from None
+    except (SQLAlchemyError, OSError, RuntimeError, ValueError) as error:
         reason = str(error.__cause__ or error).strip().splitlines()[0]
         raise UserError(f"hydra.sweeper.storage: cannot use {masked(url)}:\n{reason}") from None
+    return _opened[key]
+
+
+def _new_storage(url: str) -> BaseStorage:
+    if url.startswith(JOURNAL):
+        file = url.removeprefix(JOURNAL)
+        return JournalStorage(JournalFileBackend(file, lock_obj=WholeLinesLock(file)))
+    if url.startswith("redis"):
+        from optuna.storages.journal import JournalRedisBackend
+
+        return JournalStorage(_with_imports(lambda: JournalRedisBackend(url)))
+    if url.startswith("grpc://"):
+        from optuna.storages import GrpcStorageProxy
+
+        host, _, port = url.removeprefix("grpc://").partition(":")
+        return _with_imports(lambda: GrpcStorageProxy(host=host, port=int(port or 13000)))
+    return _rdb(url)
+
+
+def _with_imports(make: Callable[[], Any]) -> Any:
+    """What `make` returns; Optuna reports a missing package as an ImportError or as a name that is not defined."""
+    try:
+        return make()
+    except NameError as error:
+        raise ImportError(str(error), name=error.name) from None
+
+
+def _rdb(url: str) -> RDBStorage:
+    from sqlalchemy.exc import IntegrityError, ProgrammingError
+
+    options = {"connect_args": {"timeout": 60}} if url.startswith("sqlite") else {"pool_pre_ping": True}
+    for wait in WAITS:
+        try:
+            return RDBStorage(url, engine_kwargs=options)
+        except (IntegrityError, ProgrammingError):  # another worker is making the same tables
+            time.sleep(wait)
+    return RDBStorage(url, engine_kwargs=options)
+
+
+class WholeLinesLock(JournalFileOpenLock):
+    """Optuna's lock for NFS, which also removes the line that a writer left unfinished when it was killed.
+
+    Optuna can read a journal whose last line is unfinished, but no longer once another line is appended to it.
+    """
+
+    def __init__(self, file: str) -> None:
+        super().__init__(file, grace_period=LOCK_SECONDS)
+        self._file = Path(file)
+
+    def acquire(self) -> bool:
+        """Wait for the lock, then make the file end with a whole line."""
+        super().acquire()
+        if self._file.exists() and (size := self._file.stat().st_size):
+            with self._file.open("rb+") as file:
+                file.seek(size - 1)
+                if file.read(1) != b"\n":
+                    file.seek(0)
+                    file.truncate(file.read().rfind(b"\n") + 1)
+        return True
+
+    def release(self) -> None:
+        """Give the lock back; it may have been taken from a writer that was stopped for long."""
+        try:
+            super().release()
+        except RuntimeError:
+            return

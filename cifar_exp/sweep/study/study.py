@@ -1,4 +1,4 @@
-"""The study that all workers share: which trials there are, who works on which, and how each ended.
+"""The study that all workers have in common: which trials there are, who works on which, and how each ended.
 
 A trial's number is its place in the study, from 0, and never given twice. A candidate that does not fit never gets
 one, so the sweep is over when the trials below `n_trials` have ended. A trial enters the study whole (parameters,
@@ -6,93 +6,91 @@ cost, model) and waiting; whoever sets it running first has it. A trial whose wo
 number until another takes it over, so that nothing is counted twice.
 """
 
+import time
 import warnings
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
+from uuid import uuid4
 
 import optuna
-from optuna.distributions import check_distribution_compatibility
 from optuna.exceptions import UpdateFinishedTrialError
 from optuna.trial import FrozenTrial, TrialState
 
-from cifar_exp.errors import UserError
 from cifar_exp.runs.lock import Lock
 from cifar_exp.sweep.search.proposals import Proposal
 from cifar_exp.sweep.search.pruners import PRUNER
 from cifar_exp.sweep.search.space import Space
 from cifar_exp.sweep.settings import SweepSettings
-from cifar_exp.sweep.study.heartbeat import Heart, lock_of_dead, may_live, revive, this_worker
+from cifar_exp.sweep.study.heartbeat import Heartbeat, Watch, is_elsewhere, lock_of_dead, this_worker
+from cifar_exp.sweep.study.identity import check_same, identity
 from cifar_exp.sweep.study.storage import open_storage, sqlite_file
 from cifar_exp.sweep.worker.outcome import Outcome
 
-WORKER, DIRECTORY, ATTEMPT, SUSPECT = "worker", "directory", "attempt", "suspect"  # user attributes of a trial
+# User attributes of a trial; ABOUT is one of the study.
+WORKER, DIRECTORY, ATTEMPT, BEAT, HELD, ABOUT = "worker", "directory", "attempt", "beat", "held", "about"
+SETTLE_SECONDS = 0.5  # between taking a trial over from another machine and looking whether somebody else did too
 
 
 class SharedStudy:
     """A study in a storage that others may work on at the same time."""
 
     def __init__(self, url: str, settings: SweepSettings, space: Space, sweep_dir: Path) -> None:
-        """Opens the study, or begins it. Raises UserError where it was begun with something else in mind."""
+        """Open the study, or begin it.
+
+        Raises:
+            UserError: it was begun with other settings.
+        """
         self._settings = settings
         self._space = space
         self._locks_dir = sweep_dir / ".locks"
         file = sqlite_file(url)
-        self._turn_file = file.with_name(f".{file.name}.lock") if file else self._locks_dir / "study"
+        self._mutex_file = file.with_name(f".{file.name}.lock") if file else self._locks_dir / "study"
         self._locks: dict[int, Lock] = {}
-        with self.turn():
+        self._tokens: dict[int, str] = {}
+        self._driver_beats = 0
+        self._watch = Watch(settings.grace_period)
+        self.heartbeat = Heartbeat(settings.grace_period)
+        with self.mutex():
             self._storage = open_storage(url)
             self._study = self._opened()
-            self._check_same()
-        self.heart = Heart(self._storage, settings.grace_period)
+        self._id = self._storage.get_study_id_from_name(settings.study_name)
 
     def _opened(self) -> optuna.Study:
-        settings = self._settings
-        study = optuna.create_study(
-            study_name=settings.study_name,
-            storage=self._storage,
-            directions=settings.directions,
-            load_if_exists=True,
-        )
-        study.set_user_attr(PRUNER, settings.pruner)
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # experimental
-            study.set_metric_names(settings.metrics)
+        settings, about = self._settings, identity(self._space, self._settings)
+        try:
+            study = optuna.load_study(study_name=settings.study_name, storage=self._storage)
+            check_same(study.user_attrs.get(ABOUT, about), about, settings.study_name)
+        except KeyError:
+            study = optuna.create_study(
+                study_name=settings.study_name,
+                storage=self._storage,
+                directions=settings.directions,
+                load_if_exists=True,
+            )
+        if study.user_attrs.get(ABOUT) is None:
+            study.set_user_attr(ABOUT, about)
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore")  # experimental
+                study.set_metric_names(settings.metrics)
+        if study.user_attrs.get(PRUNER) != settings.pruner:
+            study.set_user_attr(PRUNER, settings.pruner)
         return study
 
-    def _check_same(self) -> None:
-        settings, name = self._settings, self._settings.study_name
-        directions = [direction.name.lower() for direction in self._study.directions]
-        if directions != settings.directions:
-            raise UserError(
-                f"hydra.sweeper.direction={settings.directions}: the study '{name}' was begun with {directions}; "
-                "give another study_name."
-            )
-        for trial in self.trials()[-1:]:
-            for key, distribution in self._space.distributions.items():
-                try:
-                    if key in trial.distributions:
-                        check_distribution_compatibility(trial.distributions[key], distribution)
-                except ValueError:
-                    raise UserError(
-                        f"{key}: the study '{name}' was begun with other choices for it "
-                        f"({trial.distributions[key]}); give another study_name."
-                    ) from None
-
     @contextmanager
-    def turn(self) -> Iterator[None]:
-        """One process of this machine at a time proposes, so that it knows of the others' candidates."""
-        with Lock(self._turn_file) as lock:
+    def mutex(self) -> Iterator[None]:
+        """Let one process of this machine at a time propose, so that it knows of the others' candidates."""
+        with Lock(self._mutex_file) as lock:
             lock.take(wait=True)
             yield
 
     def trials(self) -> list[FrozenTrial]:
-        """All trials, in the order of their numbers."""
+        """Return all trials, in the order of their numbers."""
         return self._study.get_trials(deepcopy=False)
 
     def add(self, proposal: Proposal, model: dict[str, Any] | None) -> None:
-        """Lets a candidate wait for a worker."""
+        """Let a candidate wait for a worker."""
         attrs = {
             **proposal.price.costs,
             "priced": proposal.priced,
@@ -110,87 +108,117 @@ class SharedStudy:
         )
 
     def claim(self, trial: FrozenTrial, directory: Path) -> bool:
-        """Sets a waiting trial running in `directory`; False if another process was first."""
-        lock = Lock(self._locks_dir / str(trial.number))
-        lock.share()
-        self.heart.add(trial._trial_id)
+        """Set a waiting trial running in `directory`; False if another process was first."""
+        lock = self._shared_lock(trial.number)
         try:
-            claimed = self._storage.set_trial_state_values(trial._trial_id, state=TrialState.RUNNING)
+            claimed = self._storage.set_trial_state_values(self._trial_id(trial.number), state=TrialState.RUNNING)
         except UpdateFinishedTrialError:
             claimed = False
         if not claimed:
-            self.heart.remove(trial._trial_id)
             lock.close()
             return False
-        self._own(trial, lock, directory)
+        self._own(trial.number, lock, directory)
         return True
 
     def take_over(self, trial: FrozenTrial, directory: Path) -> bool:
-        """Makes a running trial ours if its worker is dead; False if it lives, or may live, or another was first."""
+        """Make a running trial ours if its worker is dead; False if it lives, or may live, or another was first."""
         worker = trial.user_attrs.get(WORKER)
         lock = lock_of_dead(worker)
         if lock is None:
-            if not may_live(worker) or not revive(self._storage, trial._trial_id, self._settings.grace_period):
+            counter = (worker, trial.user_attrs.get(BEAT))
+            if not is_elsewhere(worker) or not self._watch.is_silent(trial.number, counter):
                 return False
-            lock = Lock(self._locks_dir / str(trial.number))
-        elif self._now(trial).user_attrs.get(WORKER) != worker or self._now(trial).state != TrialState.RUNNING:
-            lock.close()  # another process took it over between our two looks
+        now = self._now(trial.number)
+        is_unchanged = now.state == TrialState.RUNNING and now.user_attrs.get(WORKER) == worker
+        if not is_unchanged or (lock is None and now.user_attrs.get(BEAT) != trial.user_attrs.get(BEAT)):
+            if lock is not None:
+                lock.close()
             return False
-        self._own(trial, lock, directory)
-        lock.share()
-        self.heart.add(trial._trial_id)
+        if lock is not None:
+            lock.share()
+        self._own(trial.number, lock or self._shared_lock(trial.number), directory)
+        if is_elsewhere(worker):
+            time.sleep(SETTLE_SECONDS)
+            if not self.is_still_ours(trial):
+                self.release(trial)
+                return False
         return True
 
-    def _own(self, trial: FrozenTrial, lock: Lock, directory: Path) -> None:
-        self._locks[trial.number] = lock
-        self._storage.set_trial_user_attr(trial._trial_id, WORKER, this_worker(lock.path))
-        self._storage.set_trial_user_attr(trial._trial_id, DIRECTORY, str(directory))
-        self._storage.set_trial_user_attr(trial._trial_id, ATTEMPT, self.attempt(trial) + 1)
+    def beat_driver(self, token: str) -> None:
+        """Increment the counter of the process that started the workers."""
+        self._driver_beats += 1
+        self._study.set_user_attr(f"driver:{token}", self._driver_beats)
 
-    def _now(self, trial: FrozenTrial) -> FrozenTrial:
-        return self._storage.get_trial(trial._trial_id)
+    def driver_beat(self, token: str) -> int | None:
+        """Return the counter of the process that started the workers, None before its first."""
+        return self._study.user_attrs.get(f"driver:{token}")
+
+    def _shared_lock(self, number: int) -> Lock:
+        lock = Lock(self._locks_dir / str(number))
+        lock.share()
+        return lock
+
+    def _own(self, number: int, lock: Lock, directory: Path) -> None:
+        token, trial_id = uuid4().hex, self._trial_id(number)
+        self._locks[number], self._tokens[number] = lock, token
+        attempt = int(self._now(number).user_attrs.get(ATTEMPT, 0)) + 1
+        self._set(trial_id, ATTEMPT, attempt)
+        self._set(trial_id, DIRECTORY, str(directory))
+        self._set(trial_id, WORKER, this_worker(lock.path, token))
+        count = iter(range(1, 10**9))
+        self.heartbeat.add(number, lambda: self._set(trial_id, BEAT, f"{token} {next(count)}"))
+
+    def _set(self, trial_id: int, key: str, value: Any) -> None:
+        self._storage.set_trial_user_attr(trial_id, key, value)
+
+    def _trial_id(self, number: int) -> int:
+        return self._storage.get_trial_id_from_study_id_trial_number(self._id, number)
+
+    def _now(self, number: int) -> FrozenTrial:
+        return self._storage.get_trial(self._trial_id(number))
 
     def attempt(self, trial: FrozenTrial) -> int:
-        """How often the trial has been taken up; a job of an earlier attempt must not begin any more."""
-        return int(self._now(trial).user_attrs.get(ATTEMPT, 0))
+        """Return how often the trial has been taken up."""
+        return int(self._now(trial.number).user_attrs.get(ATTEMPT, 0))
 
     def is_ours(self, trial: FrozenTrial) -> bool:
-        """Whether this process works on it."""
+        """Return whether this process works on it, as far as it knows."""
         return trial.number in self._locks
 
+    def is_still_ours(self, trial: FrozenTrial) -> bool:
+        """Return whether nobody has taken a trial of ours over, as the storage has it."""
+        now, token = self._now(trial.number), self._tokens.get(trial.number)
+        return now.state == TrialState.RUNNING and (now.user_attrs.get(WORKER) or {}).get("token") == token
+
     def tell(self, trial: FrozenTrial, outcome: Outcome) -> None:
-        """Records how a trial of ours ended; what another process has told already stays."""
-        try:
-            for name, value in {**outcome.figures, "reason": outcome.reason}.items():
-                if value is not None:
-                    self._storage.set_trial_user_attr(trial._trial_id, name, value)
-            state = TrialState[outcome.state]
-            self._study.tell(trial.number, outcome.values, state=state, skip_if_finished=True)
-        except UpdateFinishedTrialError:
-            pass
-        self.let_go(trial)
+        """Record how a trial of ours ended, unless another process has taken it over."""
+        if self.is_still_ours(trial):
+            try:
+                for name, value in {**outcome.figures, "reason": outcome.reason}.items():
+                    if value is not None:
+                        self._set(self._trial_id(trial.number), name, value)
+                self._study.tell(trial.number, outcome.values, state=TrialState[outcome.state], skip_if_finished=True)
+            except UpdateFinishedTrialError:
+                pass
+        self.release(trial)
 
-    def suspect(self, trial: FrozenTrial) -> None:
-        """Gives up a trial whose launch ended without a result of it, together with others."""
-        with suppress(UpdateFinishedTrialError):  # by another worker, which took it over meanwhile
-            self._storage.set_trial_user_attr(trial._trial_id, SUSPECT, True)
-        self.let_go(trial)
+    def hold(self, trial: FrozenTrial, reason: str) -> None:
+        """Note why a trial of ours failed, before it is clear that not all trials fail for this reason."""
+        if self.is_still_ours(trial):
+            self._set(self._trial_id(trial.number), HELD, reason)
 
-    def is_suspect(self, trial: FrozenTrial) -> bool:
-        """Whether a launch with others has ended without a result of it."""
-        return bool(self._now(trial).user_attrs.get(SUSPECT))
-
-    def let_go(self, trial: FrozenTrial) -> None:
-        """Gives a trial of ours up, for another process or a later call to take over."""
-        self.heart.remove(trial._trial_id)
+    def release(self, trial: FrozenTrial) -> None:
+        """Give a trial of ours up, for another process or a later call to take over."""
+        self.heartbeat.remove(trial.number)
+        self._tokens.pop(trial.number, None)
         lock = self._locks.pop(trial.number, None)
         if lock is not None:
             lock.close()
 
     def close(self) -> None:
-        """Gives up what is still ours."""
+        """Give up what is still ours."""
         for trial in [trial for trial in self.trials() if self.is_ours(trial)]:
-            self.let_go(trial)
+            self.release(trial)
 
 
 def ended(trials: Sequence[FrozenTrial]) -> list[FrozenTrial]:

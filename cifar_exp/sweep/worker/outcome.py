@@ -1,5 +1,6 @@
 """How a trial ended, read from its directory or from what its job returned."""
 
+import errno
 import json
 import math
 from collections.abc import Mapping, Sequence
@@ -10,7 +11,10 @@ from typing import Any
 from omegaconf import OmegaConf
 from yaml import YAMLError
 
+from cifar_exp.errors import UserError
+
 NO_VALUE = "the job returned no number"
+FULL = (errno.ENOSPC, errno.EDQUOT)
 
 
 @dataclass(frozen=True)
@@ -49,6 +53,11 @@ def outcome_of(value: Any, metrics: Sequence[str]) -> Outcome:
     if any(not isinstance(one, int | float) for one in values):
         return Outcome("FAIL", reason=NO_VALUE)
     return _complete(values, metrics, {})
+
+
+def is_common_cause(value: Any) -> bool:
+    """Return whether an exception would end every trial: an error of the user's, or a full disk."""
+    return isinstance(value, UserError) or (isinstance(value, OSError) and value.errno in FULL)
 
 
 def _complete(values: Sequence[Any], metrics: Sequence[str], figures: Mapping[str, float]) -> Outcome:

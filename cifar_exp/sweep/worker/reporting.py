@@ -1,34 +1,41 @@
-"""What a running trial tells its study: val/acc an epoch, and whether it is worth going on."""
+"""What a running trial reports to its study: val/acc per epoch, and whether it is worth continuing."""
 
 import logging
 import math
+import time
 from typing import Any
 
 import pytorch_lightning as pl
 
 from cifar_exp.config.schema import TrialConfig
+from cifar_exp.errors import TakenOverError
 from cifar_exp.sweep.search.pruners import PRUNER, build_pruner
 from cifar_exp.sweep.study.storage import open_storage, unmasked
 
 log = logging.getLogger(__name__)
 
 METRIC, LOSS = "val/acc", "val/loss"
+ATTEMPT = "attempt"
+LOOK_SECONDS = 5.0  # between looks whether the trial is still this process's
 
 
 class TrialReporter(pl.Callback):
-    """Reports each epoch's val/acc to the study, and ends a trial that is poor or whose loss is not finite.
+    """Report each epoch's val/acc to the study, and end a trial that is poor or whose loss is not finite.
 
-    The one way to end early is an exception: `optuna.TrialPruned`, which `fit` records as status `pruned`, or
-    `FloatingPointError`, recorded as `failed`. A storage that cannot be reached for a while stops no training.
+    The one way to end early is an exception: `optuna.TrialPruned`, which `fit` records as status `pruned`,
+    `FloatingPointError`, recorded as `failed`, or `TakenOverError`, after which nothing is written. A storage that
+    cannot be reached for a while stops no training.
     """
 
     def __init__(self, trial: TrialConfig) -> None:
         self._trial = trial
+        self._storage: Any = None
         self._study: Any = None
         self._id = -1
+        self._looked = time.monotonic()
 
     def on_fit_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """Finds the trial in its study."""
+        """Find the trial in its study, in the storage that the worker has open."""
         import optuna
 
         if not trainer.is_global_zero:
@@ -36,13 +43,39 @@ class TrialReporter(pl.Callback):
         storage = open_storage(unmasked(self._trial.storage))
         study = optuna.load_study(study_name=self._trial.study_name, storage=storage)
         study.pruner = build_pruner(study.user_attrs.get(PRUNER))
-        self._study = study
-        self._id = storage.get_trial_id_from_study_id_trial_number(study._study_id, self._trial.number)
+        self._study, self._storage = study, storage
+        study_id = storage.get_study_id_from_name(self._trial.study_name)
+        self._id = storage.get_trial_id_from_study_id_trial_number(study_id, self._trial.number)
+
+    def on_train_batch_start(
+        self, trainer: pl.Trainer, pl_module: pl.LightningModule, batch: Any, batch_idx: int
+    ) -> None:
+        """Raise TakenOverError where the process was stopped for so long that another has taken its trial over."""
+        if time.monotonic() - self._looked > LOOK_SECONDS:
+            self._check_is_ours()
+
+    def on_validation_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Raise TakenOverError as at the start of a batch: the files of an epoch are written after its validation."""
+        self._check_is_ours()
+
+    def _check_is_ours(self) -> None:
+        self._looked = time.monotonic()
+        if self._storage is None:
+            return
+        try:
+            trial = self._storage.get_trial(self._id)
+        except Exception as error:  # whatever a database may raise
+            log.warning("the study cannot be read: %s", str(error).splitlines()[0])
+            return
+        if trial.user_attrs.get(ATTEMPT, self._trial.attempt) != self._trial.attempt or trial.state.is_finished():
+            raise TakenOverError(f"trial {self._trial.number} was taken over by another process")
 
     def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """Reports the epoch, which has been validated.
+        """Report the epoch, which has been validated.
 
-        Raises FloatingPointError for a loss that is not finite, optuna.TrialPruned for a poor trial.
+        Raises:
+            FloatingPointError: a loss that is not finite.
+            optuna.TrialPruned: a poor trial.
         """
         import optuna
 
@@ -55,13 +88,14 @@ class TrialReporter(pl.Callback):
             raise optuna.TrialPruned(f"{METRIC} {metrics[METRIC]:.4f} after epoch {epoch}")
 
     def _is_poor(self, value: float, epoch: int) -> bool:
-        """Reports, and asks the study's pruner; Optuna prunes for one objective only."""
+        """Report, and ask the study's pruner, which judges by val/acc: only where that is the one objective."""
         if len(self._study.directions) > 1:
             return False
         try:
-            storage = self._study._storage
-            storage.set_trial_intermediate_value(self._id, epoch, value)
-            return bool(self._study.pruner.prune(self._study, storage.get_trial(self._id)))
+            self._storage.set_trial_intermediate_value(self._id, epoch, value)
+            if (self._study.metric_names or [METRIC]) != [METRIC]:
+                return False
+            return bool(self._study.pruner.prune(self._study, self._storage.get_trial(self._id)))
         except Exception as error:  # whatever a database may raise: the training is worth more than the report
             log.warning("epoch %d not reported to the study: %s", epoch, str(error).splitlines()[0])
             return False

@@ -1,89 +1,55 @@
-"""A trial's job, in whichever process the launcher runs it."""
+"""What a launcher runs in another process: a worker; and what a worker runs: a trial."""
 
+import _thread
 import io
 import os
 import socket
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager, redirect_stdout
+from collections.abc import Callable, Mapping
+from contextlib import redirect_stdout
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from hydra.core.hydra_config import HydraConfig
+from hydra.types import HydraContext, TaskFunction
 from omegaconf import DictConfig, OmegaConf
 
+from cifar_exp.errors import TakenOverError
 from cifar_exp.files import write_json
+from cifar_exp.runs.lock import Lock
+from cifar_exp.sweep.study.heartbeat import Watch
 from cifar_exp.sweep.study.storage import STORAGE_VARIABLE
-from cifar_exp.sweep.worker.outcome import outcome_in
+from cifar_exp.sweep.worker.outcome import is_common_cause, outcome_in
 
 THREADS = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
+INTERRUPTED = 130  # exit status
 
 
 @dataclass(frozen=True)
 class TrialTask:
-    """A task function, its trial kept alive in the storage while it runs; launchers may pickle it.
-
-    An exception is left in `result.json` with its reason, unless the run has done so.
-    """
+    """A task function whose exception is left in `result.json` with its reason, unless the run has done so."""
 
     task: Callable[[DictConfig], Any]
     storage: str  # URL with its password, which the job's config does not show
-    grace_period: int
-    threads: int | None  # of a job where several share this machine
-    worker: tuple[str, int]  # host and process of the sweeper, which sees to the jobs in its own process
 
     def __call__(self, cfg: DictConfig) -> Any:
-        """Runs the job; what it prints as its result is the sweep's to show."""
+        """Run the job; what it prints as its result is the sweep's to show."""
         if OmegaConf.select(cfg, "trial") is None:
             return self.task(cfg)
         os.environ[STORAGE_VARIABLE] = self.storage
-        if self.threads is not None:
-            _limit_threads(self.threads)
-        with self._alive(cfg), redirect_stdout(io.StringIO()):
+        with redirect_stdout(io.StringIO()):
             try:
                 return self.task(cfg)
-            except KeyboardInterrupt:
+            except (KeyboardInterrupt, TakenOverError):
                 raise
             except SystemExit as end:
                 error = RuntimeError(f"the job ended with exit status {end.code}")
                 _leave_reason(error)
                 raise error from None
             except BaseException as error:
-                _leave_reason(error)
+                if not is_common_cause(error):
+                    _leave_reason(error)
                 raise
-
-    @contextmanager
-    def _alive(self, cfg: DictConfig) -> Iterator[None]:
-        """Signs of life from this process, where it is not the sweeper's own."""
-        if (socket.gethostname(), os.getpid()) == self.worker:
-            yield
-            return
-        from cifar_exp.runs.lock import Lock
-        from cifar_exp.sweep.study.heartbeat import Heart, this_worker
-        from cifar_exp.sweep.study.storage import open_storage
-        from cifar_exp.sweep.study.study import ATTEMPT, WORKER
-
-        storage = open_storage(self.storage)
-        study = storage.get_study_id_from_name(cfg.trial.study_name)
-        trial = storage.get_trial_id_from_study_id_trial_number(study, cfg.trial.number)
-        attrs = storage.get_trial(trial).user_attrs
-        if attrs.get(ATTEMPT, cfg.trial.attempt) != cfg.trial.attempt:
-            raise RuntimeError(f"trial {cfg.trial.number} has been taken over while this job waited")
-        known = attrs.get(WORKER)
-        path = known["lock"] if known else Path(HydraConfig.get().sweep.dir) / ".locks" / str(cfg.trial.number)
-        with Lock(Path(path)) as lock, Heart(storage, self.grace_period) as heart:
-            lock.share()
-            storage.set_trial_user_attr(trial, WORKER, this_worker(lock.path))
-            heart.add(trial)
-            yield
-
-
-def _limit_threads(threads: int) -> None:
-    for variable in THREADS:
-        os.environ.setdefault(variable, str(threads))
-    import torch
-
-    torch.set_num_threads(int(os.environ["OMP_NUM_THREADS"]))
 
 
 def _leave_reason(error: BaseException) -> None:
@@ -91,3 +57,70 @@ def _leave_reason(error: BaseException) -> None:
     if outcome_in(directory, ()) is None:
         reason = f"{type(error).__name__}: {error}".strip(": ")
         write_json(directory / "result.json", {"status": "failed", "reason": reason})
+
+
+@dataclass(frozen=True)
+class WorkerTask:
+    """A worker of the sweep, as the task function of a launcher, which pickles it for another process."""
+
+    settings: Mapping[str, Any]
+    context: HydraContext
+    task: TaskFunction
+    config: DictConfig
+    arguments: tuple[str, ...]
+    storage: str
+    threads: int | None  # where several share this machine
+    driver: Mapping[str, str]  # host, lock and token of the process that started the sweep
+
+    def __call__(self, cfg: DictConfig) -> None:
+        """Train trials until the study is complete or the driver is gone; raises UserError as a worker does."""
+        from cifar_exp.sweep.adapter import Adapter
+
+        if self.threads is not None:
+            limit_threads(self.threads)
+        adapter = Adapter(dict(self.settings), self.context, self.task, self.config, self.storage)
+        watch = DriverWatch(self.driver, adapter.grace_period)
+        try:
+            adapter.work(list(self.arguments), watch)
+        except KeyboardInterrupt:
+            if watch.is_gone:
+                os._exit(INTERRUPTED)  # nobody waits for this process any more, and some launchers would keep it
+            raise
+
+
+class DriverWatch:
+    """Whether the process that started the sweep is alive; interrupts this one once it is not."""
+
+    def __init__(self, driver: Mapping[str, str], grace_period: int) -> None:
+        self._driver = driver
+        self._watch = Watch(grace_period)
+        self.token = driver["token"]
+        self.is_gone = False
+
+    def look(self, beat: Any) -> None:
+        """Interrupt the main thread if the driver is gone; where that has no effect, end the process.
+
+        Args:
+            beat: the driver's counter in the study, None before its first.
+        """
+        if self.is_gone:
+            os._exit(INTERRUPTED)
+        if self._is_dead_here() if self._driver["host"] == socket.gethostname() else self._watch.is_silent(0, beat):
+            self.is_gone = True
+            _thread.interrupt_main()
+
+    def _is_dead_here(self) -> bool:
+        path = Path(self._driver["lock"])
+        if not path.exists():
+            return True
+        with Lock(path) as lock:
+            return lock.take()
+
+
+def limit_threads(threads: int) -> None:
+    """Let this process use so many threads, unless the environment has it otherwise."""
+    for variable in THREADS:
+        os.environ.setdefault(variable, str(threads))
+    import torch
+
+    torch.set_num_threads(int(os.environ["OMP_NUM_THREADS"]))

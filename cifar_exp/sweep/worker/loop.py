@@ -1,4 +1,4 @@
-"""The sweep's loop: take trials over, propose new ones, launch them, tell how they ended."""
+"""The loop of a worker: take a trial over or propose a new one, train it, record how it ended."""
 
 import logging
 import shutil
@@ -16,24 +16,23 @@ from omegaconf import DictConfig, OmegaConf, open_dict
 from optuna.trial import FrozenTrial, TrialState
 
 from cifar_exp.config.overrides import saved_overrides, written
-from cifar_exp.errors import UserError
+from cifar_exp.errors import TakenOverError, UserError
 from cifar_exp.files import write_text
-from cifar_exp.sweep.output.display import Display
-from cifar_exp.sweep.output.outputs import Outputs
 from cifar_exp.sweep.search.checks import check_choices, check_layers_exist
 from cifar_exp.sweep.search.pricing import Pricer
 from cifar_exp.sweep.search.proposals import Proposer
 from cifar_exp.sweep.search.pruners import build_pruner
-from cifar_exp.sweep.search.space import Space
+from cifar_exp.sweep.search.space import Candidate, Space
 from cifar_exp.sweep.settings import SweepSettings
 from cifar_exp.sweep.study.recovery import recover
 from cifar_exp.sweep.study.storage import masked
-from cifar_exp.sweep.study.study import DIRECTORY, SharedStudy, ended
-from cifar_exp.sweep.worker.outcome import NO_VALUE, Outcome, belongs_to, outcome_in, outcome_of
+from cifar_exp.sweep.study.study import DIRECTORY, HELD, SharedStudy, ended
+from cifar_exp.sweep.worker.outcome import NO_VALUE, Outcome, belongs_to, is_common_cause, outcome_in, outcome_of
 
 log = logging.getLogger(__name__)
 
 POLL_SECONDS = 1.0  # between looks at a study whose last trials are others'
+SAME_FAILURES = 3  # first trials that fail for one reason, before the sweep stops
 
 Launch = Callable[[Sequence[Sequence[str]], int], Sequence[JobReturn]]
 
@@ -47,7 +46,7 @@ class Job:
     overrides: list[str]
 
 
-class Sweep:
+class Worker:
     """One worker of a budgeted sweep."""
 
     def __init__(
@@ -61,70 +60,73 @@ class Sweep:
         url: str,
     ) -> None:
         self._settings = settings
-        self._space = space
+        self.space = space
         self._pricer = pricer
         self._base = base
         self._compose = compose
         self._launch = launch
+        self.example: Candidate = {}  # a candidate within the budget
         self._url = url
         self._dir = Path(str(base.hydra.sweep.dir)).absolute()
         self._proposer = Proposer(space, pricer, settings)
-        self._returns: list[Sequence[JobReturn]] = []
+        self._held: list[tuple[FrozenTrial, Outcome]] = []  # failures of which it is not known whether all trials fail
+        self.returns: list[Sequence[JobReturn]] = []  # of each trial of this process
         self._exhausted = False
 
     def check(self) -> None:
         """Raises UserError where nothing fits, or where what fits is no config of a run; makes no directory."""
         build_pruner(self._settings.pruner)
-        check_layers_exist(self._space, self._compose)
+        check_layers_exist(self.space, self._compose)
         valid = self._proposer.valid()
         if valid is not None:
-            check_choices(self._space, self._pricer, valid)
-        candidate = self._proposer.check()
-        cfg = self._compose(self._space.overrides(candidate))
+            check_choices(self.space, self._pricer, valid)
+        candidate = self.example = self._proposer.check()
+        cfg = self._compose(self.space.overrides(candidate))
         if self._is_ours:
             from cifar_exp.checks import check_train
 
             check_train(cfg)
 
-    def run(self) -> list[Sequence[JobReturn]]:
-        """Works until the study has `n_trials` ended trials; returns what each batch of this process returned.
+    def run(self, report: Callable[[Sequence[FrozenTrial]], None], is_wanted: Callable[[], bool]) -> None:
+        """Work until the study has `n_trials` ended trials.
 
-        Raises UserError where every trial has failed.
+        Args:
+            report: called with all trials whenever one may have ended.
+            is_wanted: whether to take another trial.
+
+        Raises:
+            UserError: a cause that all trials share.
         """
-        study = self._open()
-        outputs = Outputs(self._dir, self._settings, self._space, self._base.get("budget") or {})
         with ExitStack() as stack:
+            study = self.study
             stack.callback(study.close)
-            stack.enter_context(study.heart)
-            display = stack.enter_context(Display(self._settings, study.trials))
-            while True:
-                jobs = self._next_jobs(study)
-                if jobs:
-                    self._run_jobs(jobs, study)
-                elif self._is_over(study.trials()):
+            stack.enter_context(study.heartbeat)
+            while is_wanted():
+                job = self._next_job(study)
+                if job is not None:
+                    self._run_job(job, study)
+                elif self._held:
+                    self._record_held(study)
+                elif self.is_over(study.trials()):
                     break
                 else:
                     time.sleep(POLL_SECONDS)
-                outputs.update(study.trials())
-                display.update()
-            display.finish()
-        outputs.finish(study.trials())
-        self._check_any(study.trials())
-        return self._returns
+                report(study.trials())
 
-    def _open(self) -> SharedStudy:
-        """The study; a directory made for it goes again where the study cannot be had."""
+    def open(self) -> SharedStudy:
+        """Open the study; a directory that was made for it is removed where that fails."""
         is_new = not self._dir.exists()
         self._dir.mkdir(parents=True, exist_ok=True)
         try:
-            study = SharedStudy(self._url, self._settings, self._space, self._dir)
-            with study.turn():
+            study = SharedStudy(self._url, self._settings, self.space, self._dir)
+            with study.mutex():
                 if self._is_ours:
-                    recover(study, self._dir, self._settings.study_name, self._space, self._proposer, self._pricer)
+                    recover(study, self._dir, self._settings.study_name, self.space, self._proposer, self._pricer)
         except UserError:
             if is_new:
                 shutil.rmtree(self._dir, ignore_errors=True)
             raise
+        self.study = study
         write_text(self._dir / "multirun.yaml", OmegaConf.to_yaml(self._base))
         return study
 
@@ -133,35 +135,28 @@ class Sweep:
         """Whether the application is `cifar-exp train` rather than any other that uses the sweeper."""
         return "trial" in self._base and "model" in self._base
 
-    def _is_over(self, trials: Sequence[FrozenTrial]) -> bool:
+    def is_over(self, trials: Sequence[FrozenTrial]) -> bool:
+        """Return whether enough trials have ended, or all that the space has."""
         wanted = trials[: self._settings.n_trials]
         enough = len(wanted) == self._settings.n_trials or self._exhausted
         return enough and all(trial.state.is_finished() for trial in wanted)
 
-    def _next_jobs(self, study: SharedStudy) -> list[Job]:
-        """Up to `n_jobs` trials that are now ours: of dead workers, waiting, or new."""
-        jobs: list[Job] = []
-        with study.turn():
-            while len(jobs) < self._settings.n_jobs:
+    def _next_job(self, study: SharedStudy) -> Job | None:
+        """A trial that is now ours: of a dead worker, waiting, or new."""
+        with study.mutex():
+            while True:
                 trial, directory = self._taken(study)
                 if trial is None:
-                    break
-                if study.is_suspect(trial) and jobs:  # it may have taken others with it: now alone
-                    study.let_go(trial)
-                    break
+                    return None
                 if self._lacking(trial):
                     reason = f"of another space: it has no {', '.join(self._lacking(trial))}"
                     study.tell(trial, Outcome("FAIL", reason=reason))
                     continue
                 job = self._job(trial, directory, study.attempt(trial))
                 outcome = outcome_in(directory, self._settings.metrics) if self._belongs(job) else None
-                if outcome is not None:  # its worker died before it could tell
-                    study.tell(trial, outcome)
-                else:
-                    jobs.append(job)
-                    if study.is_suspect(trial):
-                        break
-        return jobs
+                if outcome is None or (outcome.state == "FAIL" and HELD in trial.user_attrs):
+                    return job
+                study.tell(trial, outcome)  # its worker died before it could record it
 
     def _taken(self, study: SharedStudy) -> tuple[FrozenTrial | None, Path]:
         """One trial that is now ours, in the state in which it was, and its directory."""
@@ -204,7 +199,7 @@ class Sweep:
 
     def _lacking(self, trial: FrozenTrial) -> list[str]:
         """The swept keys of which the trial knows nothing: it was put into the study by other means."""
-        return sorted(self._space.swept.keys() - trial.params.keys())
+        return sorted(self.space.swept.keys() - trial.params.keys())
 
     def _job(self, trial: FrozenTrial, directory: Path, attempt: int) -> Job:
         if directory.is_relative_to(self._dir):
@@ -217,37 +212,68 @@ class Sweep:
         return Job(trial, directory, [*self._trial_overrides(trial, attempt), *place])
 
     def _trial_overrides(self, trial: FrozenTrial, attempt: int = 0) -> list[str]:
-        overrides = self._space.overrides(trial.params)
+        overrides = self.space.overrides(trial.params)
         if not self._is_ours:
             return overrides
         name, number = self._settings.study_name, trial.number
         about = {"storage": masked(self._url), "study_name": name, "number": number, "attempt": attempt}
         defaults = {"name": f"{name}-{number}", "trainer.enable_progress_bar": False}
-        given = self._space.fixed_keys
+        given = self.space.fixed_keys
         return [
             *(f"{key}={written(value)}" for key, value in defaults.items() if key not in given),
             *overrides,
             f"trial={written(about)}",
         ]
 
-    def _run_jobs(self, jobs: Sequence[Job], study: SharedStudy) -> None:
-        for job in jobs:
-            self._clear(job)
-        error: Exception | None = None
-        returns: Sequence[JobReturn] = []
+    def _run_job(self, job: Job, study: SharedStudy) -> None:
+        """Train a trial and record how it ended.
+
+        Raises:
+            UserError: the cause concerns all trials, which are left for a later call.
+        """
+        self._clear(job)
+        value: Any = None
         try:
-            returns = self._launch([job.overrides for job in jobs], jobs[0].trial.number)
-        except Exception as raised:  # of the launcher: a worker process that was killed, a queue that refused
-            error = raised
-        self._returns.append(returns)
-        for index, job in enumerate(jobs):
-            outcome = outcome_in(job.directory, self._settings.metrics)
-            if outcome is None and error is not None and len(jobs) > 1:
-                study.suspect(job.trial)  # whose fault it was is not known, and others may be at work still
-                continue
-            if outcome is None:
-                outcome = outcome_of(error or _value(returns[index]), self._settings.metrics)
-            study.tell(job.trial, outcome)
+            returns = self._launch([job.overrides], job.trial.number)
+            self.returns.append(returns)
+            value = value_of(returns[0])
+        except Exception as error:  # of the launcher
+            value = error
+        if isinstance(value, TakenOverError):
+            study.release(job.trial)
+            return
+        if is_common_cause(value):
+            study.release(job.trial)
+            raise UserError(f"The sweep stops, for all trials would fail (trial {job.trial.number}):\n{value}")
+        outcome = outcome_in(job.directory, self._settings.metrics) or outcome_of(value, self._settings.metrics)
+        self._record(job.trial, outcome, study)
+
+    def _record(self, trial: FrozenTrial, outcome: Outcome, study: SharedStudy) -> None:
+        """Record an outcome; the first failures are held back until a trial ends otherwise.
+
+        Raises:
+            UserError: the first trials have all failed for one reason.
+        """
+        is_first = not any(one.state.is_finished() for one in study.trials())
+        if outcome.state != "FAIL" or not is_first:
+            study.tell(trial, outcome)
+            self._record_held(study)
+            return
+        reason = str(outcome.reason)
+        study.hold(trial, reason)
+        self._held.append((trial, outcome))
+        reasons = [one.user_attrs[HELD] for one in study.trials() if HELD in one.user_attrs]
+        if len(set(reasons)) > 1:
+            self._record_held(study)
+        elif len(reasons) >= SAME_FAILURES:
+            for held, _ in self._held:
+                study.release(held)
+            raise UserError(f"The sweep stops, for its first {len(reasons)} trials failed for one reason:\n{reason}")
+
+    def _record_held(self, study: SharedStudy) -> None:
+        for trial, outcome in self._held:
+            study.tell(trial, outcome)
+        self._held.clear()
 
     def _clear(self, job: Job) -> None:
         """Makes room for a run from the start; one with a checkpoint goes on from there."""
@@ -267,9 +293,11 @@ class Sweep:
         if not belongs_to(job.directory, self._settings.study_name, job.trial.number):
             return False
         saved = saved_overrides(job.directory / ".hydra" / "overrides.yaml")
-        return set(self._space.overrides(job.trial.params)) <= set(saved)
+        return set(self.space.overrides(job.trial.params)) <= set(saved)
 
-    def _check_any(self, trials: Sequence[FrozenTrial]) -> None:
+    def check_any(self) -> None:
+        """Raise UserError where every trial has failed."""
+        trials = self.study.trials()
         reasons = [str(trial.user_attrs.get("reason")) for trial in trials if trial.state == TrialState.FAIL]
         if not reasons or len(reasons) < len(ended(trials)):
             return
@@ -280,8 +308,8 @@ class Sweep:
         raise UserError(f"All {len(reasons)} trials failed; {reasons.count(common)} of them with:\n{common}")
 
 
-def _value(job_return: JobReturn) -> Any:
-    """What the job returned, or the exception that it raised."""
+def value_of(job_return: JobReturn) -> Any:
+    """Return what the job returned, or the exception that it raised."""
     if job_return.status == JobStatus.COMPLETED:
         return job_return.return_value
     try:

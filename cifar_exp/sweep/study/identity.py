@@ -1,0 +1,71 @@
+"""What a study is about: fixed settings, budget, objectives and swept keys. It is never continued with others."""
+
+import json
+from collections.abc import Mapping
+from typing import Any
+
+from optuna.distributions import CategoricalDistribution, distribution_to_json
+
+from cifar_exp.errors import UserError
+from cifar_exp.sweep.search.space import Space, Swept
+from cifar_exp.sweep.settings import SweepSettings
+
+# Settings that do not change what a trial is worth.
+MAY_CHANGE = ("logger", "name", "resume", "data.root", "trainer.enable_progress_bar", "trainer.accelerator")
+MAY_CHANGE_BELOW = tuple(f"{key}." for key in MAY_CHANGE)
+SHOWN = 3
+
+
+def identity(space: Space, settings: SweepSettings) -> dict[str, Any]:
+    """Return what a study is about, as JSON."""
+    fixed = {
+        key: text
+        for key, text in space.fixed_values.items()
+        if key not in MAY_CHANGE and not key.startswith(MAY_CHANGE_BELOW)
+    }
+    return {
+        "fixed": fixed,
+        "swept": {key: _kind(one) for key, one in space.swept.items()},
+        "objectives": dict(zip(settings.metrics, settings.directions, strict=True)),
+        "fill": settings.fill,
+    }
+
+
+def check_same(begun: Mapping[str, Any], now: Mapping[str, Any], study_name: str) -> None:
+    """Compare two identities.
+
+    Raises:
+        UserError: what a study was begun with and what it is continued with, where they differ.
+    """
+    before, after = _settings(begun), _settings(now)
+    changed = [key for key in {**before, **after} if before.get(key) != after.get(key)]
+    if not changed:
+        return
+    lines = [
+        f"{key}: the study '{study_name}' was begun with {before.get(key, 'the default')}, "
+        f"this command has {after.get(key, 'the default')}."
+        for key in changed[:SHOWN]
+    ]
+    more = f"\n… and {len(changed) - SHOWN} more." if len(changed) > SHOWN else ""
+    raise UserError("\n".join(lines) + more + "\nGive another hydra.sweeper.study_name, and another hydra.sweep.dir.")
+
+
+def _settings(about: Mapping[str, Any]) -> dict[str, str]:
+    """Each key with what it is set to, one mapping for what is fixed and what is swept."""
+    objectives = ", ".join(f"{direction} {name}" for name, direction in about["objectives"].items())
+    return {
+        **about["fixed"],
+        **about["swept"],
+        "hydra.sweeper.objectives": objectives,
+        "hydra.sweeper.fill": str(about["fill"]),
+    }
+
+
+def _kind(swept: Swept) -> str:
+    """The choices of a choice; of a range its kind alone, for its ends may change."""
+    distribution = swept.distribution
+    if isinstance(distribution, CategoricalDistribution):
+        return f"choice({','.join(text for text, _ in swept.choices.values())})"
+    kind = json.loads(distribution_to_json(distribution))
+    name = "integers" if kind["name"].startswith("Int") else "reals"
+    return f"a range of {name}{', logarithmic' if kind['attributes'].get('log') else ''}"
