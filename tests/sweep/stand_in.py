@@ -12,8 +12,9 @@ from pathlib import Path
 from typing import Any
 
 from hydra.core.hydra_config import HydraConfig
-from omegaconf import DictConfig, OmegaConf
 
+from cifar_exp.config.planned import Planned
+from cifar_exp.config.schema import TrainConfig
 from cifar_exp.errors import UserError
 
 LOG = "STAND_IN_LOG"  # a file to which each start adds: trial number, first epoch, process
@@ -26,8 +27,10 @@ def accuracy(widths: list[int]) -> float:
     return round(min(0.95, 0.3 + sum(widths) / 1000), 4)
 
 
-def main(cfg: DictConfig) -> float:
+def main(checked: Planned[TrainConfig]) -> float:
     """Pretends to train."""
+    cfg = checked.config
+    assert cfg.trial is not None
     run, number = Path(HydraConfig.get().runtime.output_dir), cfg.trial.number
     last = run / "checkpoints" / "last.ckpt"
     first = int(last.read_text()) if last.is_file() else 0
@@ -50,7 +53,7 @@ def main(cfg: DictConfig) -> float:
     value = accuracy([layer.channels for layer in cfg.model.layers.values()])
     value = float("nan") if misfortune == "nan" else value
     result: dict[str, Any] = {"status": "finished", "val/acc": value, "total_seconds": 1.0}
-    result |= {"macs": 1000 - number, "params": 7, "model": OmegaConf.select(cfg, "model.name")}
+    result |= {"macs": 1000 - number, "params": 7, "model": cfg.model.name}
     (run / "result.json").write_text(json.dumps(result))
     if misfortune == "dies before it is told":
         os._exit(9)

@@ -243,6 +243,7 @@ class Worker:
             study.release(job.trial)
             return
         if is_common_cause(value):
+            study.hold(job.trial, str(value))
             study.release(job.trial)
             raise UserError(f"The sweep stops, for all trials would fail (trial {job.trial.number}):\n{value}")
         outcome = outcome_in(job.directory, self._settings.metrics) or outcome_of(value, self._settings.metrics)
@@ -262,7 +263,8 @@ class Worker:
         reason = str(outcome.reason)
         study.hold(trial, reason)
         self._held.append((trial, outcome))
-        reasons = [one.user_attrs[HELD] for one in study.trials() if HELD in one.user_attrs]
+        waiting = [one for one in study.trials() if not one.state.is_finished()]
+        reasons = [one.user_attrs[HELD] for one in waiting if HELD in one.user_attrs]
         if len(set(reasons)) > 1:
             self._record_held(study)
         elif len(reasons) >= SAME_FAILURES:

@@ -11,10 +11,11 @@ from typing import Any
 from omegaconf import OmegaConf
 from yaml import YAMLError
 
-from cifar_exp.errors import UserError
+from cifar_exp.errors import RunFailedError, UserError
 
 NO_VALUE = "the job returned no number"
 FULL = (errno.ENOSPC, errno.EDQUOT)
+UNWRITABLE = "cannot be written"  # as a run reports a full disk
 
 
 @dataclass(frozen=True)
@@ -57,7 +58,8 @@ def outcome_of(value: Any, metrics: Sequence[str]) -> Outcome:
 
 def is_common_cause(value: Any) -> bool:
     """Return whether an exception would end every trial: an error of the user's, or a full disk."""
-    return isinstance(value, UserError) or (isinstance(value, OSError) and value.errno in FULL)
+    is_full = isinstance(value, OSError) and value.errno in FULL
+    return isinstance(value, UserError) or is_full or (isinstance(value, RunFailedError) and UNWRITABLE in str(value))
 
 
 def _complete(values: Sequence[Any], metrics: Sequence[str], figures: Mapping[str, float]) -> Outcome:
