@@ -30,14 +30,13 @@ class Emitter:
             identifier = f"layer{index}_{_identifier(one.operation.name)}"
             self._lines += ["", f"/* {described(one.operation)} */"]
             calls.append(self._operation(identifier, one, arena))
-        taps = max((part.kernel_size**2 for one in operations for part in one.operation.spatial), default=1)
         names = ", ".join(_quoted(name) for name in self._class_names)
         return "\n".join(
             [
                 f"/* {_comment(self._name)}: weights and layers. Written by cifar-exp {__version__}. */",
                 '#include "network.h"',
                 "",
-                f"#define KERNELS_TAPS {taps}",
+                *_features(operations),
                 f'#include "{KERNELS}"',
                 "",
                 f"const char *const network_class_names[NETWORK_CLASSES] = {{{names}}};",
@@ -164,6 +163,20 @@ class Emitter:
         self._lines.append(_wrapped(f"static const struct {kind} {name} = {{{', '.join(fields)}}};"))
 
 
+def _features(operations: Sequence[IntegerOperation]) -> list[str]:
+    """Return the macros that leave out of the kernels what no layer has."""
+    parts = [part for one in operations for part in one.operation.spatial]
+    finishes = [finish for one in operations for finish in (one.finish, one.middle) if finish is not None]
+    macros = {
+        "TAPS": max((part.kernel_size**2 for part in parts), default=1),
+        "TABLES": int(any(finish.table is not None for finish in finishes)),
+        "RELUS": int(any(finish.bias is not None for finish in finishes)),
+        "PROJECTIONS": int(any(one.skip_weights is not None for one in operations)),
+        "REPEATS": int(any(part.channels != part.in_shape[0] for part in parts)),
+    }
+    return [f"#define KERNELS_{name} {value}" for name, value in macros.items()]
+
+
 def packed(weights: Integers, groups: int) -> Integers:
     """Return weights (out, taps, in / groups) in the order of the kernels: by pairs of channels, four values of each.
 
@@ -198,10 +211,10 @@ def _rows(finish: Finish) -> Integers:
 
 def _finish_field(finish: Finish, rows: str, length: int, table: str) -> str:
     has_skip, relu = int(finish.skip is not None), int(finish.bias is not None)
-    low, high = max(finish.low, -(2**15)), min(finish.high, 2**15 - 1)
+    low = max(finish.low, -(2**15))
     return (
         f".finish = {{.rows = {rows}, .table = {table}, .row_length = {length}, .gain = {finish.gain}, "
-        f".shift = {finish.shift}, .relu = {relu}, .has_skip = {has_skip}, .low = {low}, .high = {high}}}"
+        f".shift = {finish.shift}, .relu = {relu}, .has_skip = {has_skip}, .low = {low}}}"
     )
 
 

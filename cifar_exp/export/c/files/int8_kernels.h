@@ -24,8 +24,13 @@
 #define KERNELS_FUNCTION static inline
 #endif
 
+/* What the network's layers have, so that nothing else takes up flash. */
 #ifndef KERNELS_TAPS
-#define KERNELS_TAPS 1 /* the most taps of a depthwise kernel */
+#define KERNELS_TAPS 1        /* the most taps of a depthwise kernel */
+#define KERNELS_TABLES 1      /* activations other than ReLU */
+#define KERNELS_RELUS 1       /* a ReLU before a multiplication */
+#define KERNELS_PROJECTIONS 1 /* skips with a 1×1 convolution */
+#define KERNELS_REPEATS 1     /* depthwise kernels with several outputs per channel */
 #endif
 
 /* From a sum of products to an output value. Rows of constants, one per channel: the bias (only with `relu`), multiplier,
@@ -36,7 +41,7 @@ struct finish {
     uint8_t row_length, gain, shift;
     uint8_t relu; /* whether a ReLU precedes the multiplication */
     int8_t has_skip;
-    int16_t low, high; /* bounds of the value */
+    int16_t low; /* the least value between two convolutions */
 };
 
 /* What is added to a layer's output. */
@@ -89,14 +94,38 @@ struct pool {
     uint8_t gain, shift;
 };
 
-static inline int32_t kernels_high_product(int32_t a, int32_t b)
+/* The high 32 bits of a · b, added to `sum`. */
+static inline int32_t kernels_add_product(int32_t sum, int32_t a, int32_t b)
 {
-    return (int32_t)(((int64_t)a * b) >> 32);
+#if KERNELS_USE_DSP
+    int32_t result;
+    __asm__("smmla %0, %1, %2, %3" : "=r"(result) : "r"(a), "r"(b), "r"(sum));
+    return result;
+#else
+    return sum + (int32_t)(((int64_t)a * b) >> 32);
+#endif
 }
 
-static inline int32_t kernels_clamp(int32_t value, int32_t low, int32_t high)
+/* The nearest int8_t. */
+static inline int32_t kernels_saturate(int32_t value)
 {
-    return value < low ? low : value > high ? high : value;
+#if KERNELS_USE_DSP
+    __asm__("ssat %0, #8, %0" : "+r"(value));
+    return value;
+#else
+    return value < INT8_MIN ? INT8_MIN : value > INT8_MAX ? INT8_MAX : value;
+#endif
+}
+
+/* The nearest value of 13 bits that is not below `low`. */
+static inline int32_t kernels_saturate_middle(int32_t value, int32_t low)
+{
+#if KERNELS_USE_DSP
+    __asm__("ssat %0, #13, %0" : "+r"(value));
+#else
+    value = value > 4095 ? 4095 : value;
+#endif
+    return value < low ? low : value;
 }
 
 #if KERNELS_USE_DSP
@@ -212,20 +241,29 @@ static inline const int8_t *kernels_dot(const int16_t *patch, const int8_t *weig
     return weights;
 }
 
-/* The part of the value that the sum gives, before the shift. */
-static inline int32_t kernels_scaled(const struct finish *f, const int32_t *row, int32_t sum)
+/* The part of the value that the sum gives, before the shift. Constants are passed by value: the compiler has to take
+ * into account that a stored int8_t may change anything that is read through a pointer. */
+static inline int32_t kernels_scaled(const struct finish f, const int32_t *row, int32_t sum)
 {
-    if (f->relu) {
+    if (KERNELS_RELUS && f.relu) {
         sum += *row++;
         sum = sum < 0 ? 0 : sum;
     }
-    return kernels_high_product(sum * (1 << f->gain), row[0]) + row[1];
+    return kernels_add_product(row[1], sum * (1 << f.gain), row[0]);
 }
 
-static inline int32_t kernels_value(const struct finish *f, int32_t scaled)
+static inline int8_t kernels_value(const struct finish f, int32_t scaled)
 {
-    const int32_t value = kernels_clamp(scaled >> f->shift, f->low, f->high);
-    return f->table == NULL ? value : f->table[value + 128];
+    const int32_t value = kernels_saturate(scaled >> f.shift);
+    return (int8_t)(!KERNELS_TABLES || f.table == NULL ? value : f.table[value + 128]);
+}
+
+/* A value between two convolutions, which has more bits; no ReLU precedes its multiplication. */
+static inline int32_t kernels_middle_value(const struct finish f, const int32_t *row, int32_t sum)
+{
+    const int32_t scaled = kernels_add_product(row[1], sum * (1 << f.gain), row[0]) >> f.shift;
+    return !KERNELS_TABLES || f.table == NULL ? kernels_saturate_middle(scaled, f.low)
+                                              : f.table[kernels_saturate(scaled) + 128];
 }
 
 /* The pixel of the skip that belongs to an output pixel; copied where its channels differ. */
@@ -254,40 +292,94 @@ static inline void kernels_put_patch(const struct conv *l, const int8_t *x, int 
     }
 }
 
-/* Two pixels' output channels `first` to `end` from their patches. */
-static inline const int8_t *kernels_multiply(const struct conv *l, const int16_t *patch, int groups,
-                                             const int8_t *weights, const int16_t *skip_patch,
-                                             const int8_t *const skips[2], int8_t *y, int pixels, int first, int end)
+/* What two pixels have: patches, skips, and where their values go. A single pixel stands for both. */
+struct pixels {
+    const int16_t *patch, *skip_patch;
+    const int8_t *skip;
+    int8_t *y;
+    int skip_distance, distance; /* from the first pixel's values to the second's */
+};
+
+/* One output channel of two pixels from their sums; `factor` multiplies the skip. */
+static inline void kernels_store(const struct finish f, const int32_t *row, int32_t a, int32_t b, const int8_t *skip,
+                                 int skip_distance, int8_t *y, int distance)
 {
-    const struct finish *const f = &l->finish;
-    const int32_t *row = f->rows + first * f->row_length;
+    a = kernels_scaled(f, row, a);
+    b = kernels_scaled(f, row, b);
+    if (f.has_skip) {
+        const int32_t factor = row[f.row_length - 1];
+        a += skip[0] * factor;
+        b += skip[skip_distance] * factor;
+    }
+    y[0] = kernels_value(f, a);
+    y[distance] = kernels_value(f, b);
+}
+
+static inline const int8_t *kernels_multiply_each(const struct finish f, struct pixels p, int groups,
+                                                  const int8_t *weights, const int32_t *row, int count)
+{
+    int32_t sums[2][2];
+    for (; count > 0; count -= 2) {
+        weights = kernels_dot(p.patch, weights, groups, sums);
+        kernels_store(f, row, sums[0][0], sums[1][0], p.skip, p.skip_distance, p.y, p.distance);
+        if (count > 1)
+            kernels_store(f, row + f.row_length, sums[0][1], sums[1][1], p.skip + 1, p.skip_distance, p.y + 1, p.distance);
+        row += 2 * f.row_length;
+        p.y += 2;
+        p.skip += 2;
+    }
+    return weights;
+}
+
+/* As kernels_multiply_each(), where the skip has a 1×1 convolution. */
+static inline const int8_t *kernels_multiply_projected(const struct conv *l, const struct pixels p, int groups,
+                                                       const int8_t *weights, int first, int end)
+{
+    const struct finish f = l->finish;
     const int skip_groups = (l->skip.channels + 3) / 4;
+    const int8_t *skip_weights = l->skip.weights + first / 2 * skip_groups * 8;
+    const int32_t *row = f.rows + first * f.row_length;
     int32_t sums[2][2], added[2][2];
     for (int c = first; c < end; c += 2) {
-        weights = kernels_dot(patch, weights, groups, sums);
-        if (l->skip.weights != NULL)
-            kernels_dot(skip_patch, l->skip.weights + (c / 2) * skip_groups * 8, skip_groups, added);
-        for (int i = 0; i < 2 && c + i < end; i++, row += f->row_length) {
-            const int32_t factor = row[f->row_length - 1];
-            for (int p = 0; p < pixels; p++) {
-                int32_t scaled = kernels_scaled(f, row, sums[p][i]);
-                if (l->skip.weights != NULL)
-                    scaled += kernels_high_product(added[p][i] * (1 << f->gain), factor);
-                else if (f->has_skip)
-                    scaled += skips[p][c + i] * factor;
-                y[p * l->out_channels + c + i] = (int8_t)kernels_value(f, scaled);
-            }
+        weights = kernels_dot(p.patch, weights, groups, sums);
+        skip_weights = kernels_dot(p.skip_patch, skip_weights, skip_groups, added);
+        for (int i = 0; i < 2 && c + i < end; i++, row += f.row_length) {
+            const int32_t factor = row[f.row_length - 1];
+            const int32_t a = kernels_scaled(f, row, sums[0][i]), b = kernels_scaled(f, row, sums[1][i]);
+            p.y[c + i] = kernels_value(f, kernels_add_product(a, added[0][i] * (1 << f.gain), factor));
+            p.y[c + i + p.distance] = kernels_value(f, kernels_add_product(b, added[1][i] * (1 << f.gain), factor));
         }
     }
     return weights;
 }
 
-/* The skips of two pixels: pointers to their values, or a patch for the 1×1 convolution. */
-static inline void kernels_prepare_skips(const struct conv *l, const int8_t *skip, const int rows[2],
-                                         const int columns[2], int16_t *skip_patch, const int8_t *skips[2])
+/* Output channels `first` to `end` of two pixels, from `groups` times four values each; returns the weights behind. */
+KERNELS_FUNCTION const int8_t *kernels_multiply(const struct conv *l, const struct pixels *pixels, int groups,
+                                                const int8_t *weights, int first, int end)
 {
+    struct finish f = l->finish;
+    struct pixels p = *pixels;
+    if (KERNELS_PROJECTIONS && l->skip.weights != NULL)
+        return kernels_multiply_projected(l, p, groups, weights, first, end);
+    p.y += first;
+    p.skip += first;
+    const int32_t *row = f.rows + first * f.row_length;
+    if (f.has_skip)
+        return kernels_multiply_each(f, p, groups, weights, row, end - first);
+    f.has_skip = 0;
+    return kernels_multiply_each(f, p, groups, weights, row, end - first);
+}
+
+/* Fill in the skips of two pixels and where their values go; `pixel` is the first one's position. */
+static inline void kernels_prepare(const struct conv *l, const int8_t *skip, int8_t *y, int pixel, const int rows[2],
+                                   const int columns[2], int16_t *skip_patch, struct pixels *pixels)
+{
+    const int8_t *skips[2] = {l->weights, l->weights}; /* not read without a skip */
+    pixels->skip_patch = skip_patch;
+    pixels->y = y + pixel * l->out_channels;
+    pixels->distance = pixel + 1 < l->out_height * l->out_width ? l->out_channels : 0;
     for (int p = 0; p < 2; p++) {
-        if (l->skip.weights != NULL)
+        if (KERNELS_PROJECTIONS && l->skip.weights != NULL)
             kernels_put_channels(skip_patch + 4 * p,
                                  skip + (rows[p] * l->skip.width + columns[p]) * l->skip.stride * l->skip.channels,
                                  l->skip.channels);
@@ -295,26 +387,27 @@ static inline void kernels_prepare_skips(const struct conv *l, const int8_t *ski
             skips[p] = kernels_skip_pixel(&l->skip, skip, rows[p], columns[p], l->out_channels,
                                           (int8_t *)skip_patch + p * l->out_channels);
     }
+    pixels->skip = skips[0];
+    pixels->skip_distance = (int)(skips[1] - skips[0]);
 }
 
 KERNELS_FUNCTION void kernels_conv(const struct conv *l, const int8_t *x, const int8_t *skip, int8_t *y, int16_t *patch)
 {
-    const int pixels = l->out_height * l->out_width;
+    const int last = l->out_height * l->out_width - 1;
     const int in_channels = l->in_channels / l->groups, out_channels = l->out_channels / l->groups;
     const int groups = l->kernel * l->kernel * ((in_channels + 3) / 4);
-    int16_t *const skip_patch = patch + 8 * groups;
-    const int8_t *skips[2] = {NULL, NULL};
-    for (int pixel = 0; pixel < pixels; pixel += 2) {
-        const int count = pixel + 1 < pixels ? 2 : 1, last = pixel + count - 1;
-        const int rows[2] = {pixel / l->out_width, last / l->out_width};
-        const int columns[2] = {pixel % l->out_width, last % l->out_width};
+    struct pixels pixels;
+    pixels.patch = patch;
+    for (int pixel = 0; pixel <= last; pixel += 2) {
+        const int second = pixel < last ? pixel + 1 : last;
+        const int rows[2] = {pixel / l->out_width, second / l->out_width};
+        const int columns[2] = {pixel % l->out_width, second % l->out_width};
         const int8_t *weights = l->weights;
-        kernels_prepare_skips(l, skip, rows, columns, skip_patch, skips);
+        kernels_prepare(l, skip, y, pixel, rows, columns, patch + 8 * groups, &pixels);
         for (int group = 0; group < l->groups; group++) {
             for (int p = 0; p < 2; p++)
                 kernels_put_patch(l, x + group * in_channels, rows[p], columns[p], patch + 4 * p);
-            weights = kernels_multiply(l, patch, groups, weights, skip_patch, skips, y + pixel * l->out_channels, count,
-                                       group * out_channels, (group + 1) * out_channels);
+            weights = kernels_multiply(l, &pixels, groups, weights, group * out_channels, (group + 1) * out_channels);
         }
     }
 }
@@ -331,7 +424,7 @@ KERNELS_FUNCTION void kernels_logits(const struct conv *l, const int8_t *x, int3
     for (int c = 0; c < l->out_channels; c += 2) {
         weights = kernels_dot(patch, weights, groups, sums);
         for (int i = 0; i < 2 && c + i < l->out_channels; i++, row += l->finish.row_length)
-            logits[c + i] = kernels_scaled(&l->finish, row, sums[0][i]);
+            logits[c + i] = kernels_scaled(l->finish, row, sums[0][i]);
     }
 }
 
@@ -354,9 +447,8 @@ static inline int kernels_depthwise_sums(const struct depthwise *d, const int8_t
 {
     const int count = d->channels - c < 4 ? d->channels - c : 4, tap_count = d->kernel * d->kernel;
     const int8_t *w = d->weights + c;
-    sums[0] = sums[1] = sums[2] = sums[3] = 0;
 #if KERNELS_USE_DSP
-    if (count == 4 && d->repeats == 1) {
+    if (count == 4 && (!KERNELS_REPEATS || d->repeats == 1)) {
         const int channel = d->first + c;
         int32_t s0 = 0, s1 = 0, s2 = 0, s3 = 0;
         for (const int8_t *const *end = taps + tap_count; taps < end; w += d->channels) {
@@ -374,43 +466,57 @@ static inline int kernels_depthwise_sums(const struct depthwise *d, const int8_t
         return 4;
     }
 #endif
-    for (int t = 0; t < tap_count; t++, w += d->channels)
-        for (int i = 0; i < count; i++)
-            sums[i] += taps[t][(d->first + c + i) / d->repeats] * w[i];
+    for (int i = 0; i < count; i++, w++) {
+        const int channel = !KERNELS_REPEATS || d->repeats == 1 ? d->first + c + i : (d->first + c + i) / d->repeats;
+        const int8_t *weight = w;
+        int32_t sum = 0;
+        for (int t = 0; t < tap_count; t++, weight += d->channels)
+            sum += taps[t][channel] * *weight;
+        sums[i] = sum;
+    }
     return count;
+}
+
+/* The values of one depthwise kernel at one pixel, into the pixel's patch. */
+KERNELS_FUNCTION void kernels_put_depthwise(const struct depthwise *d, const int8_t *const *taps, int16_t *patch)
+{
+    const struct finish f = d->finish;
+    const int32_t *row = f.rows;
+    int32_t sums[4];
+    for (int c = 0; c < d->channels; c += 4, row += 8) {
+        const int count = kernels_depthwise_sums(d, taps, c, sums), at = d->first + c;
+        if (count == 4 && at % 4 == 0) {
+            kernels_put(patch + at * 2, kernels_middle_value(f, row, sums[0]), kernels_middle_value(f, row + 2, sums[1]),
+                        kernels_middle_value(f, row + 4, sums[2]), kernels_middle_value(f, row + 6, sums[3]));
+        } else {
+            for (int i = 0; i < count; i++) {
+                const int k = at + i, order = KERNELS_USE_DSP ? (k & 1) * 2 + (k >> 1 & 1) : k & 3;
+                patch[(k >> 2) * 8 + order] = (int16_t)kernels_middle_value(f, row + 2 * i, sums[i]);
+            }
+        }
+    }
 }
 
 KERNELS_FUNCTION void kernels_separable(const struct separable *l, const int8_t *x, const int8_t *skip, int8_t *y,
                                         int16_t *patch)
 {
     const struct conv *const conv = &l->pointwise;
-    const int pixels = conv->out_height * conv->out_width, groups = (conv->in_channels + 3) / 4;
-    int16_t *const skip_patch = patch + 8 * groups;
-    const int8_t *skips[2] = {NULL, NULL}, *taps[KERNELS_TAPS];
+    const int last = conv->out_height * conv->out_width - 1, groups = (conv->in_channels + 3) / 4;
+    const int8_t *taps[KERNELS_TAPS];
+    struct pixels pixels;
+    pixels.patch = patch;
     memset(patch, 0, 16 * (size_t)groups);
-    for (int pixel = 0; pixel < pixels; pixel += 2) {
-        const int count = pixel + 1 < pixels ? 2 : 1, last = pixel + count - 1;
-        const int rows[2] = {pixel / conv->out_width, last / conv->out_width};
-        const int columns[2] = {pixel % conv->out_width, last % conv->out_width};
-        for (int p = 0; p < count; p++)
+    for (int pixel = 0; pixel <= last; pixel += 2) {
+        const int second = pixel < last ? pixel + 1 : last;
+        const int rows[2] = {pixel / conv->out_width, second / conv->out_width};
+        const int columns[2] = {pixel % conv->out_width, second % conv->out_width};
+        for (int p = 0; p < 2; p++)
             for (int i = 0; i < l->part_count; i++) {
-                const struct depthwise *const d = l->parts + i;
-                const struct finish *const f = &d->finish;
-                const int32_t *row = f->rows;
-                int32_t sums[4];
-                kernels_find_taps(d, x, rows[p], columns[p], taps);
-                for (int c = 0; c < d->channels; c += 4) {
-                    const int some = kernels_depthwise_sums(d, taps, c, sums);
-                    for (int k = 0; k < some; k++, row += f->row_length) {
-                        const int at = d->first + c + k, order = KERNELS_USE_DSP ? (at & 1) * 2 + (at >> 1 & 1) : at & 3;
-                        patch[(at >> 2) * 8 + 4 * p + order] =
-                            (int16_t)kernels_value(f, kernels_scaled(f, row, sums[k]));
-                    }
-                }
+                kernels_find_taps(l->parts + i, x, rows[p], columns[p], taps);
+                kernels_put_depthwise(l->parts + i, taps, patch + 4 * p);
             }
-        kernels_prepare_skips(conv, skip, rows, columns, skip_patch, skips);
-        kernels_multiply(conv, patch, groups, conv->weights, skip_patch, skips, y + pixel * conv->out_channels, count, 0,
-                         conv->out_channels);
+        kernels_prepare(conv, skip, y, pixel, rows, columns, patch + 8 * groups, &pixels);
+        kernels_multiply(conv, &pixels, groups, conv->weights, 0, conv->out_channels);
     }
 }
 
@@ -425,17 +531,17 @@ KERNELS_FUNCTION void kernels_depthwise(const struct depthwise *parts, int part_
             added = kernels_skip_pixel(&parts->skip, skip, row, column, parts->out_channels, (int8_t *)scratch);
         for (int i = 0; i < part_count; i++) {
             const struct depthwise *const d = parts + i;
-            const struct finish *const f = &d->finish;
-            const int32_t *constants = f->rows;
+            const struct finish f = d->finish;
+            const int32_t *constants = f.rows;
             int32_t sums[4];
             kernels_find_taps(d, x, row, column, taps);
             for (int c = 0; c < d->channels; c += 4) {
                 const int some = kernels_depthwise_sums(d, taps, c, sums);
-                for (int k = 0; k < some; k++, constants += f->row_length) {
+                for (int k = 0; k < some; k++, constants += f.row_length) {
                     int32_t scaled = kernels_scaled(f, constants, sums[k]);
-                    if (f->has_skip)
-                        scaled += added[d->first + c + k] * constants[f->row_length - 1];
-                    y[d->first + c + k] = (int8_t)kernels_value(f, scaled);
+                    if (f.has_skip)
+                        scaled += added[d->first + c + k] * constants[f.row_length - 1];
+                    y[d->first + c + k] = kernels_value(f, scaled);
                 }
             }
         }
@@ -446,18 +552,18 @@ KERNELS_FUNCTION void kernels_depthwise(const struct depthwise *parts, int part_
 KERNELS_FUNCTION void kernels_elementwise(const struct elementwise *l, const int8_t *x, const int8_t *skip, int8_t *y,
                                           int16_t *scratch)
 {
-    const struct finish *const f = &l->finish;
+    const struct finish f = l->finish;
     const int8_t *added = NULL;
     for (int row = 0; row < l->height; row++)
         for (int column = 0; column < l->width; column++, x += l->channels, y += l->channels) {
-            const int32_t *constants = f->rows;
-            if (f->has_skip)
+            const int32_t *constants = f.rows;
+            if (f.has_skip)
                 added = kernels_skip_pixel(&l->skip, skip, row, column, l->channels, (int8_t *)scratch);
-            for (int c = 0; c < l->channels; c++, constants += f->row_length) {
+            for (int c = 0; c < l->channels; c++, constants += f.row_length) {
                 int32_t scaled = x[c] * constants[0] + constants[1];
-                if (f->has_skip)
+                if (f.has_skip)
                     scaled += added[c] * constants[2];
-                y[c] = (int8_t)kernels_value(f, scaled);
+                y[c] = kernels_value(f, scaled);
             }
         }
 }
@@ -492,8 +598,8 @@ KERNELS_FUNCTION void kernels_avg_pool(const struct pool *l, const int8_t *x, in
                 for (int i = top; i < bottom; i++)
                     for (int j = left; j < right; j++)
                         sum += x[(i * l->in_width + j) * l->channels + c];
-                sum = kernels_high_product(sum * (1 << l->gain), multiplier) + l->offset;
-                *y++ = (int8_t)kernels_clamp(sum >> l->shift, INT8_MIN, INT8_MAX);
+                sum = kernels_add_product(l->offset, sum * (1 << l->gain), multiplier);
+                *y++ = (int8_t)kernels_saturate(sum >> l->shift);
             }
         }
 }
