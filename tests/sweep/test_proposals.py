@@ -265,6 +265,15 @@ def test_a_choice_is_invalid_only_if_no_other_choice_makes_it_valid(make: Make) 
         assert proposer.propose(trials, 3) is None
 
 
+def test_widths_that_depend_on_each_other_are_valid(make: Make) -> None:
+    """Of model50k's skips: the widths that conv2, conv4 and conv6 may have are the multiples of one other width."""
+    widths = [f"model.layers.conv{number}.channels=range(16,97,step=8)" for number in range(1, 7)]
+    proposer, pricer, space = make("model=model50k", "data=synthetic", *widths, "budget.params=50000")
+    valid = proposer.valid()
+    assert valid is not None
+    check_choices(space, pricer, valid)
+
+
 def test_where_nothing_fits_the_nearest_is_named_within_seconds(make: Make) -> None:
     proposer, _, _ = make(*BASE, *WIDTHS, "budget.params=5000")
     began = time.monotonic()

@@ -10,7 +10,9 @@ from cifar_exp.errors import UserError, did_you_mean
 from cifar_exp.sweep.search.pricing import Pricer
 from cifar_exp.sweep.search.space import Candidate, Space, Swept
 
-CONTEXTS = 24  # candidates in which a choice is tried, before it is taken for one that never works
+# Candidates in which a choice is tried, before it is taken for one that never works:
+VALUES = 64  # of each other key, one key changed at a time
+CONTEXTS = 24  # random ones
 
 
 def check_choices(space: Space, pricer: Pricer, valid: Candidate) -> None:
@@ -40,8 +42,13 @@ def _own_values(swept: Swept) -> list[Any]:
 
 
 def _contexts(space: Space, candidate: Candidate, fixed: str) -> Iterator[Candidate]:
+    """Yield the candidate; it with one other value each, as widths that depend on each other need; random ones."""
     yield candidate
     random = Random(0)
+    for key, one in space.swept.items():
+        if key != fixed:
+            values = _own_values(one) if one.is_continuous else one.values
+            yield from ({**candidate, key: value} for value in random.sample(values, min(len(values), VALUES)))
     for _ in range(CONTEXTS):
         yield {key: candidate[key] if key == fixed else one.draw(random) for key, one in space.swept.items()}
 

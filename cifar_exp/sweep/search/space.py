@@ -53,6 +53,11 @@ class Swept:
         return not isinstance(self.distribution, CategoricalDistribution)
 
     @property
+    def is_continuous(self) -> bool:
+        """Whether it is an interval of reals, whose values cannot be listed."""
+        return isinstance(self.distribution, FloatDistribution) and self.distribution.step is None
+
+    @property
     def values(self) -> list[Any]:
         """All its values, ascending where they have an order; raises UserError for an interval of reals."""
         distribution = self.distribution
