@@ -16,9 +16,13 @@
 #define KERNELS_USE_DSP 0
 #endif
 
-#ifdef __GNUC__
+/* Kernels are stored once, not as a copy for each layer. */
+#if defined(__GNUC__) && !defined(__clang__)
 #define KERNELS_ALIGNED __attribute__((aligned(4)))
-#define KERNELS_FUNCTION static __attribute__((noinline, unused)) /* called by several layers: stored once */
+#define KERNELS_FUNCTION static __attribute__((noinline, noclone, unused))
+#elif defined(__clang__)
+#define KERNELS_ALIGNED __attribute__((aligned(4)))
+#define KERNELS_FUNCTION static __attribute__((noinline, unused))
 #else
 #define KERNELS_ALIGNED
 #define KERNELS_FUNCTION static inline
