@@ -5,6 +5,7 @@ Sums of products are computed in floating point, where they are exact: in float3
 """
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -24,13 +25,13 @@ def simulate(operations: Sequence[IntegerOperation], images: NDArray[np.uint8]) 
 
 
 def _logits(operations: Sequence[IntegerOperation], images: NDArray[np.uint8]) -> NDArray[np.int32]:
-    tensors: dict[str, Map] = {INPUT: images.astype(np.int16) - 128}
+    tensors: dict[str, NDArray[Any]] = {INPUT: images.astype(np.int16) - 128}
     last_use = {name: index for index, one in enumerate(operations) for name in one.operation.reads}
     for index, one in enumerate(operations):
         x = tensors[one.operation.source]
         skip = one.operation.epilogue.skip
         result = _run(one, x, None if skip is None else tensors[skip.tensor])
-        tensors[one.operation.target] = result.astype(np.int16) if not one.operation.is_logits else result
+        tensors[one.operation.target] = result if one.operation.is_logits else result.astype(np.int16)
         for name in one.operation.reads:
             if last_use[name] == index:
                 tensors.pop(name, None)
@@ -80,10 +81,10 @@ def _with_skip(one: IntegerOperation, values: Integers, tensor: Map | None) -> I
 
 def _adapted(skip: Skip, tensor: Map, channels: int) -> Integers:
     """Take every `stride`-th pixel, repeat channels, or append zero channels."""
-    tensor = tensor[:, :: skip.stride, :: skip.stride].astype(np.int64)
+    pixels = tensor[:, :: skip.stride, :: skip.stride].astype(np.int64)
     if skip.kind == "scaled":
-        return tensor.repeat(channels // tensor.shape[-1], axis=-1)
-    return np.pad(tensor, [(0, 0)] * 3 + [(0, channels - tensor.shape[-1])])
+        return pixels.repeat(channels // pixels.shape[-1], axis=-1)
+    return np.pad(pixels, [(0, 0)] * 3 + [(0, channels - pixels.shape[-1])])
 
 
 def _stored(finish: Finish, values: Integers) -> Integers:
@@ -116,7 +117,7 @@ def _convolved(x: Map, weights: Integers, conv: Conv, padding: Integers) -> Inte
     inputs, outputs = weights.shape[2], len(weights) // conv.groups
     results = []
     for group in range(conv.groups):
-        mine = weights[group * outputs : (group + 1) * outputs].astype(dtype)
+        mine: NDArray[Any] = weights[group * outputs : (group + 1) * outputs].astype(dtype)
         channels = slice(group * inputs, (group + 1) * inputs)
         results.append(sum(tap[..., channels] @ mine[:, index].T for index, tap in enumerate(taps)))
     return np.concatenate(results, axis=-1).astype(np.int64)

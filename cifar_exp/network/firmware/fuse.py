@@ -11,6 +11,7 @@ from cifar_exp.network.firmware.operations import (
     Atom,
     Epilogue,
     Key,
+    Kind,
     Operation,
     Skip,
     pool_window,
@@ -88,7 +89,7 @@ class _Fuser:
                 atoms, shape = self._add_convolution(atoms, shape)
             elif isinstance(op, Pool | GlobalPool):
                 key, out_shape = atoms[0].key, op.out_shape if len(op.out_shape) == 3 else (*op.out_shape, 1, 1)
-                kind = "max_pool" if op.kind == "max" else "avg_pool"
+                kind: Kind = "max_pool" if op.kind == "max" else "avg_pool"
                 epilogue = Epilogue(key=key, range_key=key)
                 self._append(Operation("", kind, self._current, shape, out_shape, epilogue, window=pool_window(op)))
                 atoms, shape = atoms[1:], out_shape
@@ -143,7 +144,7 @@ class _Fuser:
 
     def _weights_of(self, key: Key) -> str:
         share = self._layer.share
-        return self._weights[Key(share, key.step, key.index)] if share else ""
+        return self._weights[Key(share, key.step, key.position)] if share else ""
 
     def _may_clamp(self, atoms: list[Atom]) -> bool:
         """Whether a ReLU may work on the accumulator: a norm before it must not meet shared weights.

@@ -24,7 +24,7 @@ class Key(NamedTuple):
 
     layer: str
     step: str
-    index: int = 0
+    position: int = 0
 
 
 class Atom(NamedTuple):

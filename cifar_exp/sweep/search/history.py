@@ -61,7 +61,7 @@ class History:
         sign = -1 if self._settings.directions[0] == "maximize" else 1
         complete.sort(key=lambda place: sign * ended[place].values[0])
         best = complete[: self._limit // 3]
-        latest = [place for place in reversed(ended) if place not in set(best)]
+        latest = [place for place in reversed(list(ended)) if place not in set(best)]
         return sorted([*best, *latest[: self._limit - len(best)]])
 
     def _add(self, trial: FrozenTrial) -> None:
