@@ -13,7 +13,7 @@ from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.plugins import Plugins
 from hydra.core.utils import JobReturn, configure_log, run_job
 from hydra.types import HydraContext, TaskFunction
-from omegaconf import DictConfig, OmegaConf, open_dict
+from omegaconf import DictConfig, OmegaConf, open_dict, read_write
 from optuna.exceptions import StorageInternalError
 from optuna.trial import FrozenTrial
 from sqlalchemy.exc import SQLAlchemyError
@@ -231,7 +231,7 @@ class Adapter:
         """Joblib would start a process for every core; it starts as many as the sweep has workers."""
         launcher = self._config.hydra.launcher
         if "joblib" in self._launcher_name and launcher.get("n_jobs") == -1:
-            with open_dict(launcher):
+            with read_write(self._config.hydra), read_write(launcher):
                 launcher.n_jobs = max(2, self._settings.n_jobs)  # one would be run in this process
         return self._config
 
@@ -246,7 +246,7 @@ def _without_password(config: DictConfig, storage: str | None) -> DictConfig:
     config = config.copy()
     if storage is None or masked(storage) == storage:
         return config
-    with open_dict(config):
+    with read_write(config.hydra), open_dict(config):
         config.hydra.sweeper.storage = masked(storage)
         kept = [str(one) for one in config.hydra.overrides.hydra]
         config.hydra.overrides.hydra = [
