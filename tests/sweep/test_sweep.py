@@ -33,9 +33,9 @@ def test_a_sweep_ends_with_n_trials_and_leaves_its_files(pretend: Pretend, tmp_p
         "params",
         "macs",
         "peak_activation_bytes",
+        "seconds",
         "flash_bytes",
         "sram_bytes",
-        "seconds",
         "model.layers.conv1.channels",
         "model.layers.conv7.channels",
     ]

@@ -20,7 +20,9 @@ from cifar_exp.sweep.settings import SweepSettings
 
 TRIALS, RESULTS, PLOT, BEST = "trials.csv", "optimization_results.yaml", "sweep.png", "best/model/best.yaml"
 
-COST_COLUMNS = ("params", "macs", "peak_activation_bytes", "flash_bytes", "sram_bytes")
+NETWORK_COSTS = ("params", "macs", "peak_activation_bytes")
+FIRMWARE_COSTS = ("flash_bytes", "sram_bytes")
+COST_COLUMNS = (*NETWORK_COSTS, *FIRMWARE_COSTS)
 
 
 class Outputs:
@@ -57,13 +59,14 @@ class Outputs:
     def _table(self, trials: Sequence[FrozenTrial]) -> str:
         text = io.StringIO()
         table = csv.writer(text, lineterminator="\n")
-        table.writerow(["number", "state", "val/acc", *COST_COLUMNS, "seconds", *self._keys(trials)])
+        table.writerow(["number", "state", "val/acc", *NETWORK_COSTS, "seconds", *FIRMWARE_COSTS, *self._keys(trials)])
         for trial in trials:
             if trial.state.is_finished():
-                known = [trial.user_attrs.get(cost) for cost in COST_COLUMNS]
+                network = [trial.user_attrs.get(cost) for cost in NETWORK_COSTS]
+                firmware = [trial.user_attrs.get(cost) for cost in FIRMWARE_COSTS]
                 params = self._params(trial)
                 swept = [params.get(key) for key in self._keys(trials)]
-                figures = [ranking.accuracy(trial), *known, ranking.seconds(trial)]
+                figures = [ranking.accuracy(trial), *network, ranking.seconds(trial), *firmware]
                 table.writerow([trial.number, ranking.STATES[trial.state], *figures, *swept])
         return text.getvalue()
 
