@@ -1,7 +1,7 @@
 """Export trained networks as firmware, measure it on an emulated Cortex-M4, and write `results/firmware.md`.
 
-python scripts/firmware.py IMAGES                       all of results/weights, images of a folder with train/ and test/
-python scripts/firmware.py IMAGES --emulate-all model50k   the whole test set on the emulated processor too
+python scripts/firmware.py IMAGES                                        IMAGES: a directory with train/ and test/
+python scripts/firmware.py IMAGES --networks model50k --emulated 500
 
 Needs gcc-arm-none-eabi, libnewlib-arm-none-eabi and qemu-system-arm.
 """
@@ -16,7 +16,7 @@ import numpy as np
 
 from cifar_exp.data.settings import DataConfig
 from cifar_exp.data.sources import load_test, load_train_val
-from cifar_exp.export.c.emulation import emulate
+from cifar_exp.export.c.emulation import Emulation, emulate
 from cifar_exp.export.c.exporter import Exported, export_firmware
 from cifar_exp.export.c.host import run_on_host
 from cifar_exp.export.c.layout import FirmwareDir
@@ -31,60 +31,55 @@ CPU = "cortex-m4"
 HEADER = """# Firmware
 
 Written by `python scripts/firmware.py IMAGES`: the networks of `results/weights` as `cifar-exp export format=c` writes
-them, calibrated on 512 training images, on the 10,000 test images (JPEG copies of CIFAR-10). The processor is a
-Cortex-M4 that QEMU emulates (mps2-an386, {toolchain}): it counts instructions, which are not cycles.
-Flash and SRAM are those of the whole program: start-up, semihosting, network; arena, variables, stack.
+them, calibrated on 512 training images; accuracies are those on the 10,000 test images (JPEG copies of CIFAR-10). The
+processor is a Cortex-M4 that QEMU emulates (mps2-an386; {toolchain}).
+It counts instructions, which are not cycles. Flash and SRAM are those of the whole program: start-up, semihosting and
+network; arena, variables and stack.
 
 """
 
 
 @dataclass(frozen=True)
 class Measured:
-    """One network's export."""
+    """One network's export, and the same source on the emulated processor."""
 
     plan: Plan
     exported: Exported
+    emulation: Emulation
     flash_bytes_o2: int
-    seconds_without_emulation: float
+    seconds: float  # of the export
 
 
-def measure(weights: Path, data: DataConfig, emulate_all: bool) -> Measured:
-    """Export a checkpoint twice, without and with emulation, and build it with -O2 too."""
+def measure(weights: Path, data: DataConfig, count: int) -> Measured:
+    """Export a checkpoint, and run `count` test images on the host and on the emulated processor."""
     trained = load_trained(weights)
     train, test = load_train_val(data)[0], load_test(data)
-    inputs = trained, train.images, test.images, test.labels
     with TemporaryDirectory() as temporary:
         directory = Path(temporary) / "model_c"
         start = time.perf_counter()
-        export_firmware(directory, *inputs, cpu=CPU, emulated=False)
+        exported = export_firmware(directory, trained, train.images, test.images, test.labels, cpu=CPU, emulated=False)
         seconds = time.perf_counter() - start
-        exported = export_firmware(directory, *inputs, cpu=CPU)
-        pixels = np.ascontiguousarray(test.images.permute(0, 2, 3, 1).numpy())
-        if emulate_all:
-            on_host = run_on_host(
-                FirmwareDir(directory, "network"), pixels, exported.about.arena_bytes, trained.plan.num_classes
-            )
-            assert np.array_equal(emulate(directory, CPU, pixels).logits, on_host)
+        pixels = np.ascontiguousarray(test.images[:count].permute(0, 2, 3, 1).numpy())
+        emulation = emulate(directory, CPU, pixels)
+        firmware = FirmwareDir(directory, "network")
+        on_host = run_on_host(firmware, pixels, exported.about.arena_bytes, trained.plan.num_classes)
+        if not np.array_equal(emulation.logits, on_host):
+            raise SystemExit(f"{weights}: the emulated {CPU} and the host differ")
         small = emulate(directory, CPU, pixels[:1], optimise="-O2")
-    if emulate_all:
-        exported = Exported(
-            exported.directory, exported.about, len(pixels), len(pixels), len(pixels), exported.emulation
-        )
-    return Measured(trained.plan, exported, small.flash_bytes, seconds)
+    return Measured(trained.plan, exported, emulation, small.flash_bytes, seconds)
 
 
 def column(measured: Measured) -> dict[str, str]:
     """Return one network's figures by their names."""
-    plan, exported = measured.plan, measured.exported
-    about, emulation = exported.about, exported.emulation
-    assert emulation is not None
+    plan, exported, emulation = measured.plan, measured.exported, measured.emulation
+    about = exported.about
     return {
         "parameters": f"{plan.params:,}",
         "accuracy, float32 → int8": f"{about.accuracy_float:.2%} → {about.accuracy_int8:.2%}",
         "loss, points": f"{100 * (about.accuracy_float - about.accuracy_int8):.2f}",
         "same answers as float32": f"{about.same_answers:.2%}",
         "images, simulation = host C": f"{exported.host_images:,}",
-        "images, host C = emulated M4": f"{exported.emulated_images:,}",
+        "images, host C = emulated M4": f"{len(emulation.logits):,}",
         "arena, bytes": f"{about.arena_bytes:,}",
         "arena / peak activation bytes": f"{about.arena_bytes / plan.peak_activation_bytes:.2f}",
         "SRAM, bytes: measured · planned": f"{emulation.sram_bytes:,} · {plan.sram_bytes:,}",
@@ -94,7 +89,7 @@ def column(measured: Measured) -> dict[str, str]:
         "instructions per image": f"{emulation.instructions_per_image:,.0f}",
         "MACs": f"{plan.macs:,}",
         "instructions per MAC": f"{emulation.instructions_per_image / plan.macs:.2f}",
-        "export without emulation, s": f"{measured.seconds_without_emulation:.0f}",
+        "export without emulation, s": f"{measured.seconds:.0f}",
     }
 
 
@@ -111,7 +106,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("images", type=Path, help="directory with train/CLASS/* and test/CLASS/*")
     parser.add_argument("--networks", nargs="+", default=["model50k", "resnet8", "best50k"])
-    parser.add_argument("--emulate-all", nargs="*", default=[], metavar="NETWORK")
+    parser.add_argument("--emulated", nargs="*", type=int, default=[10_000, 100, 100], help="test images of each")
     arguments = parser.parse_args()
     toolchain = find_toolchain(CPU)
     if toolchain is None:
@@ -120,8 +115,8 @@ def main() -> None:
         {"name": "folder", "root": str(arguments.images), "batch_size": 128, "eval_batch_size": 500}
     )
     columns = {}
-    for name in arguments.networks:
-        columns[name] = column(measure(RESULTS / "weights" / f"{name}.ckpt", data, name in arguments.emulate_all))
+    for name, count in zip(arguments.networks, arguments.emulated, strict=True):
+        columns[name] = column(measure(RESULTS / "weights" / f"{name}.ckpt", data, count))
         write_text(RESULTS / "firmware.md", HEADER.format(toolchain=toolchain) + table(columns))
 
 
