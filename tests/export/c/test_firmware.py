@@ -13,12 +13,15 @@ from hypothesis import strategies as st
 
 from cifar_exp.errors import UserError
 from cifar_exp.export.agreement import torch_answers
+from cifar_exp.export.c.emulation import emulate
 from cifar_exp.export.c.exporter import integer_operations, write_source
 from cifar_exp.export.c.layout import FirmwareDir
 from cifar_exp.export.c.simulate import simulate
+from cifar_exp.export.c.toolchain import CPUS
 from cifar_exp.inference.classifier import TrainedNetwork
 from cifar_exp.network.firmware import arrange, fuse
 from tests.export.c.drawn import images, run_sanitized, trained
+from tests.export.c.tools import require_arm_tools
 from tests.network.strategies import models
 
 KERNELS = Path(__file__).parents[3] / "cifar_exp" / "export" / "c" / "files" / "int8_kernels.h"
@@ -82,3 +85,14 @@ def test_any_network_compiles_to_what_is_simulated(model: dict[str, Any], seed: 
 @pytest.mark.parametrize("overlap", [True, False])
 def test_every_feature_agrees_and_stays_near_the_float_network(overlap: bool) -> None:
     assert compiled_as_simulated(trained(WIDE, SHAPE), SHAPE, overlap) < 0.2
+
+
+def test_every_feature_agrees_on_every_emulated_processor(tmp_path: Path) -> None:
+    require_arm_tools()
+    seen = images(SHAPE, 3, seed=1)
+    integers, arena = integer_operations(trained(WIDE, SHAPE), images(SHAPE, 64))
+    pixels = np.ascontiguousarray(seen.permute(0, 2, 3, 1).numpy())
+    expected = simulate(integers, pixels)
+    write_source(FirmwareDir(tmp_path), trained(WIDE, SHAPE), integers, arena)
+    for cpu in CPUS:
+        np.testing.assert_array_equal(emulate(tmp_path, cpu, pixels).logits, expected, err_msg=cpu)
