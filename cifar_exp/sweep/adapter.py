@@ -112,7 +112,7 @@ class Adapter:
         with self._shown(worker) as report:
             worker.run(report, lambda: True)
         worker.check_any()
-        return worker.returns
+        return [[job for jobs in worker.returns for job in jobs]]  # one batch: trials follow each other
 
     def _in_workers(self, worker: Worker, arguments: list[str]) -> list[Sequence[JobReturn]]:
         study, token = worker.open(), uuid4().hex

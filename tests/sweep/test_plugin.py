@@ -7,7 +7,6 @@ import pytest
 from hydra.core.plugins import Plugins
 from hydra.plugins.sweeper import Sweeper
 from hydra.test_utils.launcher_common_tests import (
-    BatchedSweeperTestSuite,
     IntegrationTestSuite,
     LauncherTestSuite,
 )
@@ -47,12 +46,6 @@ def test_looking_for_plugins_imports_nothing_heavy() -> None:
 @pytest.mark.parametrize("overrides", [[*GRID, "hydra.sweeper.n_jobs=8"]])
 class TestLaunching(LauncherTestSuite):
     """Hydra's suite for what runs jobs, with our sweeper in charge."""
-
-
-@pytest.mark.parametrize("launcher_name", ["basic"])
-@pytest.mark.parametrize("overrides", [[*GRID, "hydra.sweeper.n_jobs=2"]])
-class TestBatches(BatchedSweeperTestSuite):
-    """Hydra's suite for sweepers that launch in batches."""
 
 
 @pytest.mark.parametrize(("task_launcher_cfg", "extra_flags"), [({}, ["-m", *GRID, ANEW])])
