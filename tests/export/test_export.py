@@ -8,9 +8,9 @@ from typing import Any
 import pytest
 import torch
 import yaml
-from cifar_exp.commands import export
 from torch import Tensor, nn
 
+from cifar_exp.cli.commands import export
 from cifar_exp.config.location import conf_dir
 from cifar_exp.export import packages
 from cifar_exp.inference.classifier import Classifier, TrainedNetwork, load_trained
