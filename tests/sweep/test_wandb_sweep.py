@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 import yaml
 
-from cifar_exp.sweep import wandb_trial
+from cifar_exp.sweep.output import wandb_trial
 
 FILE = Path(__file__).parents[2] / "scripts" / "wandb_width50k.yaml"
 
