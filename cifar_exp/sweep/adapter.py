@@ -27,7 +27,7 @@ from cifar_exp.sweep.output.outputs import Outputs
 from cifar_exp.sweep.search.pricing import Free, PlanPricer, Pricer
 from cifar_exp.sweep.search.space import Space, build_space
 from cifar_exp.sweep.settings import parse_settings
-from cifar_exp.sweep.study.storage import absolute_url, default_url, masked
+from cifar_exp.sweep.study.storage import absolute_url, close_storage, default_url, masked
 from cifar_exp.sweep.worker.driver import Driver
 from cifar_exp.sweep.worker.loop import Worker
 from cifar_exp.sweep.worker.task import DriverWatch, TrialTask, WorkerTask
@@ -86,7 +86,7 @@ class Adapter:
             UserError: nothing is within the budget, or a cause that all trials share.
         """
         try:
-            with self._one_message():
+            with self._storage_in_use():
                 worker = self._worker(arguments)
                 worker.check()
                 return self._in_workers(worker, arguments) if not self._is_basic else self._in_this_process(worker)
@@ -96,7 +96,7 @@ class Adapter:
 
     def work(self, arguments: list[str], driver: DriverWatch) -> None:
         """Be one of several workers, in a process of its own."""
-        with self._one_message():
+        with self._storage_in_use():
             worker = self._worker(arguments)
             study = worker.open()
             study.heartbeat.add("driver", lambda: driver.look(study.driver_beat(driver.token)))
@@ -150,8 +150,8 @@ class Adapter:
         outputs.finish(study.trials())
 
     @contextmanager
-    def _one_message(self) -> Iterator[None]:
-        """Report a storage that fails, whatever its driver raises, as one message."""
+    def _storage_in_use(self) -> Iterator[None]:
+        """Report a storage that fails, whatever its driver raises, as one message; close it at the end."""
         try:
             yield
         except (SQLAlchemyError, StorageInternalError) as error:
@@ -160,6 +160,8 @@ class Adapter:
                 f"hydra.sweeper.storage: {masked(self._url)} can no longer be used:\n{reason}\n"
                 "Once it can, the same command continues the sweep."
             ) from None
+        finally:
+            close_storage(self._url)
 
     def _worker(self, arguments: list[str]) -> Worker:
         params = [f"{key}={_expression(value)}" for key, value in (self._settings.params or {}).items()]

@@ -3,6 +3,7 @@
 import io
 import json
 import math
+import os
 import shutil
 import time
 from collections.abc import Callable
@@ -294,6 +295,13 @@ def test_a_study_that_lost_its_last_trials_finds_them_again(pretend: Pretend, tm
     (sweep / "study.db").write_bytes(kept)
     assert pretend(*sweep_arguments(sweep, 6, *more)) == 0
     assert [trial for trial, *_ in starts(tmp_path / "starts.log")] == list(range(6))
+
+
+@pytest.mark.skipif(not Path("/proc/self/fd").exists(), reason="only Linux lists the open files of a process")
+def test_a_sweep_leaves_no_file_open(pretend: Pretend, tmp_path: Path) -> None:
+    pretend(*sweep_arguments(tmp_path / "sweep", 1))
+    opened = [os.path.realpath(file) for file in Path("/proc/self/fd").iterdir()]
+    assert [file for file in opened if str(tmp_path) in file] == []
 
 
 def test_a_killed_sweep_of_references_goes_on(pretend: Pretend, tmp_path: Path) -> None:

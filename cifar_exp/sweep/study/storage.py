@@ -101,6 +101,7 @@ def open_storage(url: str) -> BaseStorage:
     file = sqlite_file(url)
     if key in _opened and (file is None or file.exists()):
         return _opened[key]
+    close_storage(url)
     try:
         _opened[key] = _new_storage(url)
     except ImportError as error:
@@ -111,6 +112,19 @@ def open_storage(url: str) -> BaseStorage:
         reason = str(error.__cause__ or error).strip().splitlines()[0]
         raise UserError(f"hydra.sweeper.storage: cannot use {masked(url)}:\n{reason}") from None
     return _opened[key]
+
+
+def close_storage(url: str) -> None:
+    """Close this process's connections to the storage at `url`; the next `open_storage` makes new ones.
+
+    A connection that stays open would lock nothing, but it keeps a SQLite file that was moved or restored meanwhile.
+    """
+    storage = _opened.pop((url, os.getpid()), None)
+    if isinstance(storage, RDBStorage):
+        storage.remove_session()
+        storage.engine.dispose()
+    elif storage is not None and hasattr(storage, "close"):  # of Optuna's storages, the gRPC client alone has it
+        storage.close()
 
 
 def _new_storage(url: str) -> BaseStorage:
