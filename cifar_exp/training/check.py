@@ -26,4 +26,4 @@ def _check_teacher(teacher: str | None) -> None:
     try:
         load_run(teacher)
     except UserError as error:
-        raise UserError(f"distill.teacher={teacher}:\n{error}") from None
+        raise UserError(f"distill.teacher: {error}") from None

@@ -66,7 +66,7 @@ class Job:
         self._start_tracker()
         try:
             self._fit()
-            result = self._finish() if self.trainer.is_global_zero else self._result("finished")
+            result = self._finish() if self.trainer.is_global_zero else self._result("finished", self._reached())
         except BaseException as error:
             is_interrupted = _is_interruption(error)
             error = KeyboardInterrupt() if is_interrupted else _with_reason(error)
@@ -102,6 +102,9 @@ class Job:
             return None
         try:
             trained = load_trained(load_run(given).checkpoint)
+        except UserError as error:
+            raise UserError(f"distill.teacher: {error}") from None
+        try:
             trained.check_fits(self.config.data.name, self.data_info)
         except UserError as error:
             raise UserError(f"distill.teacher={given}: {error}") from None
@@ -168,12 +171,14 @@ class Job:
         self._end_other_processes()
         if self.trainer.is_global_zero:
             reason = f"{type(error).__name__}: {error}".strip(": ")
-            figures: dict[str, Any] = {"epochs": len(self.history.rows), "reason": reason}
-            if self.history.rows:
-                figures["val/acc"] = self.history.best["val/acc"]
-            self._leave(self._result(status, figures))
+            self._leave(self._result(status, {**self._reached(), "reason": reason}))
             self.tracker.summarise({"status": status, "reason": reason})
         self.tracker.finish(exit_code=0 if status == "pruned" else 1)
+
+    def _reached(self) -> dict[str, Any]:
+        """Return what is known without the test, in every process."""
+        rows = self.history.rows
+        return {"epochs": len(rows), **({"val/acc": self.history.best["val/acc"]} if rows else {})}
 
     def _leave(self, result: Result) -> None:
         """Write the result of a run that has not finished, if that is possible: the disk may be why."""

@@ -62,8 +62,9 @@ def test_a_printed_plan_is_the_layer_table() -> None:
 
     assert table.splitlines()[0] == "model2"
     assert "layer" in table.splitlines()[2]
-    assert "104,106" in table.splitlines()[-3]
-    assert "11,264 peak activation bytes" in table.splitlines()[-1]
+    assert "104,106" in table.splitlines()[-4]
+    assert "11,264 peak activation bytes" in table.splitlines()[-2]
+    assert "bytes of flash" in table.splitlines()[-1]
 
 
 def test_a_file_that_is_no_model_is_named(tmp_path: Path) -> None:

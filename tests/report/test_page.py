@@ -64,7 +64,7 @@ def test_it_renders_in_the_window_s_width_and_complains_of_nothing(window: Any) 
 
 
 def test_charts_answer_to_hovering(window: Any) -> None:
-    assert "answered as" in hover(window, "confusion", 0.5, 0.5)
+    assert "predicted as" in hover(window, "confusion", 0.5, 0.5)
     point = window.execute_script(
         "const box = document.getElementById('curves'), trace = box._fullData[0];"
         "const {xaxis, yaxis, _size} = box._fullLayout;"

@@ -120,7 +120,7 @@ def test_ctrl_c_ends_both_and_says_how_to_go_on(tmp_path: Path) -> None:
     os.killpg(process.pid, signal.SIGINT)  # as a terminal does
     _, said = process.communicate(timeout=60)
     assert process.returncode == 130
-    assert said.count(f"Go on with it: cifar-exp train resume={run}") == 1
+    assert said.count(f"Continue it with: cifar-exp train resume={run}") == 1
     assert result(run)["status"] == "interrupted"
 
 

@@ -85,8 +85,8 @@ def test_a_killed_student_ends_as_if_it_had_not_been(trained_run: Path, cifar_ex
 @pytest.mark.parametrize(
     ("overrides", "expected"),
     [
-        (("distill.teacher=nowhere",), "distill.teacher=nowhere"),
-        (("distill.teacher=garbage.ckpt",), "distill.teacher=garbage.ckpt: garbage.ckpt: not a readable checkpoint."),
+        (("distill.teacher=nowhere",), "nowhere: no such directory."),
+        (("distill.teacher=garbage.ckpt",), "garbage.ckpt: not a readable checkpoint."),
         (("distill.teacher={run}", "data.num_classes=3"), "3 classes"),
         (("distill.teacher={run}", "distill.temperature=0"), "distill.temperature"),
         (("distill.teacher={run}", "distill.weight=2"), "distill.weight"),
@@ -104,6 +104,7 @@ def test_a_teacher_that_cannot_teach_is_a_mistake(
     given = [override.format(run=trained_run) for override in overrides]
     assert cifar_exp("train", *TINY, *given, f"hydra.run.dir={tmp_path / 'run'}") == 2
     said = capsys.readouterr().err
+    assert said.count("distill.") == 1
     assert expected in said
     assert "Traceback" not in said
     assert not (tmp_path / "run").exists()

@@ -72,7 +72,7 @@ def test_a_run_that_is_interrupted_says_how_it_goes_on(by: signal.Signals, tmp_p
     run = tmp_path / "run"
     status, said = kill_after(2, run, *VARIED, "trainer.max_epochs=1000", by=by)
     assert status == 130
-    assert f"Interrupted. Go on with it: cifar-exp train resume={run}" in said
+    assert f"Interrupted. Continue it with: cifar-exp train resume={run}" in said
     assert "Traceback" not in said
     assert result(run)["status"] == "interrupted"
 

@@ -75,7 +75,7 @@ def test_a_name_that_cannot_be_drawn_costs_the_figure_alone(
 
     monkeypatch.setattr("cifar_exp.training.fit.plot_curves", broken)
     assert ce.train(tiny_config("trainer.max_epochs=1"), tmp_path / "run").result.test_acc is not None
-    assert "curves.png was not drawn: Expected end of text" in caplog.text
+    assert "curves.png was not drawn: ValueError: Expected end of text" in caplog.text
 
 
 def test_a_full_disk_is_reported_and_the_run_can_be_resumed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
