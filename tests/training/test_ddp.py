@@ -1,7 +1,6 @@
 """Two processes on the CPU (gloo), as a user starts them."""
 
 import os
-import shutil
 import signal
 import subprocess
 import sys
@@ -14,7 +13,17 @@ import pytest
 from tests.training.tiny import TINY, figures, metrics, result
 
 TWO = ("trainer.devices=2", "trainer.strategy=ddp")
-LEARNING = ("data.train_size=1000", "data.test_size=200", "trainer.max_epochs=3", "optimizer.lr=0.01")
+LEARNING = (
+    "data.train_size=1000",
+    "data.test_size=200",
+    "trainer.max_epochs=3",
+    "optimizer.lr=0.01",
+    "model.head.hidden=[32]",
+    "callbacks.ema.decay=0.9",
+    "augment.mixup=0.1",
+    "model.layer.dropout=0.1",
+    "logger.mode=offline",
+)
 STARTS = {
     "console script": [str(Path(sys.executable).with_name("cifar-exp"))],
     "python -m": [sys.executable, "-m", "cifar_exp"],
@@ -35,26 +44,27 @@ def ended(command: list[str]) -> subprocess.CompletedProcess[str]:
     return subprocess.run(command, capture_output=True, text=True, timeout=120, env=environment(), check=False)
 
 
-@pytest.mark.parametrize("start", STARTS)
-def test_two_processes_make_one_run_that_learns_as_one_process_does(start: str, tmp_path: Path) -> None:
-    if start == "console script" and shutil.which(STARTS[start][0]) is None:
-        pytest.skip("the package is not installed")
-    learning = (*LEARNING, "model.head.hidden=[32]", "logger.mode=offline")
-    together = train(STARTS[start], tmp_path / "two", *learning, *TWO)
-    assert together.returncode == 0, together.stderr
-    assert together.stdout.count("test accuracy") == 1
-    assert "Traceback" not in together.stderr
-    found = result(tmp_path / "two")
+@pytest.fixture(scope="module")
+def together(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A finished run of two processes."""
+    run = tmp_path_factory.mktemp("together") / "two"
+    ended_run = train(STARTS["python -m"], run, *LEARNING, *TWO)
+    assert ended_run.returncode == 0, ended_run.stderr
+    assert ended_run.stdout.count("test accuracy") == 1
+    assert "Traceback" not in ended_run.stderr
+    return run
+
+
+def test_two_processes_make_one_run_that_learns_as_one_process_does(together: Path, tmp_path: Path) -> None:
+    found = result(together)
     assert (found["status"], found["epochs"]) == ("finished", 3)
-    assert [row["epoch"] for row in metrics(tmp_path / "two")] == ["0", "1", "2"]
-    seen = {round(float(row["images_per_second"]) * float(row["seconds"])) for row in metrics(tmp_path / "two")}
-    assert seen == {900}  # each image once an epoch, over both
-    assert [path.name for path in tmp_path.rglob("*.log")].count("train.log") == 1
-    assert not list(tmp_path.rglob("train_ddp_process*"))
-    assert len(list((tmp_path / "two" / "wandb").glob("offline-run-*"))) == 1
-    if start != "python -m":
-        return
-    alone = train(STARTS[start], tmp_path / "one", *learning)
+    assert [row["epoch"] for row in metrics(together)] == ["0", "1", "2"]
+    seen = {round(float(row["images_per_second"]) * float(row["seconds"])) for row in metrics(together)}
+    assert seen == {900}  # each image once per epoch, over both
+    assert [path.name for path in together.parent.rglob("*.log")].count("train.log") == 1
+    assert not list(together.parent.rglob("train_ddp_process*"))
+    assert len(list((together / "wandb").glob("offline-run-*"))) == 1
+    alone = train(STARTS["python -m"], tmp_path / "one", *LEARNING)
     assert alone.returncode == 0, alone.stderr
     assert found["val/acc"] == pytest.approx(result(tmp_path / "one")["val/acc"], abs=0.25)
 
@@ -80,17 +90,9 @@ def test_when_one_process_is_killed_the_other_ends(victim: str, tmp_path: Path) 
 
 
 @pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="finds processes in /proc")
-def test_a_killed_run_of_two_processes_ends_as_if_it_had_not_been(tmp_path: Path) -> None:
-    whole, killed = tmp_path / "whole", tmp_path / "killed"
-    overrides = (
-        *TWO,
-        "trainer.max_epochs=8",
-        "callbacks.ema.decay=0.9",
-        "augment.mixup=0.2",
-        "model.layer.dropout=0.2",
-    )
-    assert train(STARTS["python -m"], whole, *overrides).returncode == 0
-    command = [*STARTS["python -m"], "train", *TINY, *overrides, f"hydra.run.dir={killed}"]
+def test_a_killed_run_of_two_processes_ends_as_if_it_had_not_been(together: Path, tmp_path: Path) -> None:
+    killed = tmp_path / "killed"
+    command = [*STARTS["python -m"], "train", *TINY, *LEARNING, *TWO, f"hydra.run.dir={killed}"]
     first = subprocess.Popen(command, stderr=subprocess.DEVNULL, stdout=subprocess.DEVNULL, env=environment())
     wait_for(lambda: (killed / "checkpoints" / "last.ckpt").is_file(), seconds=60)
     both = [first.pid, *children(first.pid)]
@@ -101,14 +103,15 @@ def test_a_killed_run_of_two_processes_ends_as_if_it_had_not_been(tmp_path: Path
     assert not (killed / "result.json").exists()
     resumed = ended([*STARTS["python -m"], "train", f"resume={killed}"])
     assert resumed.returncode == 0, resumed.stderr
-    assert figures(killed) == figures(whole)
+    assert figures(killed) == figures(together)
 
 
-def test_ctrl_c_ends_both_and_says_how_to_go_on(tmp_path: Path) -> None:
+@pytest.mark.skipif(not Path(STARTS["console script"][0]).is_file(), reason="the package is not installed")
+def test_ctrl_c_ends_both_and_the_message_has_the_command_that_continues(tmp_path: Path) -> None:
     run = tmp_path / "run"
     overrides = (*TINY, *TWO, "trainer.max_epochs=100000", f"hydra.run.dir={run}")
     process = subprocess.Popen(
-        [*STARTS["python -m"], "train", *overrides],
+        [*STARTS["console script"], "train", *overrides],
         stderr=subprocess.PIPE,
         stdout=subprocess.DEVNULL,
         text=True,
