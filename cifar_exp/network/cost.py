@@ -1,13 +1,13 @@
 """What a network costs, and budgets: limits that are checked on its plan before anything is built or read."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
+from math import inf
 from typing import Annotated
 
 from pydantic import Field
 
 from cifar_exp.errors import UserError
-from cifar_exp.network.firmware import unsupported_feature
-from cifar_exp.network.ops import numel
+from cifar_exp.network.firmware import flash_by_operation, sram_by_operation, unsupported_feature
 from cifar_exp.network.plan import Plan
 from cifar_exp.network.spec import Spec
 
@@ -24,9 +24,9 @@ COSTS = {
 }
 
 
-def costs_of(plan: Plan) -> dict[str, int | None]:
+def costs_of(plan: Plan, keys: Iterable[str] = COSTS) -> dict[str, int | None]:
     """Return the costs of `plan` by their keys; None for flash and SRAM where firmware does not support the network."""
-    return {key: getattr(plan, key) for key in COSTS}
+    return {key: getattr(plan, key) for key in keys}
 
 
 def cost_line(costs: Mapping[str, int | None]) -> str:
@@ -44,17 +44,20 @@ class Budget(Spec):
     flash_bytes: Limit = None  # of the firmware of `export format=c`
     sram_bytes: Limit = None  # of the same
 
+    @property
+    def limits(self) -> dict[str, int]:
+        """The limits that are set, by cost."""
+        return {name: limit for name in type(self).model_fields if (limit := getattr(self, name)) is not None}
+
     def exceeded_by(self, plan: Plan) -> list[str]:
         """Return the names of the limits that `plan` exceeds; without firmware it exceeds those of flash and SRAM."""
-        return [name for name in type(self).model_fields if self.excess_of(plan, name) > 0.0]
+        return [name for name, excess in self.excesses_of(plan).items() if excess > 0.0]
 
-    def excess_of(self, plan: Plan, name: str) -> float:
-        """Return cost / limit - 1: -1 without a limit, infinite for a network that firmware does not support."""
-        limit = getattr(self, name)
-        if limit is None:
-            return -1.0
-        cost = getattr(plan, name)
-        return float("inf") if cost is None else cost / limit - 1.0
+    def excesses_of(self, plan: Plan) -> dict[str, float]:
+        """Return cost / limit - 1 of each limit: infinite for flash and SRAM of a network without firmware."""
+        limits = self.limits
+        costs = costs_of(plan, limits)
+        return {name: inf if cost is None else cost / limits[name] - 1.0 for name, cost in costs.items()}
 
 
 def check_budget(plan: Plan, budget: Budget) -> None:
@@ -62,12 +65,14 @@ def check_budget(plan: Plan, budget: Budget) -> None:
     exceeded = budget.exceeded_by(plan)
     if not exceeded:
         return
-    lines = [excess_text(plan, budget, name) for name in exceeded]
-    lines += [f"Largest layers: {_largest(plan, exceeded[0])}."]
+    lines = [_excess_text(plan, budget, name) for name in exceeded]
+    if sizes := _by_layer(plan, exceeded[0]):
+        largest = sorted(sizes, key=lambda name: -sizes[name])[:3]
+        lines.append(f"Largest layers: {', '.join(f'{name} ({sizes[name]:,})' for name in largest)}.")
     raise UserError("\n".join(lines))
 
 
-def excess_text(plan: Plan, budget: Budget, name: str) -> str:
+def _excess_text(plan: Plan, budget: Budget, name: str) -> str:
     """Return how `plan` exceeds one limit, or why its cost is not known."""
     cost = getattr(plan, name)
     if cost is None:
@@ -75,10 +80,12 @@ def excess_text(plan: Plan, budget: Budget, name: str) -> str:
     return f"{plan.name} exceeds budget.{name}: {cost:,} {COSTS[name]}, {getattr(budget, name):,} allowed."
 
 
-def _largest(plan: Plan, cost: str, count: int = 3) -> str:
-    if cost in ("peak_activation_bytes", "sram_bytes"):
-        sizes = {layer.name: numel(layer.in_shape) + numel(layer.out_shape) for layer in plan.layers}
-    else:
-        sizes = {row.name: getattr(row, "params" if cost == "flash_bytes" else cost) for row in plan.rows}
-    largest = sorted(sizes, key=lambda name: -sizes[name])[:count]
-    return ", ".join(f"{name} ({sizes[name]:,})" for name in largest)
+def _by_layer(plan: Plan, cost: str) -> dict[str, int]:
+    """Return what each layer contributes to a cost or, of memory, what is alive while it runs."""
+    if cost == "peak_activation_bytes":
+        return plan.live_bytes
+    if cost == "flash_bytes":
+        return {} if plan.operations is None else flash_by_operation(plan.operations)
+    if cost == "sram_bytes":
+        return {} if plan.operations is None else sram_by_operation(plan.operations, plan.input_shape)
+    return {row.name: getattr(row, cost) for row in plan.rows}

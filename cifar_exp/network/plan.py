@@ -8,10 +8,13 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from cifar_exp.network.ops import Conv, GlobalPool, MixedDepthwise, Op, Shape, numel
 from cifar_exp.network.table import layer_table
+
+if TYPE_CHECKING:
+    from cifar_exp.network.firmware import Operation
 
 
 class PlannedStep(NamedTuple):
@@ -92,23 +95,36 @@ class Plan:
     @cached_property
     def peak_activation_bytes(self) -> int:
         """Return the most bytes that are alive during one step of an image's inference, one byte per element."""
-        return max(_live_bytes(self))
+        return max(self.live_bytes.values())
+
+    @cached_property
+    def live_bytes(self) -> dict[str, int]:
+        """The most bytes that are alive during a step of each layer."""
+        most: dict[str, int] = {}
+        for layer, alive in _live_bytes(self):
+            most[layer] = max(alive, most.get(layer, 0))
+        return most
 
     @cached_property
     def flash_bytes(self) -> int | None:
         """Return the bytes of flash that the network's firmware needs; None where `format=c` does not support it."""
         from cifar_exp.network import firmware
 
-        operations = firmware.operations_of(self)
-        return None if operations is None else firmware.flash_bytes(operations, self.num_classes)
+        return None if self.operations is None else firmware.flash_bytes(self.operations, self.num_classes)
 
     @cached_property
     def sram_bytes(self) -> int | None:
         """Return the bytes of SRAM that the network's firmware needs; None where `format=c` does not support it."""
         from cifar_exp.network import firmware
 
-        operations = firmware.operations_of(self)
-        return None if operations is None else firmware.sram_bytes(operations, self.input_shape)
+        return None if self.operations is None else firmware.sram_bytes(self.operations, self.input_shape)
+
+    @cached_property
+    def operations(self) -> tuple[Operation, ...] | None:
+        """The integer operations of the network's firmware; None where `format=c` does not support it."""
+        from cifar_exp.network import firmware
+
+        return firmware.operations_of(self)
 
     @cached_property
     def rows(self) -> tuple[Row, ...]:
@@ -131,8 +147,8 @@ def _rows(layer: PlannedLayer) -> Iterator[Row]:
             yield Row(f"{layer.name}.skip", f"{op.label} of {layer.skip}", op.params, op.macs, op.out_shape)
 
 
-def _live_bytes(plan: Plan) -> Iterator[int]:
-    """Yield the bytes alive during each step of one image's inference, one byte per element.
+def _live_bytes(plan: Plan) -> Iterator[tuple[str, int]]:
+    """Yield the layer of each step of one image's inference, and the bytes alive during it, one byte per element.
 
     Alive are the step's input, its output, and every earlier output that a later step still reads. An operation that
     works in place is no step, except where it would overwrite such an output: it writes a copy instead.
@@ -149,11 +165,11 @@ def _live_bytes(plan: Plan) -> Iterator[int]:
                 if op.in_place and not (input_is_kept and op.acts_at_inference):
                     continue
                 others = kept - numel(op.in_shape) if input_is_kept else kept
-                yield numel(op.in_shape) + numel(op.out_shape) + others
+                yield layer.name, numel(op.in_shape) + numel(op.out_shape) + others
                 input_is_kept = False
             if step.name == "add":
                 if layer.projection is not None:
-                    yield kept + 2 * numel(layer.projection.out_shape)  # its source is among the kept
+                    yield layer.name, kept + 2 * numel(layer.projection.out_shape)  # its source is among the kept
                 kept = sum(size for name, size in needed.items() if last_reader[name] > index)
         sizes[layer.name] = numel(layer.out_shape)
         previous = layer.name

@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Mapping
+from functools import cache
 from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationInfo, field_validator, model_validator
@@ -73,6 +74,7 @@ class LayerDefaults(Spec):
         return order
 
 
+@cache
 def _registered(field: str) -> list[str]:
     from cifar_exp.network.conv_types import CONV_TYPES
     from cifar_exp.network.elementwise import ACTIVATIONS, NORMS

@@ -1,5 +1,7 @@
 """Firmware as planned: the arena never overwrites what is still read, and costs are known without training."""
 
+import re
+
 import pytest
 import yaml
 
@@ -61,3 +63,14 @@ def test_a_budget_of_flash_names_the_size() -> None:
     plan = planned("model50k")
     with pytest.raises(UserError, match=f"{plan.flash_bytes:,} bytes of flash, 60,000 allowed"):
         check_budget(plan, Budget(flash_bytes=60_000))
+
+
+@pytest.mark.parametrize("name", ["model50k", "best50k", "resnet8"])
+@pytest.mark.parametrize("cost", ["sram_bytes", "flash_bytes", "peak_activation_bytes"])
+def test_no_layer_is_reported_with_more_memory_than_the_whole_network(name: str, cost: str) -> None:
+    plan = planned(name)
+    with pytest.raises(UserError) as caught:
+        check_budget(plan, Budget(**{cost: 1000}))
+    sizes = re.findall(r"\(([\d,]+)\)", str(caught.value).splitlines()[1])
+    assert len(sizes) == 3
+    assert all(int(size.replace(",", "")) <= getattr(plan, cost) for size in sizes)

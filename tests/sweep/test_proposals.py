@@ -19,6 +19,7 @@ from optuna.trial import FrozenTrial, TrialState
 from cifar_exp.config.location import conf_dir
 from cifar_exp.config.overrides import parse_overrides
 from cifar_exp.errors import UserError
+from cifar_exp.network import firmware
 from cifar_exp.network.cost import costs_of
 from cifar_exp.network.planner import plan_network
 from cifar_exp.network.spec import ModelSpec
@@ -107,14 +108,14 @@ def test_a_choice_of_a_reference_is_priced_as_what_it_refers_to(make: Make) -> N
         proposer.check()
         for values in product(*(swept.values for swept in space.swept.values())):
             candidate = dict(zip(space.swept, values, strict=True))
-            assert pricer.price(candidate).costs["params"] == price_in_full(space.overrides(candidate))
+            assert pricer.costs(candidate)["params"] == price_in_full(space.overrides(candidate))
 
 
 @pytest.mark.parametrize("sampler", SAMPLERS)
 def test_every_sampler_proposes_new_candidates_that_fit(make: Make, sampler: str) -> None:
     proposer, pricer, space = make(*BASE, *WIDTHS, "budget.params=50000", sampler=sampler)
     trials = proposed(proposer, space, 13, lambda candidate: (score(candidate),))
-    assert all(pricer.price(trial.params).costs["params"] <= 50_000 for trial in trials)
+    assert all(pricer.costs(trial.params)["params"] <= 50_000 for trial in trials)
     assert len({tuple(trial.params.values()) for trial in trials}) == 13
 
 
@@ -122,7 +123,7 @@ def test_every_sampler_proposes_new_candidates_that_fit(make: Make, sampler: str
 def test_two_objectives_are_searched_too(make: Make, sampler: str) -> None:
     two = {"direction": ["maximize", "minimize"], "objectives": ["val/acc", "macs"]}
     proposer, pricer, space = make(*BASE, *WIDTHS, "budget.params=50000", sampler=sampler, **two)
-    trials = proposed(proposer, space, 13, lambda one: (score(one), pricer.price(one).costs["macs"]))
+    trials = proposed(proposer, space, 13, lambda one: (score(one), pricer.costs(one)["macs"]))
     assert all(pricer.price(trial.params).fits for trial in trials)
 
 
@@ -145,7 +146,7 @@ def test_the_price_is_that_of_what_the_job_builds(make: Make) -> None:
         cfg = compose("train", overrides=space.overrides(candidate))
         spec = ModelSpec.model_validate(OmegaConf.to_container(cfg.model, resolve=True))
         planned = plan_network(spec, (3, 32, 32), candidate["data.num_classes"])
-        assert pricer.price(candidate).costs == costs_of(planned)
+        assert pricer.costs(candidate) == costs_of(planned)
 
 
 @pytest.mark.parametrize(
@@ -163,7 +164,7 @@ def test_references_in_a_model_follow_the_swept_values(make: Make, tied: tuple[s
     _, pricer, space = make(*BASE, "++model.layers.conv1.channels=range(8,65,step=8)", "seed=choice(24,48)", *tied)
     for seed in range(12):
         candidate = draw(space, Random(seed))
-        assert pricer.price(candidate).costs["params"] == price_in_full(space.overrides(candidate))
+        assert pricer.costs(candidate)["params"] == price_in_full(space.overrides(candidate))
         model = pricer.model(candidate)
         assert isinstance(model["layers"]["conv2"]["channels"], int)
 
@@ -173,28 +174,41 @@ def test_all_budgets_hold_together(make: Make) -> None:
     budget = [f"budget.{name}={limit}" for name, limit in limits.items()]
     proposer, pricer, space = make(*BASE, *WIDTHS, *budget)
     for trial in proposed(proposer, space, 12, lambda candidate: (score(candidate),)):
-        costs = pricer.price(trial.params).costs
+        costs = pricer.costs(trial.params)
         assert all(costs[name] <= limit for name, limit in limits.items())
 
 
 def test_thousands_of_candidates_per_second_are_rejected(make: Make) -> None:
-    proposer, pricer, space = make(*BASE, *WIDTHS, "budget.params=9000")
-    proposer.check()
-    random, began, count = Random(0), time.process_time(), 2000
-    rejected = sum(not pricer.price(draw(space, random)).fits for _ in range(count))
-    assert count / (time.process_time() - began) > 1000
-    assert rejected > 0.99 * count
+    """A third of what an idle core of a small machine does, in the best of four rounds: machines are busy."""
+    for budget, per_second in (("budget.params=9000", 600), ("budget.sram_bytes=6000", 250)):
+        proposer, pricer, space = make(*BASE, *WIDTHS, budget)
+        proposer.check()
+        random, rates, rejected = Random(0), [], 0
+        for _ in range(4):
+            began = time.process_time()
+            rejected += sum(not pricer.price(draw(space, random)).fits for _ in range(300))
+            rates.append(300 / (time.process_time() - began))
+        assert max(rates) > per_second
+        assert rejected > 0.9 * 4 * 300
+
+
+def test_firmware_is_planned_only_for_a_budget_of_it_and_for_proposals(
+    make: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(firmware, "operations_of", lambda plan: pytest.fail("planned"))
+    _, pricer, space = make(*BASE, *WIDTHS, "budget.params=50000")
+    assert {pricer.price(draw(space, Random(seed))).fits for seed in range(100)} == {True, False}
 
 
 def test_a_sliver_of_a_space_is_found(make: Make) -> None:
     proposer, pricer, _ = make(*BASE, *WIDTHS, "budget.params=9000", "optimizer.lr=interval(1e-3,1e-2)")
-    smallest = pricer.price(proposer.check()).costs["params"]
+    smallest = pricer.costs(proposer.check())["params"]
     proposer, pricer, _ = make(*BASE, *WIDTHS, f"budget.params={smallest}", "optimizer.lr=interval(1e-3,1e-2)")
     proposer.check()
     began = time.monotonic()
     proposal = proposer.propose([], 0)
     assert proposal is not None
-    assert pricer.price(proposal.candidate).costs["params"] == smallest
+    assert pricer.costs(proposal.candidate)["params"] == smallest
     assert time.monotonic() - began < 10
 
 
@@ -217,7 +231,7 @@ def test_the_last_candidates_of_a_tight_budget_are_found_too(make: Make) -> None
     widths = [f"++model.layers.conv{number}.channels=range(8,300)" for number in range(1, 8)]
     proposer, pricer, _ = make(*BASE, *widths, "budget.params=3000000")
     smallest = {f"model.layers.conv{number}.channels": 8 for number in range(1, 8)}
-    limit = min(pricer.price({**smallest, key: 9}).costs["params"] for key in smallest)
+    limit = min(pricer.costs({**smallest, key: 9})["params"] for key in smallest)
     proposer, pricer, space = make(*BASE, *widths, f"budget.params={limit}")
     found = []
     while (proposal := proposer.propose(found, len(found))) is not None:
@@ -343,4 +357,5 @@ def test_each_shipped_sweep_has_candidates_that_fit(path: Path, make: Make) -> N
     proposer, pricer, space = make(f"model={file['model']}", "data=synthetic", *budget, *overrides, **more)
     assert pricer.price(proposer.check()).fits
     for trial in proposed(proposer, space, 12, lambda _: tuple(0.5 for _ in settings(**more).directions)):
-        assert pricer.price(trial.params).costs["params"] <= file["budget"]["params"]
+        costs = pricer.costs(trial.params)
+        assert all(costs[name] <= limit for name, limit in file["budget"].items())

@@ -10,7 +10,6 @@ from optuna.distributions import IntDistribution
 from optuna.trial import FrozenTrial, TrialState
 
 from cifar_exp.config.overrides import parse_overrides
-from cifar_exp.sweep.search.pricing import Price
 from cifar_exp.sweep.search.proposals import Proposal
 from cifar_exp.sweep.search.space import build_space
 from cifar_exp.sweep.settings import parse_settings
@@ -37,7 +36,7 @@ def worker(tmp_path: Path, name: str, beating: bool = True) -> Iterator[SharedSt
 
 
 def add(study: SharedStudy, value: int) -> None:
-    study.add(Proposal({"a": value}, Price({"params": 5}), 3, 1, {}), {"name": "net"})
+    study.add(Proposal({"a": value}, {"params": 5}, 3, 1, {}), {"name": "net"})
 
 
 def first(study: SharedStudy) -> FrozenTrial:

@@ -48,9 +48,9 @@ def test_its_candidates_are_configs_that_hydra_accepts() -> None:
     small, large = wandb_trial.priced(command(min)), wandb_trial.priced(command(max))
     assert small is not None
     assert large is not None
-    assert small[0].fits
-    assert not large[0].fits
-    assert large[0].excess < float("inf")  # too large, rather than of shapes that do not fit
+    assert small[0].price({}).fits
+    assert not large[0].price({}).fits
+    assert large[0].price({}).excess < float("inf")  # too large, rather than of shapes that do not fit
 
 
 def test_a_candidate_over_budget_is_answered_and_not_trained(

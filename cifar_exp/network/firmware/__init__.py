@@ -2,7 +2,7 @@
 
 from cifar_exp.network.firmware.arena import Arena, arrange
 from cifar_exp.network.firmware.fuse import UnsupportedError, fuse, operations_of, unsupported_feature
-from cifar_exp.network.firmware.memory import flash_bytes, sram_bytes
+from cifar_exp.network.firmware.memory import flash_by_operation, flash_bytes, sram_by_operation, sram_bytes
 from cifar_exp.network.firmware.operations import Operation
 
 __all__ = [
@@ -10,9 +10,11 @@ __all__ = [
     "Operation",
     "UnsupportedError",
     "arrange",
+    "flash_by_operation",
     "flash_bytes",
     "fuse",
     "operations_of",
+    "sram_by_operation",
     "sram_bytes",
     "unsupported_feature",
 ]

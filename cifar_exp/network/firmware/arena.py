@@ -10,6 +10,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
+from math import inf
+from typing import NamedTuple
 
 from cifar_exp.network.firmware.operations import INPUT, Operation
 from cifar_exp.network.ops import Shape, numel
@@ -26,8 +28,7 @@ class Arena:
     offsets: dict[str, int]
 
 
-@dataclass(frozen=True)
-class _Block:
+class _Block(NamedTuple):
     """A tensor or scratch memory, with the operations at which it is alive."""
 
     name: str
@@ -46,10 +47,23 @@ def arrange(operations: Sequence[Operation], input_shape: Shape, overlap: bool =
     blocks = _blocks(operations, input_shape)
     pairs = _pairs(blocks, operations, overlap)
     by_size = sorted(range(len(blocks)), key=lambda index: -blocks[index].size)
-    orders = (by_size, range(len(blocks))) if overlap else (by_size,)
-    low, high, offsets = min((_place(order, blocks, pairs) for order in orders), key=lambda one: one[1] - one[0])
-    size = -(-(high - low) // ALIGNMENT) * ALIGNMENT
-    return Arena(size, {block.name: offset - low for block, offset in zip(blocks, offsets, strict=True)})
+    placed = _place(by_size, blocks, pairs)
+    assert placed is not None
+    if overlap:
+        placed = _place(range(len(blocks)), blocks, pairs, below=placed.size) or placed
+    size = -(-placed.size // ALIGNMENT) * ALIGNMENT
+    offsets = {blocks[index].name: offset - placed.low for index, offset in placed.offsets.items()}
+    return Arena(size, offsets)
+
+
+def spans_of(arena: Arena, operations: Sequence[Operation], input_shape: Shape) -> list[int]:
+    """Return, for each operation, the bytes from the first to the last one that is alive while it runs."""
+    blocks, spans = _blocks(operations, input_shape), []
+    for index in range(len(operations)):
+        alive = [block for block in blocks if block.first <= index <= block.last]
+        behind = max(arena.offsets[block.name] + block.size for block in alive)
+        spans.append(behind - min(arena.offsets[block.name] for block in alive))
+    return spans
 
 
 def _blocks(operations: Sequence[Operation], input_shape: Shape) -> list[_Block]:
@@ -59,57 +73,80 @@ def _blocks(operations: Sequence[Operation], input_shape: Shape) -> list[_Block]
             last_read[name] = index
     blocks = [_Block(INPUT, numel(input_shape), 0, last_read[INPUT])]
     for index, operation in enumerate(operations):
-        if operation.out_bytes:
-            blocks.append(_Block(operation.target, operation.out_bytes, index, last_read.get(operation.target, index)))
-        if operation.scratch_bytes:
-            blocks.append(_Block(scratch_name(operation), operation.scratch_bytes, index, index))
+        if size := operation.out_bytes:
+            blocks.append(_Block(operation.target, size, index, last_read.get(operation.target, index)))
+        if size := operation.scratch_bytes:
+            blocks.append(_Block(scratch_name(operation), size, index, index))
     return blocks
 
 
 def _pairs(blocks: Sequence[_Block], operations: Sequence[Operation], overlap: bool) -> list[list[_Pair]]:
-    """Return, for each block, the blocks that are alive beside it, with the distances that are forbidden."""
+    """Return, for each block, the blocks that are alive beside it, with the forbidden distances to each."""
     pairs: list[list[_Pair]] = [[] for _ in blocks]
     for index, block in enumerate(blocks):
         for other_index in range(index + 1, len(blocks)):
             other = blocks[other_index]
             if other.first > block.last:
                 break  # blocks stand in the order of their first operation
-            if block.first > other.last:
-                continue
-            writer = operations[other.first]
-            forbidden = [(-other.size, block.size)]  # of other's offset minus block's
-            if overlap and block.last == other.first and other.name == writer.target and block.name in writer.reads:
-                forbidden = [(-_lead_of(writer, block.name), block.size)]
-                if _works_in_place(writer, block.name):
-                    forbidden = [(forbidden[0][0], 0), (0, block.size)]
-            forbidden = [(start, end) for start, end in forbidden if start < end]
-            pairs[other_index].append((index, forbidden))
-            pairs[index].append((other_index, [(-end, -start) for start, end in forbidden]))
+            if overlap and block.last == other.first:
+                forbidden = _forbidden(block, other, operations[other.first])
+                pairs[other_index].append((index, forbidden))
+                pairs[index].append((other_index, [(-end, -start) for start, end in forbidden]))
+            else:
+                pairs[other_index].append((index, [(-other.size, block.size)]))
+                pairs[index].append((other_index, [(-block.size, other.size)]))
     return pairs
 
 
-def _place(order: Sequence[int], blocks: Sequence[_Block], pairs: Sequence[list[_Pair]]) -> tuple[int, int, list[int]]:
-    """Give each block in turn the offset that lets the arena grow least; return its two ends and the offsets."""
-    offsets: list[int | None] = [None] * len(blocks)
+def _forbidden(block: _Block, other: _Block, writer: Operation) -> list[tuple[int, int]]:
+    """Return the forbidden distances from `block` to `other`, which `writer` makes while it reads `block` last."""
+    if other.name != writer.target or block.name not in writer.reads:
+        return [(-other.size, block.size)]
+    start = -_lead_of(writer, block.name)
+    if _works_in_place(writer, block.name):
+        return [(first, end) for first, end in ((start, 0), (0, block.size)) if first < end]
+    return [(start, block.size)] if start < block.size else []
+
+
+class _Placed(NamedTuple):
+    low: int  # the least offset
+    size: int
+    offsets: dict[int, int]  # by block
+
+
+def _place(
+    order: Sequence[int], blocks: Sequence[_Block], pairs: Sequence[list[_Pair]], below: float = inf
+) -> _Placed | None:
+    """Give each block in turn the offset that lets the arena grow least; None once its size is not `below` a limit."""
+    offsets: dict[int, int] = {}
     low = high = 0
     for index in order:
         size = blocks[index].size
-        forbidden, choices = [], {0}
-        for other, intervals in pairs[index]:
-            offset = offsets[other]
-            if offset is not None:
-                for start, end in intervals:
-                    forbidden.append((offset + start, offset + end))
-                    choices.add(-(-(offset + end) // ALIGNMENT) * ALIGNMENT)
-                    choices.add((offset + start) // ALIGNMENT * ALIGNMENT)
-        best = min(
-            (max(high, choice + size) - min(low, choice), abs(choice), choice)
-            for choice in choices
-            if not any(start < choice < end for start, end in forbidden)
-        )[2]
+        forbidden = [
+            (offsets[other] + start, offsets[other] + end)
+            for other, intervals in pairs[index]
+            if other in offsets
+            for start, end in intervals
+        ]
+        choices = {0}
+        for start, end in forbidden:
+            choices.add(start - start % ALIGNMENT)
+            choices.add(end + -end % ALIGNMENT)
+        least, best = inf, 0
+        for choice in sorted(choices, key=abs):
+            end = choice + size
+            grown = (end if end > high else high) - (choice if choice < low else low)
+            if grown < least and not _is_forbidden(choice, forbidden):
+                least, best = grown, choice
+        if least >= below:
+            return None
         offsets[index] = best
         low, high = min(low, best), max(high, best + size)
-    return low, high, [offset or 0 for offset in offsets]
+    return _Placed(low, high - low, offsets)
+
+
+def _is_forbidden(choice: int, intervals: Sequence[tuple[int, int]]) -> bool:
+    return any(start < choice < end for start, end in intervals)
 
 
 def _works_in_place(operation: Operation, tensor: str) -> bool:

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from cifar_exp.network.elementwise import Activation, Dropout, Gate, Norm, Scale
+from cifar_exp.network.elementwise import Activation, Gate, Norm, Scale
 from cifar_exp.network.firmware.operations import (
     INPUT,
     Atom,
@@ -17,7 +16,7 @@ from cifar_exp.network.firmware.operations import (
     pool_window,
     spatial_parts,
 )
-from cifar_exp.network.ops import Conv, Dense, GlobalPool, MixedDepthwise, PadChannels, Pool
+from cifar_exp.network.ops import Conv, Dense, GlobalPool, MixedDepthwise, PadChannels, Pool, Shape
 
 if TYPE_CHECKING:
     from cifar_exp.network.plan import Plan, PlannedLayer
@@ -91,22 +90,26 @@ class _Fuser:
                 key, out_shape = atoms[0].key, op.out_shape if len(op.out_shape) == 3 else (*op.out_shape, 1, 1)
                 kind: Kind = "max_pool" if op.kind == "max" else "avg_pool"
                 epilogue = Epilogue(key=key, range_key=key)
-                self._append(Operation("", kind, self._current, shape, out_shape, epilogue, window=pool_window(op)))
+                self._append(kind, self._current, shape, out_shape, epilogue, window=pool_window(op))
                 atoms, shape = atoms[1:], out_shape
             else:
                 epilogue, rest = self._epilogue(None, atoms, relu=False, full=False)
-                self._append(Operation("", "elementwise", self._current, shape, shape, epilogue))
+                self._append("elementwise", self._current, shape, shape, epilogue)
                 atoms = rest
         self._outputs[layer.name] = (self._current, shape)
 
-    def _append(self, operation: Operation) -> None:
+    def _append(
+        self, kind: Kind, source: str, in_shape: Shape, out_shape: Shape, epilogue: Epilogue, **fields: Any
+    ) -> None:
         name = self._layer.name
         while self._count and name in self._names:
             self._count += 1
             name = f"{self._layer.name}_{self._count}"
         self._names.add(name)
         self._count += 1
-        self.operations.append(replace(operation, name=name, is_logits=self._is_logits))
+        self.operations.append(
+            Operation(name, kind, source, in_shape, out_shape, epilogue, is_logits=self._is_logits, **fields)
+        )
         self._current = name
 
     def _add_convolution(self, atoms: list[Atom], shape: tuple[int, ...]) -> tuple[list[Atom], tuple[int, ...]]:
@@ -117,8 +120,11 @@ class _Fuser:
         if not _is_depthwise(op):
             assert isinstance(op, Conv)
             epilogue, rest = self._epilogue(key, rest, relu=self._may_clamp(rest), full=True)
-            weights_of = self._weights_of(key)
-            fused = Operation("", "conv", self._current, shape, op.out_shape, epilogue, op, key, weights_of=weights_of)
+            out_shape = op.out_shape
+            self._append(
+                "conv", self._current, shape, out_shape, epilogue, conv=op, conv_key=key,
+                weights_of=self._weights_of(key),
+            )  # fmt: skip
         else:
             parts = spatial_parts(op)
             pointwise = self._following_pointwise(op, rest)
@@ -128,19 +134,20 @@ class _Fuser:
                 (conv_key, conv), rest = rest[0], rest[1:]
                 assert isinstance(conv, Conv)
                 epilogue, rest = self._epilogue(conv_key, rest, relu=self._may_clamp(rest), full=True)
-                fused = Operation(
-                    "", "separable", self._current, shape, conv.out_shape, epilogue, conv, conv_key, parts, key, middle,
-                    weights_of=weights_of,
+                out_shape = conv.out_shape
+                self._append(
+                    "separable", self._current, shape, out_shape, epilogue, conv=conv, conv_key=conv_key,
+                    spatial=parts, spatial_key=key, middle=middle, weights_of=weights_of,
                 )  # fmt: skip
             else:
                 epilogue, rest = self._epilogue(key, rest, relu=self._may_clamp(rest), full=False)
-                fused = Operation(
-                    "", "depthwise", self._current, shape, op.out_shape, epilogue, None, None, parts, key,
+                out_shape = op.out_shape
+                self._append(
+                    "depthwise", self._current, shape, out_shape, epilogue, spatial=parts, spatial_key=key,
                     weights_of=weights_of,
                 )  # fmt: skip
-        self._append(fused)
         self._weights.setdefault(key, self._current)
-        return rest, fused.out_shape
+        return rest, out_shape
 
     def _weights_of(self, key: Key) -> str:
         share = self._layer.share
@@ -216,26 +223,28 @@ class _Fuser:
         if full:
             return Skip(tensor, shape, op.stride, "full", key, op)
         current = self._current
-        self._append(Operation("", "conv", tensor, shape, op.out_shape, Epilogue(key=key, range_key=key), op, key))
+        epilogue = Epilogue(key=key, range_key=key)
+        self._append("conv", tensor, shape, op.out_shape, epilogue, conv=op, conv_key=key)
         projected, self._current = self._current, current
         return Skip(projected, op.out_shape, 1, "identity")
 
 
 def _is_linear(atom: Atom) -> bool:
-    return atom.op is None or isinstance(atom.op, Norm | Scale)
+    return atom.op is None or isinstance(atom.op, (Norm, Scale))
 
 
 def _atoms(layer: PlannedLayer) -> list[Atom]:
     """Return the operations of a layer and its addition, without what does nothing at inference."""
     atoms = []
-    for step in layer.steps:
-        if step.name == "add":
-            atoms.append(Atom(Key(layer.name, "add"), None))
-        for index, op in enumerate(step.ops):
+    for name, ops in layer.steps:
+        if name == "add":
+            atoms.append(Atom(Key(layer.name, name), None))
+        for index, op in enumerate(ops):
+            if not op.acts_at_inference:
+                continue
             if isinstance(op, Gate):
                 raise UnsupportedError(layer.name, "conv_type=gated", "a gate multiplies two tensors")
             if isinstance(op, Norm) and op.kind != "batch":
                 raise UnsupportedError(layer.name, f"norm={op.kind}", "it divides by a deviation of each pixel")
-            if not isinstance(op, Dropout):
-                atoms.append(Atom(Key(layer.name, step.name, index), op))
+            atoms.append(Atom(Key(layer.name, name, index), op))
     return atoms

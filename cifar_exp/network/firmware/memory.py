@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from cifar_exp.network.firmware.arena import arrange
+from cifar_exp.network.firmware.arena import arrange, spans_of
 from cifar_exp.network.firmware.operations import Epilogue, Operation
 from cifar_exp.network.ops import Shape
 
@@ -23,7 +23,7 @@ STACK_BYTES = 490
 
 def flash_bytes(operations: Sequence[Operation], num_classes: int) -> int:
     """Return the bytes of a whole program in flash: the network's constants, kernels and the example around them."""
-    constants = sum(_constants(operation) for operation in operations)
+    constants = sum(flash_by_operation(operations).values())
     kernels = sum(KERNEL_BYTES[kind] for kind in {operation.kind for operation in operations})
     calls = CALL_BYTES * len(operations)
     return constants + kernels + calls + PROGRAM_BYTES + 2 * WORD * num_classes
@@ -32,6 +32,17 @@ def flash_bytes(operations: Sequence[Operation], num_classes: int) -> int:
 def sram_bytes(operations: Sequence[Operation], input_shape: Shape) -> int:
     """Return the bytes of SRAM: the arena and the stack."""
     return arrange(operations, input_shape).size + STACK_BYTES
+
+
+def flash_by_operation(operations: Sequence[Operation]) -> dict[str, int]:
+    """Return the bytes of each operation's constants."""
+    return {operation.name: _constants(operation) for operation in operations}
+
+
+def sram_by_operation(operations: Sequence[Operation], input_shape: Shape) -> dict[str, int]:
+    """Return how much of the arena each operation needs: from the first to the last byte of what is alive."""
+    spans = spans_of(arrange(operations, input_shape), operations, input_shape)
+    return {operation.name: span for operation, span in zip(operations, spans, strict=True)}
 
 
 def _constants(operation: Operation) -> int:

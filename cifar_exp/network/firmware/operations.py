@@ -10,7 +10,7 @@ where its last step is an activation other than a ReLU.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Literal, NamedTuple
 
 from cifar_exp.network.ops import Conv, GlobalPool, MixedDepthwise, Op, Pool, Shape, numel
@@ -73,7 +73,7 @@ class Operation:
     conv_key: Key | None = None  # whose weights
     spatial: tuple[Conv, ...] = ()  # depthwise, separable: the depthwise parts, one per kernel size
     spatial_key: Key | None = None
-    middle: Epilogue = field(default_factory=Epilogue)  # separable: between its two convolutions
+    middle: Epilogue = Epilogue()  # separable: between its two convolutions
     window: tuple[int, int] = (1, 1)  # pools: height and width
     is_logits: bool = False  # writes 32-bit logits instead of a tensor
     weights_of: str = ""  # the operation that holds the weights, where they are shared

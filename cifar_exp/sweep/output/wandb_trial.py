@@ -15,27 +15,27 @@ from cifar_exp.config.compose import COMPOSITION_ERRORS
 from cifar_exp.config.location import conf_dir
 from cifar_exp.config.overrides import open_up, parse_overrides
 from cifar_exp.errors import UserError
-from cifar_exp.sweep.search.pricing import PlanPricer, Price
+from cifar_exp.sweep.search.pricing import PlanPricer
 from cifar_exp.sweep.search.space import build_space
 
 METRIC = "best/val/acc"  # what a run logs each epoch
 
 
-def priced(overrides: Sequence[str]) -> tuple[Price, DictConfig] | None:
-    """What the network of `overrides` costs, and the run's config; None for a mistake, which `train` will tell."""
+def priced(overrides: Sequence[str]) -> tuple[PlanPricer, DictConfig] | None:
+    """Return the pricer of `overrides` and the run's config; None for a user error, which `train` reports."""
     with initialize_config_dir(str(conf_dir()), version_base="1.3"):
         try:
             space = build_space(parse_overrides(open_up(list(overrides), "train")))
             cfg = compose("train", overrides=space.fixed)
             pricer = PlanPricer(space, lambda _: cfg, ())
             pricer.model({})
-            return pricer.price({}), cfg
+            return pricer, cfg
         except (UserError, *COMPOSITION_ERRORS):
             return None
 
 
-def answer(price: Price, cfg: DictConfig) -> None:
-    """Tells wandb's server that this candidate is out of the question."""
+def answer(pricer: PlanPricer, cfg: DictConfig) -> None:
+    """Report to wandb's server that this candidate is rejected."""
     import wandb
 
     settings = wandb.Settings(silent=True, console="off")
@@ -43,17 +43,17 @@ def answer(price: Price, cfg: DictConfig) -> None:
         project=cfg.logger.project, entity=cfg.logger.entity, mode=cfg.logger.mode, settings=settings
     ) as trial:
         trial.log({METRIC: 0.0})
-        trial.summary.update({**price.costs, "turned_down": price.reason})
+        trial.summary.update({**pricer.costs({}), "turned_down": pricer.price({}).reason})
 
 
 def main() -> int:
     """Runs the trial of the command line; returns its exit status."""
     overrides = sys.argv[1:]
     found = priced(overrides)
-    if found is None or found[0].fits or found[1].logger.mode == "disabled":
+    if found is None or found[0].price({}).fits or found[1].logger.mode == "disabled":
         return run(["train", *overrides])
     answer(*found)
-    print(f"turned down: {found[0].reason}", file=sys.stderr)
+    print(f"turned down: {found[0].price({}).reason}", file=sys.stderr)
     return 0
 
 

@@ -3,7 +3,7 @@
 import re
 from collections.abc import Callable, Collection, Iterator, Mapping
 from copy import deepcopy
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from math import inf
 from typing import Any, Protocol
 
@@ -17,19 +17,20 @@ from cifar_exp.data.describe import DataInfo, describe
 from cifar_exp.errors import UserError
 from cifar_exp.network.cost import Budget, costs_of
 from cifar_exp.network.firmware import unsupported_feature
+from cifar_exp.network.plan import Plan
 from cifar_exp.network.planner import plan_network
 from cifar_exp.network.spec import ModelSpec
 from cifar_exp.sweep.search.space import Candidate, Space
 
 Compose = Callable[[list[str]], DictConfig]
+Costs = Mapping[str, int | None]
 REMEMBERED, REMEMBERED_BASES = 4096, 64
 
 
 @dataclass(frozen=True)
 class Price:
-    """What one candidate costs. `reason` says why it cannot be trained, None if it can."""
+    """Whether a candidate is within the budget. `reason` is why it cannot be trained, None if it can."""
 
-    costs: Mapping[str, int | None] = field(default_factory=dict)  # empty where there is no plan
     reason: str | None = None
     excess: float = -1.0  # relative to the budget: the largest cost / limit - 1; infinite for an invalid config
     is_of_network: bool = True  # whether `reason` concerns the network, rather than the config around it
@@ -53,6 +54,9 @@ class Pricer(Protocol):
     def price(self, candidate: Candidate) -> Price:
         """Return the candidate's price."""
 
+    def costs(self, candidate: Candidate) -> Costs:
+        """Return all costs of a candidate; empty where it is invalid."""
+
     def model(self, candidate: Candidate) -> dict[str, Any] | None:
         """Return the model that the candidate's trial will have."""
 
@@ -66,8 +70,12 @@ class Free:
     keys: Collection[str] = ()
 
     def price(self, candidate: Candidate) -> Price:
-        """Return no cost."""
+        """Return a price without a reason against the candidate."""
         return Price()
+
+    def costs(self, candidate: Candidate) -> Costs:
+        """Return no cost."""
+        return {}
 
     def model(self, candidate: Candidate) -> None:
         """Return None."""
@@ -126,6 +134,12 @@ class PlanPricer:
         reason = self._remembered((*key, "config", *self._key(candidate, discrete)), lambda: self._checked(candidate))
         return price if reason.fits else reason
 
+    def costs(self, candidate: Candidate) -> Costs:
+        """Return all costs, also those that no limit concerns; empty where the candidate is invalid."""
+        if not self.price(candidate).is_valid:
+            return {}
+        return costs_of(self._planned(self._base(candidate), candidate))
+
     def model(self, candidate: Candidate) -> dict[str, Any]:
         """Return the model that the candidate's trial will have, as plain data."""
         return deepcopy(self._filled(self._base(candidate), candidate))
@@ -152,25 +166,25 @@ class PlanPricer:
         except UserError as error:
             return Price(reason=str(error), is_of_network=False, excess=inf)
         try:
-            spec = ModelSpec.model_validate(self._filled(base, candidate))
-            plan = plan_network(spec, base.data.input_shape, base.data.num_classes)
+            plan = self._planned(base, candidate)
         except ValidationError as error:
             details = error.errors()[0]
             where = ".".join(map(str, details["loc"]))
             return Price(reason=f"model.{where}: {details['msg']}", excess=inf)
         except UserError as error:
             return Price(reason=str(error), excess=inf)
-        costs = costs_of(plan)
-        limits = {name: limit for name, limit in base.budget.model_dump().items() if limit is not None}
-        if not limits:
-            return Price(costs)
-        worst = max(limits, key=lambda name: base.budget.excess_of(plan, name))
-        excess = base.budget.excess_of(plan, worst)
+        excesses = base.budget.excesses_of(plan)
+        worst = max(excesses, key=lambda name: excesses[name], default="")
+        excess = excesses.get(worst, -1.0)
         if excess <= 0.0:
-            return Price(costs, excess=excess)
-        cost = costs[worst]
-        reason = unsupported_feature(plan) if cost is None else f"{cost:,} {worst}, budget.{worst}={limits[worst]:,}"
-        return Price(costs, reason, excess)
+            return Price(excess=excess)
+        cost, limit = getattr(plan, worst), base.budget.limits[worst]
+        reason = unsupported_feature(plan) if cost is None else f"{cost:,} {worst}, budget.{worst}={limit:,}"
+        return Price(reason, excess)
+
+    def _planned(self, base: _Base, candidate: Candidate) -> Plan:
+        spec = ModelSpec.model_validate(self._filled(base, candidate))
+        return plan_network(spec, base.data.input_shape, base.data.num_classes)
 
     def _checked(self, candidate: Candidate) -> Price:
         """Whether the config around the network is valid, whose keys may depend on each other."""

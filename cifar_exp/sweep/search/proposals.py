@@ -17,7 +17,7 @@ from optuna.trial import FrozenTrial, TrialState
 from cifar_exp.errors import UserError
 from cifar_exp.sweep.search.feasible import FeasibleDraws
 from cifar_exp.sweep.search.history import History
-from cifar_exp.sweep.search.pricing import Price, Pricer
+from cifar_exp.sweep.search.pricing import Costs, Price, Pricer
 from cifar_exp.sweep.search.samplers import WithinBudgetSampler, build_sampler
 from cifar_exp.sweep.search.space import Candidate, Space, Swept
 from cifar_exp.sweep.settings import SweepSettings
@@ -34,7 +34,7 @@ class Proposal:
     """A candidate within the budget, and what finding it took."""
 
     candidate: Candidate
-    price: Price
+    costs: Costs
     priced: int  # candidates drawn
     within_budget: int  # of them
     notes: dict[str, Any]  # what the sampler wants to find in the trial again
@@ -124,7 +124,7 @@ class Proposer:
         return self._settings.sampler.get("name") == "grid"
 
     def _proposal(self, candidate: Candidate, notes: dict[str, Any]) -> Proposal:
-        return Proposal(candidate, self._pricer.price(candidate), self._priced, self._within_budget, notes)
+        return Proposal(candidate, self._pricer.costs(candidate), self._priced, self._within_budget, notes)
 
     def _proposed(
         self, trials: Sequence[FrozenTrial], random: Random, tried: set[Any]

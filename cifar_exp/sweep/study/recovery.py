@@ -31,7 +31,7 @@ def recover(
     }
     for number in range(first, max(known, default=-1) + 1):
         if number in known:
-            proposal: Proposal | None = Proposal(known[number], pricer.price(known[number]), 1, 1, {})
+            proposal: Proposal | None = Proposal(known[number], pricer.costs(known[number]), 1, 1, {})
         else:
             proposal = proposer.propose(study.trials(), number)
         if proposal is None:

@@ -92,7 +92,7 @@ class SharedStudy:
     def add(self, proposal: Proposal, model: dict[str, Any] | None) -> None:
         """Let a candidate wait for a worker."""
         attrs = {
-            **proposal.price.costs,
+            **proposal.costs,
             "priced": proposal.priced,
             "within_budget": proposal.within_budget,
             **({"model": model} if model is not None else {}),
