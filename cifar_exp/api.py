@@ -10,6 +10,7 @@ from yaml import YAMLError
 from cifar_exp.checks import check_train
 from cifar_exp.config.compose import Composer, hydra_session
 from cifar_exp.config.messages import ConfigError, schema_errors
+from cifar_exp.config.overrides import parse_overrides
 from cifar_exp.config.planned import planned
 from cifar_exp.config.schema import TrainConfig
 from cifar_exp.errors import UserError
@@ -29,7 +30,7 @@ def compose(overrides: Sequence[str] = (), config_dir: str | Path | None = None)
         UserError: Every error of the overrides and of the config that they make.
     """
     with hydra_session("train", config_dir):
-        cfg = Composer("train", TrainConfig).compose(overrides)
+        cfg = Composer("train", TrainConfig).compose(parse_overrides(overrides))
         return check_train(cfg).config
 
 

@@ -1,18 +1,88 @@
 """Runs checked jobs the way Hydra does: directory, log, callbacks, sweeper and launcher."""
 
-from collections.abc import Callable, Mapping, Sequence
+import io
+import sys
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, redirect_stderr
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any
 
+from hydra.core.config_loader import ConfigLoader
 from hydra.core.global_hydra import GlobalHydra
 from hydra.core.plugins import Plugins
-from hydra.core.utils import configure_log, run_job
+from hydra.core.utils import JobReturn, JobStatus, configure_log, run_job
 from hydra.types import HydraContext, TaskFunction
 from hydra.utils import instantiate
 from omegaconf import DictConfig, OmegaConf, open_dict, read_write
 
+from cifar_exp.config.compose import load_job
+from cifar_exp.config.messages import ConfigError
+from cifar_exp.config.overrides import parse_overrides
+from cifar_exp.errors import RunFailedError, UserError
+from cifar_exp.files import write_text
 from cifar_exp.process import is_first_process
+
+
+@dataclass(frozen=True)
+class Job:
+    """One job of a plain `-m`, composed and checked."""
+
+    number: int
+    overrides: tuple[str, ...]  # without those of Hydra's own node
+    config: DictConfig
+    checked: Any  # what the command's check makes of the config
+
+
+class Prepared:
+    """The jobs that this process has composed and checked; what a launcher pickles for another process has none."""
+
+    def __init__(self, jobs: Iterable[Job] = ()) -> None:
+        self._checked: dict[int, Any] = {}
+        self._configs: dict[tuple[str, ...], list[DictConfig]] = defaultdict(list)
+        for job in jobs:
+            self._checked[job.number] = job.checked
+            self._configs[job.overrides].append(job.config)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return Prepared, ()
+
+    def config(self, overrides: Sequence[str]) -> DictConfig | None:
+        """Return the config of the next job with these overrides; None where it must be composed."""
+        configs = self._configs[tuple(overrides)]
+        if not configs:
+            return None
+        OmegaConf.set_readonly(configs[0].hydra, False)  # a launcher numbers the job
+        return configs.pop(0)
+
+    def checked(self, number: int) -> Any:
+        """Return the checked job; None where it must be checked."""
+        return self._checked.get(number)
+
+
+class JobLoader:
+    """Hydra's config loader as sweepers and launchers see it: a job is composed as a single run is, and once."""
+
+    def __init__(self, loader: ConfigLoader, command: str, prepared: Prepared) -> None:
+        self._loader = loader
+        self._command = command
+        self._prepared = prepared
+
+    def __getattr__(self, name: str) -> Any:
+        if name.startswith("_"):  # not there yet: it is being unpickled
+            raise AttributeError(name)
+        return getattr(self._loader, name)
+
+    def load_sweep_config(self, master_config: DictConfig, sweep_overrides: Sequence[str]) -> DictConfig:
+        """Return the config of a job. Raises ConfigError for a layer that does not exist."""
+        cfg = self._prepared.config(sweep_overrides)
+        if cfg is None:
+            cfg, errors = load_job(self._loader, master_config, parse_overrides(sweep_overrides), self._command)
+            if errors:
+                raise ConfigError(errors)
+        return cfg
 
 
 class Callbacks:
@@ -55,21 +125,55 @@ def run_one(cfg: DictConfig, task: TaskFunction, directory: Path) -> None:
         config=cfg,
         job_dir_key="hydra.run.dir",
         job_subdir_key=None,
-        hydra_context=_context(callbacks),
+        hydra_context=HydraContext(GlobalHydra.instance().config_loader(), callbacks),  # type: ignore[arg-type]
     )
     callbacks.on_run_end(config=cfg, config_name=cfg.hydra.job.config_name, job_return=done)
     if errors:
         raise errors[0]
 
 
-def run_several(cfg: DictConfig, task: TaskFunction, overrides: Sequence[str]) -> None:
-    """Run the jobs of `overrides` with the config's sweeper and launcher, as Hydra does."""
+def run_jobs(cfg: DictConfig, task: TaskFunction, jobs: Sequence[Job], prepared: Prepared) -> None:
+    """Run the jobs of a plain `-m` with the config's launcher; raises what the first job that failed has raised."""
+    batch = cfg.hydra.sweeper.get("max_batch_size") or len(jobs)
+    with _multirun(cfg, prepared) as context:
+        launcher = Plugins.instance().instantiate_launcher(config=cfg, hydra_context=context, task_function=task)
+        write_text(Path(cfg.hydra.sweep.dir) / "multirun.yaml", OmegaConf.to_yaml(cfg))
+        for first in range(0, len(jobs), batch):
+            overrides = [job.overrides for job in jobs[first : first + batch]]
+            for done in launcher.launch(overrides, initial_job_idx=first):
+                _raise_error(done)
+
+
+def run_sweeper(cfg: DictConfig, task: TaskFunction, overrides: Sequence[str]) -> None:
+    """Run the sweep that the config's sweeper makes of the overrides."""
+    with _multirun(cfg, Prepared()) as context:
+        sweeper = Plugins.instance().instantiate_sweeper(config=cfg, hydra_context=context, task_function=task)
+        sweeper.sweep(arguments=list(overrides))
+
+
+@contextmanager
+def _multirun(cfg: DictConfig, prepared: Prepared) -> Iterator[HydraContext]:
+    """Notify the callbacks before and after; yield what sweepers and launchers work with."""
     configure_log(cfg.hydra.hydra_logging, cfg.hydra.verbose)
     callbacks = Callbacks(cfg)
     callbacks.on_multirun_start(config=cfg, config_name=cfg.hydra.job.config_name)
-    sweeper = Plugins.instance().instantiate_sweeper(config=cfg, hydra_context=_context(callbacks), task_function=task)
-    sweeper.sweep(arguments=list(overrides))
+    loader = JobLoader(GlobalHydra.instance().config_loader(), "train", prepared)
+    yield HydraContext(loader, callbacks)  # type: ignore[arg-type]
     callbacks.on_multirun_end(config=cfg, config_name=cfg.hydra.job.config_name)
+
+
+def _raise_error(done: JobReturn) -> None:
+    """Raise the error of a job that failed; Hydra's own line about it is shown for an unexpected one alone."""
+    if done.status == JobStatus.COMPLETED:
+        return
+    output = io.StringIO()
+    try:
+        with redirect_stderr(output):
+            _ = done.return_value
+    except Exception as error:
+        if not isinstance(error, UserError | RunFailedError):
+            sys.stderr.write(output.getvalue())
+        raise
 
 
 def set_hydra(cfg: DictConfig, changes: Mapping[str, Any]) -> None:
@@ -77,8 +181,3 @@ def set_hydra(cfg: DictConfig, changes: Mapping[str, Any]) -> None:
     with read_write(cfg.hydra), open_dict(cfg.hydra):
         for key, value in changes.items():
             OmegaConf.update(cfg.hydra, key, value, merge=False)
-
-
-def _context(callbacks: Callbacks) -> HydraContext:
-    loader = GlobalHydra.instance().config_loader()
-    return HydraContext(config_loader=loader, callbacks=callbacks)  # type: ignore[arg-type]

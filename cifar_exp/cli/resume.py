@@ -18,13 +18,13 @@ AUTO = "auto"  # `resume=auto` continues, in its directory, a run of the config 
 FREE = ("data.root", "data.cache_dir", "distill.teacher", "trainer.enable_progress_bar")  # and all of `logger`
 
 
-def resumed_directory(given: Sequence[str]) -> Path | None:
+def resumed_directory(given: Sequence[Override]) -> Path | None:
     """Return the directory that a `resume=DIR` among the overrides names."""
-    values = [one.value() for one in parse_overrides(given) if one.key_or_group == "resume"]
+    values = [one.value() for one in given if one.key_or_group == "resume"]
     return Path(str(values[-1])).expanduser() if values and values[-1] not in (None, AUTO) else None
 
 
-def resumed(composer: Composer, given: Sequence[str]) -> DictConfig | None:
+def resumed(composer: Composer, given: Sequence[Override]) -> DictConfig | None:
     """Return the config of the run that `resume=DIR` continues, None where there is no such override.
 
     Raises UserError where other overrides contradict the run's own config. Those that do not change its figures apply:
@@ -34,15 +34,14 @@ def resumed(composer: Composer, given: Sequence[str]) -> DictConfig | None:
     if directory is None:
         return None
     saved = saved_config(directory)
-    others = [one for one in parse_overrides(given) if one.key_or_group != "resume"]
+    others = [one for one in given if one.key_or_group != "resume"]
     free = [one for one in others if _is_free(one)]
-    cfg = composer.compose(
-        [*(str(one.input_line) for one in free), f"hydra.run.dir={written(str(directory))}", "hydra.output_subdir=null"]
-    )
+    own = parse_overrides([f"hydra.run.dir={written(str(directory))}", "hydra.output_subdir=null"])
+    cfg = composer.compose([*free, *own])
     choices = _saved_choices(directory)
-    mistakes = [text for one in others if not _is_free(one) for text in _contradiction(one, saved, choices, directory)]
-    if mistakes:
-        raise UserError(listing(mistakes))
+    errors = [text for one in others if not _is_free(one) for text in _contradiction(one, saved, choices, directory)]
+    if errors:
+        raise UserError(listing(errors))
     return _with_saved(cfg, saved, free, directory)
 
 

@@ -9,6 +9,7 @@ from itertools import count
 from pathlib import Path
 from shlex import quote
 
+from hydra.core.override_parser.types import Override
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
@@ -18,6 +19,7 @@ from cifar_exp.errors import UserError
 from cifar_exp.process import is_first_process
 from cifar_exp.runs.directory import RunDir
 from cifar_exp.runs.in_use import in_use
+from cifar_exp.runs.result import Result
 
 
 def referenced(cfg: DictConfig, key: str) -> str:
@@ -33,13 +35,13 @@ def chosen_directory(cfg: DictConfig, key: str) -> Path:
     return Path(referenced(cfg, key)).expanduser().absolute()
 
 
-def is_named_by_clock(cfg: DictConfig, mode: str, overrides: Sequence[str]) -> bool:
+def is_named_by_clock(cfg: DictConfig, mode: str, overrides: Sequence[Override]) -> bool:
     """Return whether the directory of `mode` (`run`, `sweep`) has the config's own name, made of the time.
 
     Two commands that start in the same second would have the same.
     """
     name = OmegaConf.to_container(cfg.hydra[mode], resolve=False)["dir"]  # type: ignore[index,call-overload]
-    is_chosen = any(one.lstrip("+").startswith(f"hydra.{mode}.dir=") for one in overrides)
+    is_chosen = any(one.key_or_group == f"hydra.{mode}.dir" for one in overrides)
     return not is_chosen and "${now:" in str(name) and is_first_process()
 
 
@@ -81,6 +83,13 @@ def check_is_free(directory: Path) -> None:
             f"hydra.run.dir={near(directory)}: already contains a run ({found.name}).\n"
             f"Continue it with: cifar-exp train {resume_override(directory)}"
         )
+
+
+def show_finished(run: RunDir) -> Result:
+    """Report that a run has finished already; return its result."""
+    result = run.read_result()
+    print(f"{run.path} has finished already: test accuracy {result.test_acc:.2%}")
+    return result
 
 
 @contextmanager

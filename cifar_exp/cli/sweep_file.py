@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlparse
 
+from hydra.core.override_parser.types import Override
 from omegaconf import DictConfig, OmegaConf
 from yaml import MarkedYAMLError
 
@@ -13,20 +14,20 @@ from cifar_exp.config.overrides import parse_overrides, written
 from cifar_exp.errors import UserError, did_you_mean
 
 
-def expand_sweep(given: Sequence[str], composer: Composer, command: str, multirun: bool) -> list[str]:
+def expand_sweep(given: Sequence[Override], composer: Composer, command: str, multirun: bool) -> list[Override]:
     """Return `given` with `sweep=NAME` replaced by the overrides of the sweep's file, before all others.
 
     So a later override of the user's extends the file's space or replaces an entry of it.
     """
-    chosen = [one for one in given if one.lstrip("+").partition("=")[0] == "sweep"]
+    chosen = [one for one in given if one.key_or_group == "sweep"]
     if not chosen or command != "train":
         return list(given)
-    name = parse_overrides(chosen[-1:])[0].value()
-    others = [one for one in given if one not in chosen]
+    name = chosen[-1].value()
+    others = [one for one in given if one.key_or_group != "sweep"]
     if name is None:
         return others
     if not isinstance(name, str):
-        raise UserError(f"{chosen[-1]}: expected the name of one sweep.")
+        raise UserError(f"{chosen[-1].input_line}: expected the name of one sweep.")
     known = composer.options("sweep")
     if name not in known:
         raise UserError(
@@ -34,7 +35,7 @@ def expand_sweep(given: Sequence[str], composer: Composer, command: str, multiru
         )
     if not multirun:
         raise UserError(f"sweep={name}: a sweep runs several jobs; add -m: cifar-exp train -m sweep={name} …")
-    return [*_overrides(_load(composer, name), composer), *others]
+    return [*parse_overrides(_overrides(_load(composer, name), composer), composer.loader), *others]
 
 
 def _load(composer: Composer, name: str) -> DictConfig:

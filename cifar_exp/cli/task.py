@@ -4,7 +4,7 @@ import importlib
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +12,7 @@ from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig, OmegaConf
 
 from cifar_exp.checks import check_train
+from cifar_exp.cli.jobs import Prepared
 from cifar_exp.cli.run_directory import check_is_free
 from cifar_exp.config.schema import TrainConfig
 from cifar_exp.errors import UserError
@@ -27,7 +28,8 @@ class Task:
     """A command's `main` on a checked config; launchers may pickle it for another process."""
 
     command: str
-    checked: Any = None  # None: a job of a multirun, whose launcher composes its config
+    checked: Any = None  # of a single job
+    prepared: Prepared = field(default_factory=Prepared)  # the jobs of a plain multirun
     keep: tuple[str, ...] | None = None  # what the directory of a plain multirun contained before; None: no such job
 
     def __call__(self, cfg: DictConfig) -> float | None:
@@ -39,7 +41,9 @@ class Task:
             main(self.checked)
             return None
         with nullcontext() if self.keep is None else self._alone(directory, cfg.resume == "auto"):
-            checked = check_train(cfg, Path(runtime.cwd)) if self.checked is None else self.checked
+            checked = self.checked or self.prepared.checked(HydraConfig.get().job.num)
+            if checked is None:
+                checked = check_train(cfg, Path(runtime.cwd))
             if is_first_process():
                 record(RunDir(directory), checked.config)
             result: float = main(checked)

@@ -1,7 +1,8 @@
 """Composes a command's config with Hydra and reports every error of the overrides in one message."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -22,13 +23,15 @@ from yaml import MarkedYAMLError
 from cifar_exp.config.keys import known_there, nearest_key_hint
 from cifar_exp.config.location import conf_dir, users_conf_dir, users_configs
 from cifar_exp.config.messages import ConfigError
-from cifar_exp.config.overrides import open_up, parse_overrides, unknown_layers
+from cifar_exp.config.overrides import is_open, lines, parse_overrides, unknown_layer
 from cifar_exp.config.parse import value_errors
 from cifar_exp.errors import did_you_mean
 
 COMPOSITION_ERRORS = (HydraException, OmegaConfBaseException, MarkedYAMLError, UnicodeDecodeError)
 PLUGINS = {"joblib": "joblib", "ray": "ray", "submitit_local": "submitit", "submitit_slurm": "submitit"}
 _CHOOSE_MODEL = ("model", "experiment", "debug")
+
+Load = Callable[[Sequence[Override]], tuple[DictConfig, list[str]]]  # a config, and errors of its layers
 
 
 @contextmanager
@@ -67,7 +70,6 @@ class Composer:
         self.command = command
         self.schema = schema
         self.config_name = config_name or command
-        self._layers: dict[tuple[str, ...], list[str]] = {}
 
     @property
     def loader(self) -> ConfigLoader:
@@ -76,40 +78,51 @@ class Composer:
 
     def options(self, group: str) -> list[str]:
         """Return the options of a config group, the user's own included."""
-        return list(self.loader.get_group_options(group, ObjectType.CONFIG))
+        return group_options(self.loader, group)
 
-    def compose(self, given: Sequence[str], multirun: bool = False) -> DictConfig:
+    def compose(
+        self, given: Sequence[Override], multirun: bool = False, master: DictConfig | None = None
+    ) -> DictConfig:
         """Compose the config of the user's overrides, Hydra's own node included.
+
+        Args:
+            given: the overrides; of a job, without those of Hydra's own node, which are the master's.
+            multirun: whether some have several values, which this config leaves out.
+            master: the config of the multirun that the job belongs to.
 
         Raises:
             UserError: Every override at fault, and every wrong value of the config that the others make.
         """
-        parsed = parse_overrides(given)
-        errors = {one.input_line: text for one in parsed if (text := self._choice_error(one, multirun))}
-        rest = [str(one.input_line) for one in parsed if one.input_line not in errors]
+        errors = {one.input_line: text for one in given if (text := self._choice_error(one, multirun))}
+        rest = [one for one in given if one.input_line not in errors]
+        load = partial(self._load, mode=RunMode.MULTIRUN if multirun else RunMode.RUN, master=master)
         texts = list(errors.values())
-        mode = RunMode.MULTIRUN if multirun else RunMode.RUN
+        cfg: DictConfig | None
         try:
-            cfg: DictConfig | None = self._load(open_up(rest, self.command), mode)
-            texts += self._layer_errors(rest)
+            cfg, found = load(rest)
         except COMPOSITION_ERRORS as error:
-            cfg, found = self._diagnosed(parse_overrides(rest), mode, error)
-            texts += found
+            cfg, found = self._diagnosed(rest, load, error)
+        texts += found
         if texts or cfg is None:
             raise ConfigError([*texts, *(value_errors(self.schema, cfg) if cfg is not None else [])])
         return cfg
 
-    @staticmethod
-    def used(cfg: DictConfig) -> list[str]:
+    def used(self, cfg: DictConfig) -> list[str]:
         """Return the overrides that a config was composed with, in the form in which Hydra accepts them."""
         kept = cfg.hydra.overrides
         parts = [OmegaConf.to_container(one, resolve=False) for one in (kept.hydra, kept.task)]
-        return [str(line) for part in parts for line in part or ()]
+        used = parse_overrides(str(line) for part in parts for line in part or ())
+        return [f"++{one.input_line}" if is_open(one, self.command) else str(one.input_line) for one in used]
 
-    def _load(self, overrides: Sequence[str], mode: RunMode) -> DictConfig:
-        return self.loader.load_configuration(
-            config_name=self.config_name, overrides=[*overrides, f"hydra.mode={mode.name}"], run_mode=mode
-        )
+    def _load(
+        self, overrides: Sequence[Override], mode: RunMode, master: DictConfig | None = None
+    ) -> tuple[DictConfig, list[str]]:
+        """Return the config and an error for each layer that does not exist."""
+        if master is not None:
+            return load_job(self.loader, master, overrides, self.command)
+        given = [*closed(overrides, self.command), f"hydra.mode={mode.name}"]
+        cfg = self.loader.load_configuration(config_name=self.config_name, overrides=given, run_mode=mode)
+        return cfg, apply_open(cfg, overrides, self.command)
 
     def _choice_error(self, override: Override, multirun: bool) -> str | None:
         """Describe an override that chooses no option of its group, or several values without `-m`."""
@@ -131,7 +144,7 @@ class Composer:
         return _no_option(line.lstrip("+"), group, unknown[0], options) if unknown else None
 
     def _diagnosed(
-        self, parsed: Sequence[Override], mode: RunMode, error: Exception
+        self, given: Sequence[Override], load: Load, error: Exception
     ) -> tuple[DictConfig | None, list[str]]:
         """Compose what Hydra refused: without the overrides at fault, which are returned as texts, all others forced.
 
@@ -139,15 +152,17 @@ class Composer:
         """
         errors: dict[str | None, str] = {}
         try:
-            choices = self._load([], mode).hydra.runtime.choices
-            groups = [one for one in parsed if self.options(one.key_or_group)]
+            choices = load([])[0].hydra.runtime.choices
+            groups = [one for one in given if self.options(one.key_or_group)]
             errors |= {one.input_line: text for one in groups if (text := _group_error(one, choices))}
-            chosen = [str(one.input_line) for one in groups if one.input_line not in errors]
-            base = _plain(self._load(chosen, mode))
-            values = [one for one in parsed if one not in groups]
+            chosen = [one for one in groups if one.input_line not in errors]
+            base = _plain(load(chosen)[0])
+            values = [one for one in given if one not in groups]
             errors |= {one.input_line: text for one in values if (text := self._key_error(one, base))}
-            forced = [_forced(one) for one in values if one.input_line not in errors]
-            return self._load([*chosen, *forced], mode), list(errors.values())
+            kept = [one for one in values if one.input_line not in errors]
+            forced = [one if is_open(one, self.command) else _forced(one) for one in kept]
+            cfg, of_layers = load([*chosen, *forced])
+            return cfg, [*errors.values(), *of_layers]
         except COMPOSITION_ERRORS:
             return None, list(errors.values()) or [composition_error(error)]
 
@@ -159,20 +174,62 @@ class Composer:
         is_known = override.is_hydra_override() or key.partition(".")[0] in self.schema.model_fields
         if exists or (is_known and not override.is_delete() and override.type is not OverrideType.CHANGE):
             return None
-        known = [*_keys(base)]
+        known = list(_keys(base))
         hint = nearest_key_hint(key, known) or known_there(key, known)
         if override.is_delete():
             return f"~{key}: nothing there to remove.{hint}"
         return f"{key}: unknown key.{hint}" if override.is_hydra_override() or not is_known else None
 
-    def _layer_errors(self, given: Sequence[str]) -> list[str]:
-        if not any(one.startswith("model.layers.") for one in given) or _sweeps_model(given):
-            return []
-        others = tuple(one for one in given if not one.lstrip("+~").startswith("model."))
-        if others not in self._layers:
-            layers = OmegaConf.select(self._load(others, RunMode.MULTIRUN), "model.layers")
-            self._layers[others] = [str(name) for name in layers] if isinstance(layers, DictConfig) else []
-        return unknown_layers(given, self._layers[others])
+
+def closed(overrides: Sequence[Override], command: str) -> list[str]:
+    """Return the overrides that Hydra composes a config of; `apply_open` applies the others."""
+    return lines(one for one in overrides if not is_open(one, command))
+
+
+def apply_open(cfg: DictConfig, overrides: Sequence[Override], command: str) -> list[str]:
+    """Set the fields that an entry need not have in a config which Hydra has composed of the other overrides.
+
+    Returns:
+        An error for each layer that does not exist, unless the layers differ from job to job.
+    """
+    opened = [one for one in overrides if is_open(one, command)]
+    if not opened:
+        return []
+    errors, layers = [], OmegaConf.select(cfg, "model.layers")
+    has_layers = isinstance(layers, DictConfig) and not _sweeps_model(overrides)
+    for one in opened:
+        error = unknown_layer(one, list(layers)) if has_layers else None
+        if error is not None:
+            errors.append(error)
+        elif not one.is_sweep_override():
+            OmegaConf.update(cfg, one.key_or_group, one.value(), merge=True, force_add=True)
+    of_task = [one for one in overrides if not one.is_hydra_override()]
+    settings = cfg.hydra.job.config.override_dirname
+    named = sorted(lines(one for one in of_task if one.key_or_group not in settings.exclude_keys))
+    cfg.hydra.overrides.task = lines(of_task)
+    cfg.hydra.job.override_dirname = settings.item_sep.join(named).replace("=", settings.kv_sep)
+    return errors
+
+
+def load_job(
+    loader: ConfigLoader, master: DictConfig, overrides: Sequence[Override], command: str
+) -> tuple[DictConfig, list[str]]:
+    """Return the config of a job of a multirun, and an error for each layer that does not exist.
+
+    Args:
+        loader: Hydra's own.
+        master: the config of the multirun.
+        overrides: of the job.
+        command: the command that the job runs.
+    """
+    cfg = loader.load_sweep_config(master, closed(overrides, command))
+    return cfg, apply_open(cfg, overrides, command)
+
+
+def group_options(loader: ConfigLoader, group: str) -> list[str]:
+    """Return the options of a config group. (Hydra's loader would copy its whole repository for the same.)"""
+    sources = [source for source in loader.get_sources() if source.is_group(group)]
+    return sorted({name for source in sources for name in source.list(group, ObjectType.CONFIG)})
 
 
 def composition_error(error: Exception) -> str:
@@ -187,7 +244,7 @@ def composition_error(error: Exception) -> str:
         group, _, option = str(error.missing_cfg_file).rpartition("/")
         if not group:
             return f"No config '{option}' in the config directories."
-        known = list(GlobalHydra.instance().config_loader().get_group_options(group, ObjectType.CONFIG))
+        known = group_options(GlobalHydra.instance().config_loader(), group)
         return _no_option(f"{group}={option}", group, option, known)
     text = str(error) or str(error.__cause__ or "does not fit")
     return "\n".join(line.strip() for line in text.splitlines()[:4])
@@ -213,9 +270,10 @@ def _group_error(override: Override, choices: Mapping[str, Any]) -> str | None:
     return None
 
 
-def _forced(override: Override) -> str:
-    line = str(override.input_line)
-    return line if override.is_delete() or override.is_hydra_override() else f"++{line.lstrip('+')}"
+def _forced(override: Override) -> Override:
+    if override.is_delete() or override.is_hydra_override():
+        return override
+    return parse_overrides([f"++{str(override.input_line).lstrip('+')}"])[0]
 
 
 def _plain(cfg: DictConfig) -> dict[str, Any]:
@@ -239,6 +297,6 @@ def _keys(node: Mapping[str, Any], prefix: str = "") -> Iterator[str]:
             yield from _keys(value, f"{prefix}{name}.")
 
 
-def _sweeps_model(overrides: Sequence[str]) -> bool:
+def _sweeps_model(overrides: Sequence[Override]) -> bool:
     """Return whether the layers differ from job to job."""
-    return any(one.is_sweep_override() for one in parse_overrides(overrides) if one.key_or_group in _CHOOSE_MODEL)
+    return any(one.is_sweep_override() for one in overrides if one.key_or_group in _CHOOSE_MODEL)

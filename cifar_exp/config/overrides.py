@@ -1,8 +1,8 @@
-"""What the command line may say beyond Hydra's own rules: fields that a YAML entry need not hold yet.
+"""Overrides in Hydra's grammar, and the fields that need no `+` although a YAML entry does not have them yet.
 
-`model.layers.conv7.skip=conv6` works though conv7's entry has no `skip`, and `eval run=DIR data.root=…` though
-`data` is null. Hydra would ask for `+` or `++`, so the application writes that for the user; the schema then
-checks the outcome as it checks everything.
+`model.layers.conv7.skip=conv6` works though conv7's entry has no `skip`, and `eval run=DIR data.root=…` though `data`
+is null. Hydra would ask for `++`. These overrides are applied after Hydra's composition instead, where a layer that
+does not exist can be told from a field that is new; the schema then checks them as it checks everything.
 """
 
 import re
@@ -10,6 +10,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from hydra.core.config_loader import ConfigLoader
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import Override, OverrideType, Quote, QuotedString
 from hydra.errors import OverrideParseException
@@ -28,18 +29,31 @@ _NOT_TEXT = ("null", "true", "false", "nan", "inf")  # what the grammar reads as
 _LAYER = re.compile(r"model\.layers\.([^.=]+)")
 
 
-def parse_overrides(overrides: Sequence[str]) -> list[Override]:
-    """The overrides in Hydra's grammar; raises ConfigError naming each that does not follow it."""
-    parser = OverridesParser.create()
-    parsed, mistakes = [], []
+def parse_overrides(overrides: Iterable[str], loader: ConfigLoader | None = None) -> list[Override]:
+    """Return the overrides as Hydra understands them.
+
+    Args:
+        overrides: as on the command line.
+        loader: knows the options that a `glob(…)` stands for; needed for its values alone.
+
+    Raises:
+        ConfigError: naming each override that is not in Hydra's grammar.
+    """
+    parser = OverridesParser.create(config_loader=loader)
+    parsed, errors = [], []
     for override in overrides:
         try:
             parsed += parser.parse_overrides([override])
         except OverrideParseException as error:
-            mistakes.append(_not_understood(override, error))
-    if mistakes:
-        raise ConfigError(mistakes)
+            errors.append(_not_understood(override, error))
+    if errors:
+        raise ConfigError(errors)
     return parsed
+
+
+def lines(overrides: Iterable[Override]) -> list[str]:
+    """Return the overrides as they were given."""
+    return [str(one.input_line) for one in overrides]
 
 
 def _not_understood(override: str, error: OverrideParseException) -> str:
@@ -50,47 +64,29 @@ def _not_understood(override: str, error: OverrideParseException) -> str:
 
 
 def saved_overrides(file: Path) -> list[str]:
-    """The overrides in Hydra's `overrides.yaml`, as they were given; none where its writer was killed."""
+    """Return the overrides in Hydra's `overrides.yaml`, as they were given; none where its writer was killed."""
     kept = OmegaConf.to_container(OmegaConf.load(file), resolve=False) if file.is_file() else []
     return [str(override) for override in kept] if isinstance(kept, list) else []
 
 
-def without_sweeps(overrides: Sequence[str]) -> list[str]:
-    """The overrides that hold for every job of a `-m`."""
-    return [str(one.input_line) for one in parse_overrides(overrides) if not one.is_sweep_override()]
+def is_open(override: Override, command: str) -> bool:
+    """Return whether an override is a plain one of a field that its entry need not have."""
+    keys = _OPEN_KEYS.get(command)
+    return override.type is OverrideType.CHANGE and keys is not None and bool(keys.fullmatch(override.key_or_group))
 
 
-def open_up(overrides: Sequence[str], command: str) -> list[str]:
-    """`overrides` with `++` before every plain one of a field that its entry need not hold yet."""
-    open_keys = _OPEN_KEYS.get(command)
-    if open_keys is None:
-        return list(overrides)
-    return [f"++{override}" if open_keys.match(override) else override for override in overrides]
-
-
-def unknown_layers(given: Iterable[str], layers: Iterable[str]) -> list[str]:
-    """A mistake for each plain override in `given`, as the user wrote it, of a layer that is none of `layers`.
-
-    A layer that an earlier `+model.layers.NAME.…` adds is known from there on.
-    """
-    known = list(layers)
-    mistakes = []
-    for override in parse_overrides(list(given)):
-        match = _LAYER.match(override.key_or_group)
-        if match is None or match[1] in known:
-            continue
-        name = match[1]
-        if override.type in (OverrideType.ADD, OverrideType.FORCE_ADD):
-            known.append(name)
-        elif override.type is OverrideType.CHANGE:
-            hint = did_you_mean(name, known) or f" Layers: {', '.join(known)}."
-            new = f"+model.layers.{name}.channels=…"
-            mistakes.append(f"{override.key_or_group}: no layer '{name}'.{hint} A new layer is added by {new}")
-    return mistakes
+def unknown_layer(override: Override, layers: Sequence[str]) -> str | None:
+    """Return the error of an override of a layer that is none of `layers`; None where there is no such error."""
+    match = _LAYER.match(override.key_or_group)
+    if match is None or match[1] in layers:
+        return None
+    hint = did_you_mean(match[1], layers) or f" Layers: {', '.join(layers)}."
+    new = f"+model.layers.{match[1]}.channels=…"
+    return f"{override.key_or_group}: no layer '{match[1]}'.{hint} A new layer is added by {new}"
 
 
 def written(value: Any) -> str:
-    """A value in the grammar of overrides."""
+    """Return a value in the grammar of overrides."""
     if value is None:
         return "null"
     if isinstance(value, bool):

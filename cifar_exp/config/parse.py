@@ -1,10 +1,9 @@
 """A composed config as plain data, and as the typed schema of its command."""
 
 from collections.abc import Mapping
-from copy import deepcopy
 from typing import Any, TypeVar
 
-from omegaconf import DictConfig, OmegaConf, open_dict
+from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 from pydantic import BaseModel, ValidationError
 
@@ -48,16 +47,15 @@ def plain(cfg: AnyConfig) -> dict[str, Any]:
     """Return `cfg` as plain data, its references resolved, without Hydra's own node."""
     if not isinstance(cfg, DictConfig):
         return {str(key): value for key, value in cfg.items() if key != "hydra"}
-    if "hydra" in cfg:
-        cfg = deepcopy(cfg)
-        with open_dict(cfg):
-            del cfg["hydra"]
     try:
-        values = OmegaConf.to_container(cfg, resolve=True)
+        return {str(key): _plain_value(cfg, key) for key in cfg if key != "hydra"}
     except OmegaConfBaseException as error:
         raise unresolved(error, error.full_key) from None
-    assert isinstance(values, dict)
-    return {str(key): value for key, value in values.items()}
+
+
+def _plain_value(cfg: DictConfig, key: Any) -> Any:
+    value = "???" if OmegaConf.is_missing(cfg, key) else cfg[key]
+    return OmegaConf.to_container(value, resolve=True) if OmegaConf.is_config(value) else value
 
 
 def unresolved(error: OmegaConfBaseException, where: str | None = None) -> UserError:

@@ -9,8 +9,9 @@ from hypothesis import strategies as st
 from omegaconf import OmegaConf
 
 from cifar_exp.cli.sweep_file import expand_sweep
+from cifar_exp.config.command_schema import EvalConfig
 from cifar_exp.config.compose import Composer, hydra_session
-from cifar_exp.config.overrides import open_up, written
+from cifar_exp.config.overrides import lines, parse_overrides, written
 from cifar_exp.config.schema import TrainConfig
 from tests.config.harness import CifarExp, FakeTraining
 
@@ -65,7 +66,11 @@ def test_ones_own_model_wins_over_a_shipped_one(cifar_exp: CifarExp, training: F
 
 
 def test_eval_may_change_one_key_of_the_runs_data() -> None:
-    assert open_up(["run=x", "data.root=y", "data=folder"], "eval") == ["run=x", "++data.root=y", "data=folder"]
+    with hydra_session("eval"):
+        cfg = Composer("eval", EvalConfig).compose(parse_overrides(["run=x", "data.root=y"]))
+
+    assert cfg.data == {"root": "y"}
+    assert cfg.hydra.overrides.task == ["run=x", "data.root=y"]
 
 
 @given(VALUES)
@@ -99,9 +104,9 @@ def own(tmp_path: Path) -> str:
 def test_a_sweep_file_becomes_overrides_before_the_users(own: str) -> None:
     given = ["seed=1", "sweep=mine", "optimizer.lr=0.1"]
     with hydra_session("train", own):
-        overrides = expand_sweep(given, Composer("train", TrainConfig), "train", multirun=True)
+        overrides = expand_sweep(parse_overrides(given), Composer("train", TrainConfig), "train", multirun=True)
 
-    assert overrides == [
+    assert lines(overrides) == [
         "hydra/sweeper=budgeted",
         "budget.params=50000",
         "model=model50k",

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from hydra.core.hydra_config import HydraConfig
 
+from cifar_exp.cli.run_directory import show_finished
 from cifar_exp.cli.tables import result_table, show
 from cifar_exp.config.planned import Planned
 from cifar_exp.config.schema import TrainConfig
@@ -31,13 +32,6 @@ def main(checked: Planned[TrainConfig]) -> float:
             show_result(result, run)
     assert result.val_acc is not None
     return result.val_acc
-
-
-def show_finished(run: RunDir) -> Result:
-    """Report that a run has finished already; return its result."""
-    result = run.read_result()
-    print(f"{run.path} has finished already: test accuracy {result.test_acc:.2%}")
-    return result
 
 
 def trial_callbacks(config: TrainConfig) -> list[Callback]:

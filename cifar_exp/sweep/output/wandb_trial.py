@@ -7,13 +7,12 @@ so that wandb's search learns where not to look. `scripts/wandb_width50k.yaml` i
 import sys
 from collections.abc import Sequence
 
-from hydra import compose, initialize_config_dir
 from omegaconf import DictConfig
 
 from cifar_exp.cli import run
-from cifar_exp.config.compose import COMPOSITION_ERRORS
-from cifar_exp.config.location import conf_dir
-from cifar_exp.config.overrides import open_up, parse_overrides
+from cifar_exp.config.compose import Composer, hydra_session
+from cifar_exp.config.overrides import parse_overrides
+from cifar_exp.config.schema import TrainConfig
 from cifar_exp.errors import UserError
 from cifar_exp.sweep.search.pricing import PlanPricer
 from cifar_exp.sweep.search.space import build_space
@@ -23,14 +22,14 @@ METRIC = "best/val/acc"  # what a run logs each epoch
 
 def priced(overrides: Sequence[str]) -> tuple[PlanPricer, DictConfig] | None:
     """Return the pricer of `overrides` and the run's config; None for a user error, which `train` reports."""
-    with initialize_config_dir(str(conf_dir()), version_base="1.3"):
+    with hydra_session("train"):
         try:
-            space = build_space(parse_overrides(open_up(list(overrides), "train")))
-            cfg = compose("train", overrides=space.fixed)
-            pricer = PlanPricer(space, lambda _: cfg, ())
+            given = parse_overrides(overrides)
+            cfg = Composer("train", TrainConfig).compose(given)
+            pricer = PlanPricer(build_space(given), lambda _: cfg, ())
             pricer.model({})
             return pricer, cfg
-        except (UserError, *COMPOSITION_ERRORS):
+        except UserError:
             return None
 
 
