@@ -225,6 +225,10 @@ class Adapter:
             returns: Sequence[JobReturn] = launcher.launch(jobs, initial_job_idx=first)
             return returns
 
+        if "SlurmLauncher" in self._launcher_name:
+            from cifar_exp.sweep.worker.slurm import watch_the_queue
+
+            watch_the_queue()
         for name in QUIET:
             logging.getLogger(name).setLevel(logging.INFO if self._config.hydra.verbose else logging.ERROR)
         return launch

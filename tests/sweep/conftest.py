@@ -87,13 +87,13 @@ def workers(tmp_path: Path) -> Iterator[Callable[..., subprocess.Popen[str]]]:
 
     def start(*arguments: str, seconds: float = 0.0, misfortunes: dict[int, str] | None = None, **env: Any) -> Any:
         variables = {
-            "PYTHONPATH": str(REPO),
+            "PYTHONPATH": f"{REPO / 'tests' / 'sweep' / 'site'}{os.pathsep}{REPO}",
             stand_in.SECONDS: str(seconds),
             stand_in.LOG: str(tmp_path / "starts.log"),
             stand_in.MISFORTUNES: json.dumps(misfortunes or {}),
         }
         process = subprocess.Popen(
-            [sys.executable, "-m", "tests.sweep.stand_in", *arguments],
+            [sys.executable, "-m", "cifar_exp", *arguments],
             cwd=tmp_path,
             env={**os.environ, **variables, **env},
             stderr=subprocess.PIPE,

@@ -65,10 +65,3 @@ def install() -> None:
     import cifar_exp.cli.commands.train as train
 
     train.main = main
-
-
-if __name__ == "__main__":
-    from cifar_exp.cli import main as cifar_exp
-
-    install()
-    cifar_exp()

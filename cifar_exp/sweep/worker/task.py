@@ -4,6 +4,7 @@ import _thread
 import io
 import os
 import socket
+import sys
 from collections.abc import Callable, Mapping
 from contextlib import redirect_stdout
 from dataclasses import dataclass
@@ -20,6 +21,7 @@ from cifar_exp.runs.lock import Lock
 from cifar_exp.sweep.study.heartbeat import Watch
 from cifar_exp.sweep.study.storage import STORAGE_VARIABLE
 from cifar_exp.sweep.worker.outcome import is_common_cause, outcome_in
+from cifar_exp.sweep.worker.preemption import interrupted_when_time_is_up
 
 THREADS = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
 INTERRUPTED = 130  # exit status
@@ -81,7 +83,8 @@ class WorkerTask:
         adapter = Adapter(dict(self.settings), self.context, self.task, self.config, self.storage)
         watch = DriverWatch(self.driver, adapter.grace_period)
         try:
-            adapter.work(list(self.arguments), watch)
+            with interrupted_when_time_is_up():
+                adapter.work(list(self.arguments), watch)
         except KeyboardInterrupt:
             if watch.is_gone:
                 os._exit(INTERRUPTED)  # nobody waits for this process any more, and some launchers would keep it
@@ -121,6 +124,5 @@ def limit_threads(threads: int) -> None:
     """Let this process use so many threads, unless the environment has it otherwise."""
     for variable in THREADS:
         os.environ.setdefault(variable, str(threads))
-    import torch
-
-    torch.set_num_threads(int(os.environ["OMP_NUM_THREADS"]))
+    if torch := sys.modules.get("torch"):  # loaded later, it reads the variables
+        torch.set_num_threads(int(os.environ["OMP_NUM_THREADS"]))

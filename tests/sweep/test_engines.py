@@ -1,0 +1,113 @@
+"""Workers on each of the launchers' engines: they start once, are replaced when lost, and end with their driver."""
+
+import importlib.util
+import os
+import shutil
+import signal
+import subprocess
+from collections import Counter
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from tests.sweep.conftest import numbers, starts, sweep_arguments, table, wait_until
+
+Workers = Callable[..., "subprocess.Popen[str]"]
+
+SLURM, REQUIRE_SLURM = "SLURM_CONF", "CIFAR_EXP_REQUIRE_SLURM"  # scripts/with_slurm sets the first
+SECONDS = 180.0  # for what takes ten where nothing else runs
+PLUGINS = {"joblib": "joblib", "submitit_local": "submitit", "submitit_slurm": "submitit", "ray": "ray"}
+
+
+def require(engine: str) -> None:
+    """Skip the test where the engine is missing; fail where it must not be."""
+    plugin = f"hydra_plugins.hydra_{PLUGINS[engine]}_launcher"
+    if importlib.util.find_spec(plugin) is None:
+        pytest.skip(f"{plugin} is not installed")
+    if engine == "submitit_slurm" and (SLURM not in os.environ or shutil.which("sbatch") is None):
+        if os.environ.get(REQUIRE_SLURM):
+            pytest.fail(f"{REQUIRE_SLURM} is set, but there is no Slurm; scripts/with_slurm starts one")
+        pytest.skip("no Slurm; scripts/with_slurm starts one")
+
+
+def arguments(tmp_path: Path, engine: str, n_trials: int, *more: str) -> list[str]:
+    """A sweep of two workers on an engine."""
+    launcher = (f"hydra/launcher={engine}", "hydra.sweeper.n_jobs=2", "trainer.max_epochs=4")
+    return sweep_arguments(tmp_path / "sweep", n_trials, *launcher, *more)
+
+
+def processes(tmp_path: Path) -> list[int]:
+    """The workers in the order of their first trial."""
+    return list(dict.fromkeys(process for *_, process in starts(tmp_path / "starts.log")))
+
+
+def is_alive(process: int) -> bool:
+    try:
+        os.kill(process, 0)
+    except ProcessLookupError:
+        return False
+    return Path(f"/proc/{process}/stat").read_text().rsplit(")", 1)[1].split()[0] != "Z"
+
+
+def ends_well(process: "subprocess.Popen[str]") -> str:
+    _, reported = process.communicate(timeout=240)
+    assert process.returncode == 0, reported
+    assert "Traceback" not in reported
+    return reported
+
+
+def assert_each_trial_once(tmp_path: Path, n_trials: int, repeated: int) -> None:
+    """Each trial is complete and was started once, save as many as were interrupted, which continued."""
+    assert numbers(tmp_path / "sweep") == list(range(n_trials))
+    assert {row["state"] for row in table(tmp_path / "sweep")} == {"complete"}
+    started = Counter(trial for trial, *_ in starts(tmp_path / "starts.log"))
+    assert sorted(started) == list(range(n_trials))
+    assert sum(started.values()) - n_trials <= repeated
+
+
+def slurm(*command: str) -> str:
+    """What a command of Slurm prints."""
+    return subprocess.run(command, check=True, capture_output=True, text=True).stdout
+
+
+def jobs(tmp_path: Path) -> list[str]:
+    """The sweep's jobs that Slurm has, first the one submitted first."""
+    lines = slurm("squeue", "--noheader", "--sort=i", "--format=%i|%Z").splitlines()
+    return [job for job, directory in (line.split("|") for line in lines) if directory == str(tmp_path)]
+
+
+@pytest.mark.parametrize("engine", list(PLUGINS))
+def test_workers_and_drivers_may_be_killed(engine: str, workers: Workers, tmp_path: Path) -> None:
+    require(engine)
+    driver = workers(*arguments(tmp_path, engine, 10), seconds=0.3)
+    wait_until(lambda: len(processes(tmp_path)) == 2, SECONDS)
+    os.kill(processes(tmp_path)[0], signal.SIGKILL)
+    wait_until(lambda: len(processes(tmp_path)) >= 3, SECONDS)  # another takes its place
+    driver.kill()
+    wait_until(lambda: not any(is_alive(process) for process in processes(tmp_path)), SECONDS)
+    assert len(list((tmp_path / "sweep").glob("*/result.json"))) < 10
+    ends_well(workers(*arguments(tmp_path, engine, 10)))
+    assert_each_trial_once(tmp_path, 10, repeated=4)
+
+
+def test_a_cancelled_job_is_replaced_and_one_whose_time_is_up_is_requeued(workers: Workers, tmp_path: Path) -> None:
+    require("submitit_slurm")
+    driver = workers(*arguments(tmp_path, "submitit_slurm", 8), seconds=0.3)
+    wait_until(lambda: len(processes(tmp_path)) == 2, SECONDS)
+    cancelled, requeued = jobs(tmp_path)
+    slurm("scancel", cancelled)
+    wait_until(lambda: len(processes(tmp_path)) >= 3, SECONDS)
+    slurm("scancel", "--signal=USR2", requeued)
+    reported = ends_well(driver)
+    assert_each_trial_once(tmp_path, 8, repeated=2)
+    assert "submitit" not in reported
+    assert "accounting" not in reported
+    assert reported.count("A worker was lost") == 1
+
+
+def test_workers_start_once(workers: Workers, tmp_path: Path) -> None:
+    require("submitit_slurm")
+    ends_well(workers(*arguments(tmp_path, "submitit_slurm", 12, "hydra.sweeper.n_jobs=4"), seconds=0.1))
+    assert_each_trial_once(tmp_path, 12, repeated=0)
+    assert len(processes(tmp_path)) <= 4
