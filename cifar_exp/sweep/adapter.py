@@ -99,7 +99,12 @@ class Adapter:
         with self._storage_in_use():
             worker = self._worker(arguments)
             study = worker.open()
-            study.heartbeat.add("driver", lambda: driver.look(study.driver_beat(driver.token)))
+
+            def look() -> None:
+                driver.look(study.driver_beat(driver.token))
+
+            look()  # the job may have waited in a queue for long
+            study.heartbeat.add("driver", look)
             worker.run(lambda _: None, lambda: not driver.is_gone)
 
     def _in_this_process(self, worker: Worker) -> list[Sequence[JobReturn]]:
@@ -124,6 +129,10 @@ class Adapter:
             stack.enter_context(study.heartbeat)
             study.heartbeat.add("driver", lambda: study.beat_driver(token))
             identity = {"host": socket.gethostname(), "lock": str(lock.path), "token": token}
+            if "SlurmLauncher" in self._launcher_name:
+                from cifar_exp.sweep.worker.slurm import watch_the_queue
+
+                stack.callback(watch_the_queue().cancel_jobs)
             launch = self._worker_launch(worker, arguments, identity)
             driver = Driver(launch, self._settings.n_jobs, together="joblib" in self._launcher_name)
             report = stack.enter_context(self._shown(worker))
@@ -225,10 +234,6 @@ class Adapter:
             returns: Sequence[JobReturn] = launcher.launch(jobs, initial_job_idx=first)
             return returns
 
-        if "SlurmLauncher" in self._launcher_name:
-            from cifar_exp.sweep.worker.slurm import watch_the_queue
-
-            watch_the_queue()
         for name in QUIET:
             logging.getLogger(name).setLevel(logging.INFO if self._config.hydra.verbose else logging.ERROR)
         return launch

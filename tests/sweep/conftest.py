@@ -90,6 +90,7 @@ def workers(tmp_path: Path) -> Iterator[Callable[..., subprocess.Popen[str]]]:
             "PYTHONPATH": f"{REPO / 'tests' / 'sweep' / 'site'}{os.pathsep}{REPO}",
             stand_in.SECONDS: str(seconds),
             stand_in.LOG: str(tmp_path / "starts.log"),
+            stand_in.HOLD: str(tmp_path / "hold"),
             stand_in.MISFORTUNES: json.dumps(misfortunes or {}),
         }
         process = subprocess.Popen(

@@ -19,6 +19,7 @@ from cifar_exp.errors import UserError
 
 LOG = "STAND_IN_LOG"  # a file to which each start adds: trial number, first epoch, process
 SECONDS = "STAND_IN_SECONDS"  # an epoch takes so long
+HOLD = "STAND_IN_HOLD"  # while this file exists, no training gets further than its first epoch
 MISFORTUNES = "STAND_IN_MISFORTUNES"  # {trial number: what happens}
 
 
@@ -50,6 +51,8 @@ def main(checked: Planned[TrainConfig]) -> float:
         time.sleep(float(os.environ.get(SECONDS, "0")))
         last.parent.mkdir(parents=True, exist_ok=True)
         last.write_text(str(epoch + 1))
+        while Path(os.environ.get(HOLD, "")).is_file():
+            time.sleep(0.05)
     value = accuracy([layer.channels for layer in cfg.model.layers.values()])
     value = float("nan") if misfortune == "nan" else value
     result: dict[str, Any] = {"status": "finished", "val/acc": value, "total_seconds": 1.0}

@@ -5,6 +5,7 @@ import queue
 import threading
 import time
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from hydra.core.utils import JobReturn
@@ -17,10 +18,19 @@ from cifar_exp.sweep.worker.loop import value_of
 log = logging.getLogger(__name__)
 
 POLL_SECONDS = 1.0
-FRUITLESS = 3  # workers lost one after the other without a trial that ended, before the driver gives up
-STOP_SECONDS = 20.0  # for the other workers to end after the sweep was stopped
+FRUITLESS = 3  # workers lost one after the other without any progress of the study, before the driver gives up
+STOP_SECONDS = 10.0  # for workers to end by themselves once the study is complete; one may still wait in a queue
 
 Launch = Callable[[int, int], Sequence[JobReturn]]  # of a first worker and a count
+Trials = Sequence[FrozenTrial]
+
+
+@dataclass(frozen=True)
+class Group:
+    """Workers that one call of the launcher started."""
+
+    size: int
+    progress: int  # of the study when they were started
 
 
 class Driver:
@@ -34,66 +44,67 @@ class Driver:
 
     def __init__(self, launch: Launch, count: int, together: bool) -> None:
         self._launch = launch
-        self._groups = [count] if together else [1] * count
-        self._ended: queue.Queue[tuple[int, Any]] = queue.Queue()
+        self._sizes = [count] if together else [1] * count
+        self._ended: queue.Queue[tuple[Group, Any]] = queue.Queue()
         self._started = self._running = self._fruitless = 0
 
-    def run(
-        self,
-        study: SharedStudy,
-        is_over: Callable[[Sequence[FrozenTrial]], bool],
-        report: Callable[[Sequence[FrozenTrial]], None],
-    ) -> None:
-        """Run until every worker has ended and the study is complete, or the space is exhausted.
+    def run(self, study: SharedStudy, is_over: Callable[[Trials], bool], report: Callable[[Trials], None]) -> None:
+        """Run until the study is complete, or every worker has ended because the space is exhausted.
 
         Raises:
             UserError: a cause that all trials share, or workers that cannot be started.
         """
-        for size in self._groups:
-            self._start(size)
-        finished = 0
+        for size in self._sizes:
+            self._start(size, study.trials())
+        complete_since: float | None = None
         while self._running:
-            try:
-                size, value = self._ended.get(timeout=POLL_SECONDS)
-            except queue.Empty:
-                report(study.trials())
-                continue
-            self._running -= 1
+            ended = self._next_ended()
             trials = study.trials()
             report(trials)
-            ended = sum(trial.state.is_finished() for trial in trials)
-            self._fruitless = self._fruitless + 1 if ended == finished else 0
-            finished = ended
-            if isinstance(value, UserError):
-                raise value
-            if value is None or is_over(trials):
-                continue
-            reason = f"{type(value).__name__}: {value}".strip(": ").splitlines()[0]
-            if self._fruitless >= FRUITLESS:
-                raise UserError(f"The workers cannot run: {self._fruitless} were lost one after the other.\n{reason}")
-            log.warning("A worker was lost (%s); another takes its place.", reason[:200])
-            self._start(size)
+            if complete_since is None and is_over(trials):
+                complete_since = time.monotonic()
+            if ended is not None:
+                group, end = ended
+                if isinstance(end, UserError):
+                    raise end
+                if end is not None and complete_since is None:
+                    self._replace(group, end, trials)
+            elif complete_since is not None and time.monotonic() - complete_since > STOP_SECONDS:
+                return
 
-    def _start(self, size: int) -> None:
+    def _next_ended(self) -> tuple[Group, Any] | None:
+        """Workers that have ended, with the exception that ended them; None if there are none for a while."""
+        try:
+            ended = self._ended.get(timeout=POLL_SECONDS)
+        except queue.Empty:
+            return None
+        self._running -= 1
+        return ended
+
+    def _replace(self, group: Group, end: BaseException, trials: Trials) -> None:
+        self._fruitless = self._fruitless + 1 if progress_of(trials) == group.progress else 0
+        reason = f"{type(end).__name__}: {end}".strip(": ").splitlines()[0]
+        if self._fruitless >= FRUITLESS:
+            raise UserError(f"The workers cannot run: {self._fruitless} were lost one after the other.\n{reason}")
+        log.warning("A worker was lost (%s); another takes its place.", reason[:200])
+        self._start(group.size, trials)
+
+    def _start(self, size: int, trials: Trials) -> None:
         first, self._started = self._started, self._started + size
         self._running += 1
-        threading.Thread(target=self._run, args=(first, size), daemon=True).start()
+        group = Group(size, progress_of(trials))
+        threading.Thread(target=self._run_group, args=(first, group), daemon=True).start()
 
-    def _run(self, first: int, size: int) -> None:
+    def _run_group(self, first: int, group: Group) -> None:
         try:
-            values = [value_of(one) for one in self._launch(first, size)]
-        except BaseException as error:  # of the launcher: a process that was killed, a task that was cancelled
+            values = [value_of(one) for one in self._launch(first, group.size)]
+        except BaseException as error:  # of the launcher: a process that was killed, a job that was cancelled
             values = [error]
         errors = [value for value in values if isinstance(value, BaseException)]
         users = [error for error in errors if isinstance(error, UserError)]
-        self._ended.put((size, next(iter(users or errors), None)))
+        self._ended.put((group, next(iter(users or errors), None)))
 
-    def wait(self) -> None:
-        """Wait a while for the workers of a stopped sweep to end."""
-        deadline = time.monotonic() + STOP_SECONDS
-        while self._running and (left := deadline - time.monotonic()) > 0:
-            try:
-                self._ended.get(timeout=left)
-                self._running -= 1
-            except queue.Empty:
-                return
+
+def progress_of(trials: Trials) -> int:
+    """Return a number that grows with each epoch that is reported and each trial that ends."""
+    return sum(len(trial.intermediate_values) + trial.state.is_finished() for trial in trials)

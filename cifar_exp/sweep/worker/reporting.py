@@ -89,11 +89,9 @@ class TrialReporter(pl.Callback):
 
     def _is_poor(self, value: float, epoch: int) -> bool:
         """Report, and ask the study's pruner, which judges by val/acc: only where that is the one objective."""
-        if len(self._study.directions) > 1:
-            return False
         try:
             self._storage.set_trial_intermediate_value(self._id, epoch, value)
-            if (self._study.metric_names or [METRIC]) != [METRIC]:
+            if len(self._study.directions) > 1 or (self._study.metric_names or [METRIC]) != [METRIC]:
                 return False
             return bool(self._study.pruner.prune(self._study, self._storage.get_trial(self._id)))
         except Exception as error:  # whatever a database may raise: the training is worth more than the report

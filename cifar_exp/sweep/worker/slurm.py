@@ -49,6 +49,13 @@ class QueueWatcher(SlurmInfoWatcher):
         """Return the job's state as a row of `sacct` would contain it."""
         return {"JobID": job_id, "State": self.get_state(job_id, mode)}
 
+    def cancel_jobs(self) -> None:
+        """Cancel the jobs that have not ended: nothing is left for them to do."""
+        with self._lock:
+            jobs = [job_id for job_id, state in self._states.items() if state != "COMPLETED"]
+        if jobs:
+            subprocess.run(["scancel", *jobs], capture_output=True, timeout=TIMEOUT_SECONDS, check=False)
+
     def _update_states(self) -> None:
         self._asked = time.monotonic()
         command = ["squeue", "--noheader", "--array", f"--user={os.getuid()}", "--format=%i|%T"]
@@ -61,7 +68,7 @@ class QueueWatcher(SlurmInfoWatcher):
         self._states = {job_id: queue.get(job_id, "COMPLETED") for job_id in self._states}
 
 
-def watch_the_queue() -> None:
-    """Let submitit use `squeue` in this process."""
-    if not isinstance(SlurmJob.watcher, QueueWatcher):
-        SlurmJob.watcher = QueueWatcher()
+def watch_the_queue() -> QueueWatcher:
+    """Let submitit use `squeue` in this process from now on, in the jobs that are submitted."""
+    SlurmJob.watcher = watcher = QueueWatcher()
+    return watcher
