@@ -7,8 +7,9 @@
   python scripts/bench.py scaling              one epoch of 10,000 to 1,000,000 synthetic images
   python scripts/bench.py pricing              candidates priced a second
   python scripts/bench.py bfloat16             ours in float32 and with bfloat16
-  python scripts/bench.py search --data data=folder data.root=IMAGES trainer.precision=bf16-mixed
-                                               search methods on real trainings, for results/search.md; needs a GPU
+  python scripts/bench.py search --data data=folder data.root=IMAGES
+                                               search methods on real trainings, for results/search.md: minutes on a
+                                               GPU, hours on a processor, there with a command as results/search.md has
 
 On two cores everything but `search` takes a quarter of an hour. Leave the machine alone meanwhile: its load is kept
 with the figures.

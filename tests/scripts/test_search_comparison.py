@@ -1,6 +1,7 @@
 """The comparison of search methods trains real networks, and spends no more images than its budget."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from types import ModuleType, SimpleNamespace
 
@@ -9,6 +10,8 @@ import torch
 
 SCRIPTS = Path(__file__).parents[2] / "scripts"
 WIDTH = "model.layers.conv7.channels"
+WIDTHS = {"model.layers.conv6.channels": "choice(64, 128)", WIDTH: "range(16, 140)"}
+EPOCH = ["trainer.max_epochs=1"]
 TINY = [
     "experiment=model50k",
     "budget.params=50000",
@@ -24,9 +27,14 @@ TINY = [
 @pytest.fixture
 def search(monkeypatch: pytest.MonkeyPatch) -> SimpleNamespace:
     monkeypatch.syspath_prepend(str(SCRIPTS))
-    from benchmarks.search import graph_optimizer, lane, report
+    from benchmarks.search import graph_optimizer, lane, methods, report
 
-    modules: dict[str, ModuleType] = {"graph_optimizer": graph_optimizer, "lane": lane, "report": report}
+    modules: dict[str, ModuleType] = {
+        "graph_optimizer": graph_optimizer,
+        "lane": lane,
+        "methods": methods,
+        "report": report,
+    }
     return SimpleNamespace(**modules)
 
 
@@ -45,15 +53,36 @@ def test_the_schedule_is_that_of_torch(search: SimpleNamespace, steps: int) -> N
 
 @pytest.mark.parametrize("method", ["ours", "optuna", "asha"])
 def test_a_search_stays_within_both_budgets(search: SimpleNamespace, tmp_path: Path, method: str) -> None:
-    epoch = ["trainer.max_epochs=1"]
-    widths = {"model.layers.conv6.channels": "choice(64, 128)", WIDTH: "range(16, 140)"}
-    task = search.lane.Task(method, 0, widths, WIDTH, 2, epoch, epoch, TINY)
+    task = search.lane.Task(method, 0, WIDTHS, WIDTH, 2, EPOCH, EPOCH, TINY)
 
-    record = search.lane.search(task, tmp_path / "lane.json")
+    record = search.lane.search(task, tmp_path / "lane-0.json")
 
-    assert json.loads((tmp_path / "lane.json").read_text()) == record
+    assert json.loads((tmp_path / "lane-0.json").read_text()) == record
     assert len(record["trials"]) == 2
     assert record["images"] == 2 * 64  # of 72 training images, whole batches alone
     assert all(trial["cost"] <= 50_000 for trial in record["trials"])
     assert f"| {method} | 1 | 2.0 |" in search.report.page([record])
     assert f"{record['final']['test']:.2%}" in search.report.page([record])
+
+
+def test_a_training_that_another_search_has_made_counts_but_is_not_repeated(
+    search: SimpleNamespace, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first = search.lane.Task("random", 0, WIDTHS, WIDTH, 1, EPOCH, EPOCH, TINY)
+    trained = search.lane.search(first, tmp_path / "random-0.json")
+    monkeypatch.delattr(search.lane, "GraphTraining")
+
+    same = search.lane.search(replace(first, method="asha"), tmp_path / "asha-0.json")
+
+    assert {**same, "task": None} == {**trained, "task": None}
+
+
+def test_whether_a_trial_is_over_can_be_written_as_json(search: SimpleNamespace) -> None:
+    method = search.methods.Method("optuna", search.methods.SearchSpace(WIDTHS, TINY, WIDTH), 0)
+    decisions = []
+    for number in range(7):
+        trial = method.propose()
+        decisions += [method.is_over(trial, epoch, 0.5 - 0.01 * number) for epoch in range(2)]
+        method.finish(trial, 0.5 - 0.01 * number, decisions[-1])
+
+    assert json.loads(json.dumps(decisions)) == 10 * [False] + 4 * [True]

@@ -18,15 +18,20 @@ from benchmarks.search.methods import METHODS
 BUDGET = 50_000
 TRIALS, SEEDS = 12, (0, 1, 2)
 FILL = "model.layers.conv7.channels"
-STEPPED = "range(16, 97, step=8)"
 WIDTHS = {
-    **{f"model.layers.conv{number}.channels": STEPPED for number in range(1, 7)},
-    FILL: "range(16, 257)",
+    "model.layers.conv1.channels": "range(16, 97, step=8)",
+    "model.layers.conv3.channels": "range(16, 129, step=8)",
+    "model.layers.conv5.channels": "range(16, 129, step=8)",
+    FILL: "range(16, 513)",
     "model.head.hidden": "choice([], [64], [128])",
+    # A skip joins the layers of a pair, so it needs no projection.
+    "model.layers.conv2.channels": "${model.layers.conv1.channels}",
+    "model.layers.conv4.channels": "${model.layers.conv3.channels}",
+    "model.layers.conv6.channels": "${model.layers.conv5.channels}",
 }
 RECIPE = ["experiment=model50k", f"budget.params={BUDGET}", "logger.mode=disabled"]
-TRIAL = ["trainer.max_epochs=8", "callbacks.ema.decay=0.995"]
-FINAL = ["trainer.max_epochs=20", "callbacks.ema.decay=0.998"]
+TRIAL = ["trainer.max_epochs=6", "callbacks.ema.decay=0.98"]
+FINAL = ["trainer.max_epochs=12", "callbacks.ema.decay=0.99"]
 
 
 def tasks(overrides: Sequence[str]) -> dict[str, Task]:

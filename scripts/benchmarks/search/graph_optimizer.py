@@ -1,4 +1,4 @@
-"""Muon and AdamW whose learning rates are tensors, so that one CUDA graph serves every step of a training."""
+"""Optimizers for trainings whose learning rates are tensors, so that one CUDA graph serves every step."""
 
 import math
 
@@ -6,8 +6,9 @@ import torch
 from torch import Tensor, nn
 from torch.optim import AdamW
 
-from cifar_exp.config.schema import AdamWConfig, MuonConfig
+from cifar_exp.config.schema import AdamWConfig, MuonConfig, OptimizerConfig
 from cifar_exp.training.optim.muon import orthogonalised
+from cifar_exp.training.optim.optimizers import build_optimizer
 
 
 class GraphOptimizer:
@@ -75,6 +76,20 @@ class GraphOptimizer:
             matrix = wide.mT if rows > columns else wide
             scale = 0.2 * math.sqrt(largest)  # as large as AdamW's (arXiv:2502.16982, section 2.2)
             weight.sub_((matrix.to(weight.dtype) * (self._muon_lr * scale)).reshape(weight.shape))
+
+
+class EagerOptimizer:
+    """The project's own optimizer behind the interface of `GraphOptimizer`, for a processor."""
+
+    def __init__(self, module: nn.Module, config: OptimizerConfig) -> None:
+        self._optimizer = build_optimizer(config, module)
+        self._peaks = [group["lr"] for group in self._optimizer.param_groups]
+
+    def step(self, factor: Tensor) -> None:
+        """Update on the gradients that are there, at `factor` (scalar tensor) times the peak rates."""
+        for group, peak in zip(self._optimizer.param_groups, self._peaks, strict=True):
+            group["lr"] = peak * factor.item()
+        self._optimizer.step()
 
 
 def one_cycle(steps: int, rising: float, div_factor: float, final_div_factor: float) -> list[float]:

@@ -2,7 +2,7 @@
 
 The pieces are those of `cifar-exp train`: network, normalization, augmentation, draws, loss, Muon, one cycle, moving
 average, validation after each epoch. What differs: a remainder of fewer images than a batch is left out of an epoch,
-and nothing is written. On a processor the same steps run one operation at a time.
+and nothing is written. On a processor the same steps run one operation at a time, with the project's own optimizer.
 
 Shapes: B images of a batch, S steps of an epoch, C channels, H × W pixels.
 """
@@ -18,7 +18,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from benchmarks.search.graph_optimizer import GraphOptimizer, one_cycle
+from benchmarks.search.graph_optimizer import EagerOptimizer, GraphOptimizer, one_cycle
 from cifar_exp.config.schema import AdamWConfig, MuonConfig, OneCycleConfig, TrainConfig
 from cifar_exp.data.augment import augment
 from cifar_exp.data.draws import draw_epoch
@@ -73,7 +73,8 @@ class GraphTraining:
             network = Classifier(build_network(plan), data.mean, data.std)
             self.classifier = network.to(self.device).to(memory_format=torch.channels_last)
             self.averaged = deepcopy(self.classifier).eval().requires_grad_(requires_grad=False)
-            self.optimizer = GraphOptimizer(self.classifier, config.optimizer)
+            optimizer = GraphOptimizer if self.device.type == "cuda" else EagerOptimizer
+            self.optimizer = optimizer(self.classifier, config.optimizer)
             total = self.steps * config.trainer.max_epochs
             factors = one_cycle(total, scheduler.pct_start, scheduler.div_factor, scheduler.final_div_factor)
             self._factors = torch.tensor(factors, device=self.device)

@@ -1,12 +1,15 @@
 """One search by one method, with one seed, on real trainings until its budget of trained images is used up.
 
 python -m benchmarks.search.lane OUTPUT.json '{"method": "ours", "seed": 0, …}'   (see `Task`)
+
+A training depends on the network, the recipe and the seed alone, so one that another lane (or this one, before it was
+interrupted) has already made is read from its file. Its images count as if it had been trained again.
 """
 
 import json
 import sys
-import time
 import warnings
+from collections.abc import Iterator
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -17,8 +20,11 @@ import torch
 import cifar_exp as ce
 from benchmarks.search.graph_training import Data, GraphTraining, finished
 from benchmarks.search.methods import Method, SearchSpace
+from cifar_exp.data.sources import load_test
+from cifar_exp.files import write_text
 from cifar_exp.inference.device import chosen_device
 from cifar_exp.network import Plan
+from cifar_exp.sweep.search.space import Candidate
 
 
 @dataclass
@@ -35,33 +41,81 @@ class Task:
     fixed: list[str] = field(default_factory=list)  # of every candidate's model
 
 
+class Trainings:
+    """Trainings of candidates by one recipe with one seed."""
+
+    def __init__(self, space: SearchSpace, overrides: list[str], seed: int) -> None:
+        self._space, self._seed = space, seed
+        self.config = ce.compose(overrides)
+        device = chosen_device(self.config.trainer.accelerator)
+        self._data = Data.of(self.config, device)
+        self._pool = torch.cuda.graph_pool_handle() if device.type == "cuda" else None
+        self.epochs = self.config.trainer.max_epochs
+        batch_size = min(self.config.data.batch_size, len(self._data.train))
+        self.images_per_epoch = len(self._data.train) // batch_size * batch_size
+
+    def started(self, candidate: Candidate) -> GraphTraining:
+        """Return the training of a candidate before its first epoch."""
+        return GraphTraining(self.plan(candidate), self.config, self._data, self._seed, pool=self._pool)
+
+    def plan(self, candidate: Candidate) -> Plan:
+        """Return the network of a candidate for the images at hand."""
+        channels, height, width = self._data.train.images.shape[1:]
+        return self._space.plan(candidate, (channels, height, width), len(self._data.train.class_names))
+
+    def accuracies(self, candidate: Candidate, known: list[float]) -> Iterator[float]:
+        """Yield the validation accuracy after each epoch; nothing is trained before the `known` ones are used up."""
+        yield from known
+        if len(known) < self.epochs:
+            training = self.started(candidate)
+            for epoch in range(self.epochs):
+                accuracy = finished(training.epoch(epoch))["val/acc"]
+                if epoch >= len(known):
+                    yield accuracy
+
+    def tested(self, candidate: Candidate) -> dict[str, Any]:
+        """Train a candidate; test the weights with the best validation accuracy once."""
+        training = self.started(candidate)
+        curve: list[float] = []
+        best: dict[str, torch.Tensor] = {}
+        for epoch in range(self.epochs):
+            accuracy = finished(training.epoch(epoch))["val/acc"]
+            if accuracy > max(curve, default=-1.0):
+                best = {key: value.clone() for key, value in training.averaged.state_dict().items()}
+            curve.append(accuracy)
+        training.averaged.load_state_dict(best)
+        test = load_test(self.config.data).to(training.device)
+        correct = 0
+        with torch.inference_mode():
+            for pixels, labels in zip(test.images.split(1000), test.labels.split(1000), strict=True):
+                correct += int((training.averaged(pixels).argmax(dim=1) == labels).sum())
+        plan = self.plan(candidate)
+        costs = {"cost": plan.params, "macs": plan.macs}
+        return {"params": candidate, **costs, "curve": curve, "val": max(curve), "test": correct / len(test)}
+
+
 def search(task: Task, output: Path) -> dict[str, Any]:
     """Run the task, writing what is known after each trial."""
     space = SearchSpace(task.widths, task.fixed, task.fill)
     method = Method(task.method, space, task.seed)
-    config = ce.compose([*task.fixed, *task.trial])
-    device = chosen_device(config.trainer.accelerator)
-    data = Data.of(config, device)
-    pool = torch.cuda.graph_pool_handle() if device.type == "cuda" else None
-    epochs = config.trainer.max_epochs
-    record: dict[str, Any] = {"task": asdict(task), "trials": [], "images": 0, "epochs": epochs}
-    cost_of_trial = epochs * (len(data.train) // config.data.batch_size) * config.data.batch_size
-    started = time.time()
+    trainings = Trainings(space, [*task.fixed, *task.trial], task.seed)
+    curves, finals = earlier(task, output.parent)
+    record: dict[str, Any] = {"task": asdict(task), "trials": [], "images": 0, "epochs": trainings.epochs}
+    cost_of_trial = trainings.epochs * trainings.images_per_epoch
     while record["images"] + cost_of_trial <= task.trials * cost_of_trial:
         trial = method.propose()
         if trial is None:
             break
-        plan = space.plan(trial.params)
-        training = GraphTraining(plan, config, data, task.seed, pool=pool)
         curve: list[float] = []
         is_pruned = False
-        for epoch in range(epochs):
-            curve.append(finished(training.epoch(epoch))["val/acc"])
-            is_pruned = method.is_over(trial, epoch, curve[-1]) and epoch + 1 < epochs
+        for accuracy in trainings.accuracies(trial.params, curves.get(_key(trial.params), [])):
+            curve.append(accuracy)
+            is_pruned = method.is_over(trial, len(curve) - 1, accuracy) and len(curve) < trainings.epochs
             if is_pruned:
                 break
         method.finish(trial, max(curve), is_pruned)
-        record["images"] += len(curve) * training.images_per_epoch
+        plan = trainings.plan(trial.params)
+        record["images"] += len(curve) * trainings.images_per_epoch
         record["trials"].append(
             {
                 "params": trial.params,
@@ -70,39 +124,37 @@ def search(task: Task, output: Path) -> dict[str, Any]:
                 "curve": curve,
                 "pruned": is_pruned,
                 "images": record["images"],
-                "seconds": round(time.time() - started, 2),
             }
         )
         record["rejected"] = method.rejected
-        output.write_text(json.dumps(record), encoding="utf-8")
+        write_text(output, json.dumps(record))
     if task.final:
-        record["final"] = retrained(space.plan(method.study.best_params), [*task.fixed, *task.final], task.seed, pool)
-        output.write_text(json.dumps(record), encoding="utf-8")
+        winner = method.study.best_params
+        known = finals.get(_key(winner))
+        record["final"] = known or Trainings(space, [*task.fixed, *task.final], task.seed).tested(winner)
+    write_text(output, json.dumps(record))
     return record
 
 
-def retrained(plan: Plan, overrides: list[str], seed: int, pool: Any) -> dict[str, Any]:
-    """Train a winner; test the weights with the best validation accuracy once."""
-    from cifar_exp.data.sources import load_test
+def earlier(task: Task, directory: Path) -> tuple[dict[str, list[float]], dict[str, Any]]:
+    """Return the curves and the final trainings, by candidate, that lanes of the same seed and recipe have left."""
+    curves: dict[str, list[float]] = {}
+    finals: dict[str, Any] = {}
+    for file in directory.glob(f"*-{task.seed}.json"):
+        record = json.loads(file.read_text(encoding="utf-8"))
+        of_lane = Task(**record["task"])
+        if (of_lane.seed, of_lane.fixed, of_lane.trial) != (task.seed, task.fixed, task.trial):
+            continue
+        for trial in record["trials"]:
+            key = _key(trial["params"])
+            curves[key] = max(curves.get(key, []), trial["curve"], key=len)
+        if "final" in record and of_lane.final == task.final:
+            finals[_key(record["final"]["params"])] = record["final"]
+    return curves, finals
 
-    config = ce.compose(overrides)
-    device = chosen_device(config.trainer.accelerator)
-    data = Data.of(config, device)
-    training = GraphTraining(plan, config, data, seed, pool=pool)
-    curve: list[float] = []
-    best: dict[str, torch.Tensor] = {}
-    for epoch in range(config.trainer.max_epochs):
-        accuracy = finished(training.epoch(epoch))["val/acc"]
-        if accuracy > max(curve, default=-1.0):
-            best = {key: value.clone() for key, value in training.averaged.state_dict().items()}
-        curve.append(accuracy)
-    training.averaged.load_state_dict(best)
-    test = load_test(config.data).to(device)
-    correct = 0
-    with torch.inference_mode():
-        for pixels, labels in zip(test.images.split(1000), test.labels.split(1000), strict=True):
-            correct += int((training.averaged(pixels).argmax(dim=1) == labels).sum())
-    return {"params": plan.params, "macs": plan.macs, "curve": curve, "val": max(curve), "test": correct / len(test)}
+
+def _key(candidate: Candidate) -> str:
+    return json.dumps(candidate, sort_keys=True)
 
 
 if __name__ == "__main__":

@@ -24,8 +24,7 @@ from cifar_exp.sweep.search.proposals import Proposer
 from cifar_exp.sweep.search.space import Candidate, Space, build_space
 from cifar_exp.sweep.settings import parse_settings
 
-METHODS = ("ours", "ours, halving", "optuna", "asha", "random")
-INPUT_SHAPE, CLASSES = (3, 32, 32), 10
+METHODS = ("ours", "ours, halving", "optuna", "random", "asha")
 
 
 @dataclass
@@ -46,9 +45,9 @@ class SearchSpace:
     def _any(self) -> Candidate:
         return Proposer(self.space, self.pricer, _settings("random", None)).check()
 
-    def plan(self, candidate: Candidate) -> Plan:
-        """Return the network of a candidate."""
-        return plan_network(ModelSpec.model_validate(self.pricer.model(candidate)), INPUT_SHAPE, CLASSES)
+    def plan(self, candidate: Candidate, input_shape: tuple[int, int, int], num_classes: int) -> Plan:
+        """Return the network of a candidate for images of `input_shape` (channels, height, width)."""
+        return plan_network(ModelSpec.model_validate(self.pricer.model(candidate)), input_shape, num_classes)
 
 
 class Method:
@@ -91,7 +90,7 @@ class Method:
     def is_over(self, trial: Trial, epoch: int, accuracy: float) -> bool:
         """Report an epoch's validation accuracy; True where the trial should end."""
         trial.report(accuracy, epoch)
-        return trial.should_prune()
+        return bool(trial.should_prune())  # may be one of NumPy
 
     def finish(self, trial: Trial, best_accuracy: float, is_pruned: bool) -> None:
         """Report how a trial ended."""
@@ -103,7 +102,7 @@ class Method:
 
 def _pruner(name: str) -> optuna.pruners.BasePruner:
     if name == "ours":
-        return optuna.pruners.MedianPruner(n_startup_trials=5, n_warmup_steps=4)
+        return optuna.pruners.MedianPruner(n_startup_trials=5, n_warmup_steps=3)
     if name == "optuna":
         return optuna.pruners.MedianPruner()
     if name == "ours, halving":

@@ -6,7 +6,8 @@ from pathlib import Path
 from statistics import mean, stdev
 from typing import Any
 
-from benchmarks.search.compare import BUDGET, TRIALS
+from scipy.stats import kendalltau  # type: ignore[import-untyped]
+
 from benchmarks.search.methods import METHODS
 
 PARTS = (0.25, 0.5, 0.75, 1.0)  # of the budget of trained images
@@ -16,42 +17,92 @@ Lane = Mapping[str, Any]
 def page(lanes: Sequence[Lane]) -> str:
     """Return the tables of finished searches, one row per method."""
     task = lanes[0]["task"]
+    epochs = lanes[0]["epochs"]
+    seeds = sorted({lane["task"]["seed"] for lane in lanes})
     return "\n".join(
         [
             "# Search methods compared",
             "",
-            f"Written by `python scripts/bench.py search`. Each search may train on as many images as {TRIALS} full "
-            f"trials do; a trained candidate has at most {BUDGET:,} parameters. The winner is trained again; "
-            "its weights are selected by validation and tested once. Means over seeds, ± the standard deviation.",
+            f"Each search may train on as many images as {task['trials']} full trials of {epochs} epochs do. The "
+            "winner, the full trial with the best validation accuracy, is trained again for longer; its weights are "
+            "selected by validation and tested once. Means over the seeds "
+            f"{', '.join(map(str, seeds))}, ± the standard deviation. Written by:",
             "",
-            f"Trial: `{_shown([*task['fixed'], *task['trial']])}`",
+            "```console",
+            f"$ python scripts/bench.py search --data {_shown(_given(task))}",
+            "```",
             "",
-            f"Winner: `{_shown([*task['fixed'], *task['final']])}`",
+            f"- Trial: `{_shown([*task['fixed'], *task['trial']])}`",
+            f"- Winner: `{_shown([*task['fixed'], *task['final']])}`",
+            f"- Space: {', '.join(f'`{key}={values}`' for key, values in task['widths'].items())}",
             "",
-            "| method | seeds | trials | rejected candidates | winner, validation | winner, test |",
-            "| --- | ---: | ---: | ---: | ---: | ---: |",
+            "Over the budget are candidates that were reported to the method and rejected; none of them was trained. "
+            "The other methods propose only candidates within the budget.",
+            "",
+            "| method | seeds | trials | pruned | over the budget | parameters of the winner | winner, validation "
+            "| winner, test |",
+            "| --- | ---: | ---: | ---: | ---: | ---: | ---: | ---: |",
             *(_row(method, found) for method, found in _by_method(lanes)),
             "",
-            "Best validation accuracy of a trial so far, by the fraction of the images used up:",
+            "Best validation accuracy of a trial so far, by the fraction of the images that have been trained on:",
             "",
             f"| method | {' | '.join(f'{part:.0%}' for part in PARTS)} |",
             f"| --- |{' ---: |' * len(PARTS)}",
             *(_progress(method, found) for method, found in _by_method(lanes)),
+            "",
+            *_rank_correlations(lanes, epochs),
             "",
         ]
     )
 
 
 def read(directory: Path) -> list[Lane]:
-    """Return the finished searches in a directory."""
+    """Return the finished searches in a directory, of the seeds with which every method has finished."""
     found = [json.loads(file.read_text(encoding="utf-8")) for file in sorted(directory.glob("*.json"))]
-    return [lane for lane in found if "final" in lane]
+    done = [lane for lane in found if "final" in lane]
+    of_seed: dict[int, set[str]] = {}
+    for lane in done:
+        of_seed.setdefault(lane["task"]["seed"], set()).add(lane["task"]["method"])
+    complete = {seed for seed, methods in of_seed.items() if methods == set(METHODS)}
+    return [lane for lane in done if lane["task"]["seed"] in complete]
 
 
 def best_after(lane: Lane, images: float) -> float:
     """Return the best validation accuracy of a trial while at most so many images had been trained on."""
     done = [max(trial["curve"]) for trial in lane["trials"] if trial["images"] <= images]
     return max(done, default=0.0)
+
+
+def _rank_correlations(lanes: Sequence[Lane], epochs: int) -> list[str]:
+    """How well earlier epochs of a trial rank the networks of one seed by their last one."""
+    curves: dict[int, dict[str, list[float]]] = {}
+    for lane in lanes:
+        of_seed = curves.setdefault(lane["task"]["seed"], {})
+        of_seed.update({str(one["params"]): one["curve"] for one in lane["trials"] if len(one["curve"]) == epochs})
+    count = sum(map(len, curves.values()))
+    if epochs < 2 or min(map(len, curves.values())) < 2:
+        return []
+    correlations = []
+    for epoch in range(epochs - 1):
+        of_seeds = [
+            kendalltau([curve[epoch] for curve in some.values()], [curve[-1] for curve in some.values()]).statistic
+            for some in curves.values()
+        ]
+        correlations.append(f"{mean(of_seeds):.2f}")
+    return [
+        f"Kendall's τ between the validation accuracy after an earlier epoch and after the last, over the {count} "
+        "different networks that were trained in full, mean over the seeds:",
+        "",
+        f"| epoch | {' | '.join(map(str, range(1, epochs)))} |",
+        f"| --- |{' ---: |' * (epochs - 1)}",
+        f"| τ | {' | '.join(correlations)} |",
+    ]
+
+
+def _given(task: Mapping[str, Any]) -> list[str]:
+    """The overrides of the command: those that the comparison itself does not set."""
+    own = ("experiment=", "budget.", "logger.")
+    return [override for override in task["fixed"] if not override.startswith(own)]
 
 
 def _shown(overrides: Sequence[str]) -> str:
@@ -65,12 +116,14 @@ def _by_method(lanes: Sequence[Lane]) -> list[tuple[str, list[Lane]]]:
 
 
 def _row(method: str, lanes: Sequence[Lane]) -> str:
-    trials, rejected = ([lane[key] for lane in lanes] for key in ("trials", "rejected"))
+    trials = [lane["trials"] for lane in lanes]
     cells = [
         method,
         str(len(lanes)),
         f"{mean(map(len, trials)):.1f}",
-        f"{mean(rejected):.0f}",
+        f"{mean(sum(trial['pruned'] for trial in some) for some in trials):.1f}",
+        f"{mean(lane['rejected'] for lane in lanes):.0f}",
+        ", ".join(f"{lane['final']['cost']:,}" for lane in lanes),
         _spread([lane["final"]["val"] for lane in lanes]),
         _spread([lane["final"]["test"] for lane in lanes]),
     ]
