@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
-from hydra.core.hydra_config import HydraConfig
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.plugins import Plugins
 from hydra.core.utils import JobReturn, configure_log, run_job
@@ -18,7 +17,6 @@ from optuna.exceptions import StorageInternalError
 from optuna.trial import FrozenTrial
 from sqlalchemy.exc import SQLAlchemyError
 
-from cifar_exp.config.compose import COMPOSITION_ERRORS, composition_error
 from cifar_exp.config.overrides import written
 from cifar_exp.errors import UserError
 from cifar_exp.runs.lock import Lock
@@ -28,6 +26,7 @@ from cifar_exp.sweep.search.pricing import Free, PlanPricer, Pricer
 from cifar_exp.sweep.search.space import Space, build_space
 from cifar_exp.sweep.settings import parse_settings
 from cifar_exp.sweep.study.storage import absolute_url, close_storage, default_url, masked
+from cifar_exp.sweep.worker.configs import TrialConfigs
 from cifar_exp.sweep.worker.driver import Driver
 from cifar_exp.sweep.worker.loop import Worker
 from cifar_exp.sweep.worker.task import DriverWatch, TrialTask, WorkerTask
@@ -62,6 +61,7 @@ class Adapter:
         default = default_url(self._sweep_dir, several_machines=not self._is_here)
         self._url = url or (default if storage is None else absolute_url(storage))
         self._config = _without_password(config, storage)
+        self._configs = TrialConfigs(self._loader, self._config)
         self._task_function = task_function
         self._task = TrialTask(task_function, self._url)
 
@@ -177,29 +177,20 @@ class Adapter:
         parser = OverridesParser.create(config_loader=self._loader)
         space = build_space(parser.parse_overrides([*params, *arguments]))
         pricer = self._pricer(space)
-        return Worker(self._settings, space, pricer, self._config, self._compose, self._launch, self._url)
+        return Worker(self._settings, space, pricer, self._config, self._configs.compose, self._launch, self._url)
 
     def _pricer(self, space: Space) -> Pricer:
         if all(key in self._config for key in ("model", "data", "budget")):
-            return PlanPricer(space, self._compose, self._loader.list_groups(""))
+            return PlanPricer(space, self._configs.compose, self._loader.list_groups(""))
         return Free()
-
-    def _compose(self, overrides: list[str]) -> DictConfig:
-        """The config of a job, Hydra's own node included; raises UserError for overrides that do not fit it."""
-        try:
-            return self._loader.load_sweep_config(self._config, overrides)
-        except COMPOSITION_ERRORS as error:
-            raise UserError(composition_error(error)) from None
 
     def _launch(self, overrides: Sequence[Sequence[str]], first: int) -> Sequence[JobReturn]:
         """Run trials in this process, one after the other, as Hydra's basic launcher does."""
         returns = []
         for number, one in enumerate(overrides, start=first):
-            cfg = self._loader.load_sweep_config(self._config, list(one))
+            cfg = self._configs.compose(one)
             with open_dict(cfg):
                 cfg.hydra.job.id, cfg.hydra.job.num = str(number), number
-            before = HydraConfig.instance().cfg
-            HydraConfig.instance().set_config(cfg)
             returns.append(
                 run_job(
                     hydra_context=self._context,
@@ -209,7 +200,6 @@ class Adapter:
                     job_subdir_key="hydra.sweep.subdir",
                 )
             )
-            HydraConfig.instance().cfg = before
             configure_log(self._config.hydra.hydra_logging, self._config.hydra.verbose)
         return returns
 
@@ -259,7 +249,7 @@ def _without_password(config: DictConfig, storage: str | None) -> DictConfig:
         return config
     with read_write(config.hydra), open_dict(config):
         config.hydra.sweeper.storage = masked(storage)
-        kept = [str(one) for one in config.hydra.overrides.hydra]
+        kept = list(map(str, OmegaConf.to_container(config.hydra.overrides.hydra, resolve=False) or ()))
         config.hydra.overrides.hydra = [
             f"hydra.sweeper.storage={written(masked(storage))}" if "hydra.sweeper.storage=" in one else one
             for one in kept
