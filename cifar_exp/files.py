@@ -59,6 +59,11 @@ def write_text(path: Path, text: str) -> None:
     write_bytes(path, text.encode("utf-8"))
 
 
+def json_text(document: Any) -> str:
+    """Return one JSON document, indented. Raises ValueError for a number that is not finite."""
+    return json.dumps(document, indent=2, allow_nan=False)
+
+
 def write_json(path: Path, document: Any) -> None:
-    """Write one JSON document, indented; raises as `write_bytes`, and ValueError for a number that is not finite."""
-    write_text(path, json.dumps(document, indent=2, allow_nan=False) + "\n")
+    """Write one JSON document, indented; raises as `write_bytes` and as `json_text`."""
+    write_text(path, json_text(document) + "\n")

@@ -7,6 +7,7 @@ import sys
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from contextvars import ContextVar
 from pathlib import Path
 from typing import IO
 
@@ -17,9 +18,30 @@ CGROUP = Path("/sys/fs/cgroup")
 RANKS = ("RANK", "LOCAL_RANK", "NODE_RANK", "GROUP_RANK", "SLURM_PROCID")  # as Lightning's launchers know them
 
 
+_is_alone: ContextVar[bool] = ContextVar("is_alone", default=False)
+
+
+def has_rank() -> bool:
+    """Return whether a launcher has given this process a rank above 0."""
+    return any(os.environ.get(name, "") not in ("", "0") for name in RANKS)
+
+
 def is_first_process() -> bool:
     """Return whether this is not one of the processes that the first one of a distributed run has started."""
-    return not any(int(os.environ.get(name) or 0) for name in RANKS)
+    return _is_alone.get() or not has_rank()
+
+
+@contextmanager
+def alone(is_alone: bool) -> Iterator[None]:
+    """Mark a run that is not distributed: its process is the first, whatever rank its launcher has given to it.
+
+    The tasks of a Slurm job may be as many runs.
+    """
+    token = _is_alone.set(is_alone)
+    try:
+        yield
+    finally:
+        _is_alone.reset(token)
 
 
 @contextmanager

@@ -5,7 +5,6 @@ message on stderr and exit status 2; any other exception keeps its traceback.
 """
 
 import argparse
-import sys
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -30,6 +29,7 @@ from cifar_exp.cli.run_directory import (
     undone_on_error,
 )
 from cifar_exp.cli.sweep_file import expand_sweep
+from cifar_exp.cli.tables import note
 from cifar_exp.cli.task import Task
 from cifar_exp.config.compose import Composer, hydra_session
 from cifar_exp.config.devices import check_single_device
@@ -37,9 +37,10 @@ from cifar_exp.config.location import users_configs
 from cifar_exp.config.messages import listing
 from cifar_exp.config.overrides import lines, parse_overrides, written
 from cifar_exp.errors import RunFailedError, UserError
-from cifar_exp.process import is_first_process
+from cifar_exp.process import alone, has_rank, is_first_process
 from cifar_exp.runs.directory import RunDir
 from cifar_exp.runs.in_use import in_use
+from cifar_exp.training.check import trains_alone
 from cifar_exp.training.train import check_directory
 
 DEVICES = "trainer.devices"
@@ -50,10 +51,10 @@ def run(command: str, arguments: Sequence[str]) -> int:
     try:
         return _run(command, parse_arguments(arguments))
     except UserError as error:
-        print(listing([str(error)]), file=sys.stderr)
+        note(listing([str(error)]))
         return 2
     except RunFailedError as error:
-        print(f"The run failed: {error}.", file=sys.stderr)
+        note(f"The run failed: {error}.")
         return 1
 
 
@@ -81,24 +82,38 @@ def _run(command: str, args: argparse.Namespace) -> int:
 
 
 def _run_one(composer: Composer, overrides: Sequence[Override]) -> None:
-    trains = composer.command == "train"
-    cfg = resumed(composer, overrides) if trains else None
+    if composer.command == "train":
+        _train_one(composer, overrides)
+        return
+    cfg = composer.compose(overrides)
+    set_hydra(cfg, {"job.chdir": False})  # only a run has a directory of its own
+    directory = _configure(cfg, "hydra.run.dir")
+    checked = CHECKS[composer.command](cfg)
+    with undone_on_error(directory) as directory:
+        run_one(cfg, Task(composer.command, checked), directory)
+
+
+def _train_one(composer: Composer, overrides: Sequence[Override]) -> None:
+    cfg = resumed(composer, overrides)
     is_new = cfg is None
     if cfg is None:
         cfg = composer.compose(overrides)
-    by_clock = trains and is_named_by_clock(cfg, "run", overrides)
-    if not trains:
-        set_hydra(cfg, {"job.chdir": False})  # only a run has a directory of its own
+    by_clock = is_named_by_clock(cfg, "run", overrides)
     directory = _configure(cfg, "hydra.run.dir")
-    checked = CHECKS[composer.command](cfg)
-    if trains and is_new and cfg.resume != "auto" and not by_clock:
-        check_is_free(directory)
-    if trains and cfg.resume is not None and check_directory(RunDir(directory), checked.config, resume=True):
-        show_finished(RunDir(directory))
-        return
+    checked = CHECKS["train"](cfg)
+    with alone(has_rank() and trains_alone(checked.config.trainer)):
+        if is_new and cfg.resume != "auto" and not by_clock:
+            check_is_free(directory)
+        if cfg.resume is not None and check_directory(RunDir(directory), checked.config, resume=True):
+            show_finished(RunDir(directory))
+            return
+        _train_in(directory, cfg, Task("train", checked), is_default=by_clock and is_first_process())
+
+
+def _train_in(directory: Path, cfg: DictConfig, task: Task, is_default: bool) -> None:
     try:
-        with undone_on_error(directory, is_alone=trains, is_default=by_clock) as directory:
-            run_one(cfg, Task(composer.command, checked), directory)
+        with undone_on_error(directory, is_alone=True, is_default=is_default) as directory:
+            run_one(cfg, task, directory)
     except KeyboardInterrupt:
         resumable = is_first_process() and RunDir(directory).last.is_file()
         hint = f" Continue it with: cifar-exp train {resume_override(directory)}" if resumable else ""
@@ -133,7 +148,7 @@ def _run_several(composer: Composer, overrides: Sequence[Override]) -> None:
     directory = _configure(cfg, "hydra.sweep.dir")
     check_is_writable(directory)
     kept = tuple(str(path) for path in directory.glob("*"))
-    with undone_on_error(directory, unless_trained=True, is_default=by_clock) as directory:
+    with alone(has_rank()), undone_on_error(directory, unless_trained=True, is_default=by_clock) as directory:
         known = [f"hydra.sweep.dir={written(str(directory))}", "hydra.output_subdir=null"]
         hydras = [*lines(one for one in overrides if one.is_hydra_override()), "hydra.mode=MULTIRUN", *known]
         set_hydra(cfg, {"sweep.dir": str(directory), "overrides.hydra": hydras, "overrides.task": lines(given)})

@@ -1,6 +1,6 @@
 """`train resume=DIR`: the config is the one that the run's directory contains, and the directory is its own."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +12,7 @@ from cifar_exp.config.messages import listing, shown
 from cifar_exp.config.overrides import parse_overrides, written
 from cifar_exp.errors import UserError
 from cifar_exp.runs.directory import RunDir
-from cifar_exp.runs.run import load_yaml, saved_config
+from cifar_exp.runs.saved import load_config, saved_hydra
 
 AUTO = "auto"  # `resume=auto` continues, in its directory, a run of the config that the other overrides make
 FREE = ("data.root", "data.cache_dir", "distill.teacher", "trainer.enable_progress_bar")  # and all of `logger`
@@ -33,12 +33,12 @@ def resumed(composer: Composer, given: Sequence[Override]) -> DictConfig | None:
     directory = resumed_directory(given)
     if directory is None:
         return None
-    saved = saved_config(directory)
+    saved = OmegaConf.create(load_config(RunDir(directory)).model_dump(mode="json", exclude={"resume"}))
     others = [one for one in given if one.key_or_group != "resume"]
     free = [one for one in others if _is_free(one)]
     own = parse_overrides([f"hydra.run.dir={written(str(directory))}", "hydra.output_subdir=null"])
     cfg = composer.compose([*free, *own])
-    choices = _saved_choices(directory)
+    choices = saved_hydra(RunDir(directory).hydra).choices
     errors = [text for one in others if not _is_free(one) for text in _contradiction(one, saved, choices, directory)]
     if errors:
         raise UserError(listing(errors))
@@ -54,13 +54,7 @@ def _is_hydras_own(override: Override) -> bool:
     return override.is_hydra_override() and override.key_or_group != "hydra.run.dir"
 
 
-def _saved_choices(directory: Path) -> dict[str, Any]:
-    file = RunDir(directory).hydra
-    choices = OmegaConf.select(load_yaml(file), "hydra.runtime.choices") if file.is_file() else None
-    return {str(group): option for group, option in choices.items()} if choices else {}
-
-
-def _contradiction(override: Override, saved: DictConfig, choices: dict[str, Any], directory: Path) -> list[str]:
+def _contradiction(override: Override, saved: DictConfig, choices: Mapping[str, Any], directory: Path) -> list[str]:
     key, value = override.key_or_group, override.value()
     if key == "hydra.run.dir":
         same = Path(str(value)).absolute() == directory.absolute()

@@ -13,6 +13,7 @@ from hydra.core.override_parser.types import Override
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
+from cifar_exp.cli.tables import line
 from cifar_exp.config.overrides import written
 from cifar_exp.config.parse import unresolved
 from cifar_exp.errors import UserError
@@ -42,7 +43,7 @@ def is_named_by_clock(cfg: DictConfig, mode: str, overrides: Sequence[Override])
     """
     name = OmegaConf.to_container(cfg.hydra[mode], resolve=False)["dir"]  # type: ignore[index,call-overload]
     is_chosen = any(one.key_or_group == f"hydra.{mode}.dir" for one in overrides)
-    return not is_chosen and "${now:" in str(name) and is_first_process()
+    return not is_chosen and "${now:" in str(name)
 
 
 def near(directory: Path) -> str:
@@ -88,7 +89,7 @@ def check_is_free(directory: Path) -> None:
 def show_finished(run: RunDir) -> Result:
     """Report that a run has finished already; return its result."""
     result = run.read_result()
-    print(f"{run.path} has finished already: test accuracy {result.test_acc:.2%}")
+    line(f"{run.path} has finished already: test accuracy {result.test_acc:.2%}")
     return result
 
 

@@ -37,20 +37,25 @@ def figures_table(title: str, columns: Sequence[str], rows: Iterable[Sequence[Ce
 def show(*tables: Table) -> None:
     """Print to stdout, wide enough for paths where it is not a terminal."""
     console = Console()
-    if not console.is_terminal:
+    if not console.is_screen:
         console = Console(width=160)
     for table in tables:
         title, caption, table.title, table.caption = table.title, table.caption, None, None
         if title:  # a table would wrap it to its own width, and break paths
-            console.print(title, style="table.title", highlight=False, soft_wrap=True, markup=False)
+            console.print(title, style="table.title", highlight=False, soft_wrap=True, markup=False, emoji=False)
         console.print(table)
         if caption:
-            console.print(caption, style="table.caption", highlight=False, soft_wrap=True, markup=False)
+            console.print(caption, style="table.caption", highlight=False, soft_wrap=True, markup=False, emoji=False)
+
+
+def line(text: str) -> None:
+    """Print a line to stdout, as it is."""
+    Console(soft_wrap=True).print(text, highlight=False, markup=False, emoji=False)
 
 
 def note(text: str) -> None:
     """Print a line to stderr, which leaves stdout to the results."""
-    Console(stderr=True, soft_wrap=True).print(text, highlight=False, markup=False)
+    Console(stderr=True, soft_wrap=True).print(text, highlight=False, markup=False, emoji=False)
 
 
 def bar(fraction: float, width: int = 24) -> Text:

@@ -17,10 +17,11 @@ from cifar_exp.cli.run_directory import check_is_free
 from cifar_exp.config.schema import TrainConfig
 from cifar_exp.errors import UserError
 from cifar_exp.files import write_text
-from cifar_exp.process import is_first_process
+from cifar_exp.process import alone, has_rank, is_first_process
 from cifar_exp.runs.directory import RunDir
 from cifar_exp.runs.in_use import in_use
-from cifar_exp.runs.run import save_config
+from cifar_exp.runs.saved import save_config
+from cifar_exp.training.check import trains_alone
 
 
 @dataclass(frozen=True)
@@ -44,9 +45,10 @@ class Task:
             checked = self.checked or self.prepared.checked(HydraConfig.get().job.num)
             if checked is None:
                 checked = check_train(cfg, Path(runtime.cwd))
-            if is_first_process():
-                record(RunDir(directory), checked.config)
-            result: float = main(checked)
+            with alone(has_rank() and trains_alone(checked.config.trainer)):
+                if is_first_process():
+                    record(RunDir(directory), checked.config)
+                result: float = main(checked)
         return result
 
     @contextmanager

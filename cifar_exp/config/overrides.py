@@ -7,14 +7,12 @@ does not exist can be told from a field that is new; the schema then checks them
 
 import re
 from collections.abc import Iterable, Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
 from hydra.core.config_loader import ConfigLoader
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import Override, OverrideType, Quote, QuotedString
 from hydra.errors import OverrideParseException
-from omegaconf import OmegaConf
 
 from cifar_exp.config.messages import ConfigError
 from cifar_exp.errors import did_you_mean
@@ -61,12 +59,6 @@ def _not_understood(override: str, error: OverrideParseException) -> str:
         return f"'{override}': expected KEY=VALUE."
     reason = next(line for line in str(error.message).splitlines() if not line.startswith("Error parsing override"))
     return f"'{override}': not understood ({reason}). Quote a value with special characters: KEY=\"'…'\"."
-
-
-def saved_overrides(file: Path) -> list[str]:
-    """Return the overrides in Hydra's `overrides.yaml`, as they were given; none where its writer was killed."""
-    kept = OmegaConf.to_container(OmegaConf.load(file), resolve=False) if file.is_file() else []
-    return [str(override) for override in kept] if isinstance(kept, list) else []
 
 
 def is_open(override: Override, command: str) -> bool:

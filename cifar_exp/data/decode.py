@@ -6,7 +6,6 @@ cropped and resized, antialiased. An image that has the right size already keeps
 """
 
 import os
-import sys
 import warnings
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -15,10 +14,10 @@ from contextlib import contextmanager
 import numpy as np
 import torch
 from PIL import Image, ImageOps
-from rich.console import Console
 from rich.progress import Progress
 from torch import Tensor
 
+from cifar_exp.console import Console
 from cifar_exp.errors import UserError
 
 FILES_PER_TASK = 64
@@ -70,10 +69,11 @@ def decode_files(files: Sequence[str], image_size: int) -> np.ndarray:
             pixels_NHWC[start + offset] = _decode(file, image_size)
         return len(some)
 
-    quiet = len(files) < FILES_WORTH_A_BAR or not sys.stderr.isatty()
+    console = Console(stderr=True)
+    quiet = len(files) < FILES_WORTH_A_BAR or not console.is_screen
     with (
         without_pillow_warnings(),
-        Progress(console=Console(stderr=True), transient=True, disable=quiet) as progress,
+        Progress(console=console, transient=True, disable=quiet) as progress,
         ThreadPoolExecutor(_threads_for(files)) as pool,
     ):
         bar = progress.add_task("decoding images", total=len(files))

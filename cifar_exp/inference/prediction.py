@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from cifar_exp.data.decode import decode_files
+from cifar_exp.errors import RunFailedError
 from cifar_exp.inference.classifier import TrainedNetwork
 
 TOP_CLASSES = 5
@@ -46,8 +47,11 @@ class Predictions:
 def predict(trained: TrainedNetwork, files: Sequence[Path], device: torch.device) -> Predictions:
     """Return the predictions for image files, each brought to the input size as training images are.
 
-    Raises UserError naming a file that cannot be read.
+    Raises UserError naming a file that cannot be read, and RunFailedError for an output that is not finite.
     """
     pixels_NHWC = decode_files([str(file) for file in files], trained.plan.input_shape[1])  # noqa: N806
     images = torch.from_numpy(pixels_NHWC).permute(0, 3, 1, 2)
-    return Predictions(files, images, trained.to(device)(images).softmax(dim=1), trained.class_names)
+    probabilities = trained.to(device)(images).softmax(dim=1)
+    if not probabilities.isfinite().all():
+        raise RunFailedError("the network's output is not finite")
+    return Predictions(files, images, probabilities, trained.class_names)

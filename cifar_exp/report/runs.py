@@ -1,15 +1,10 @@
 """Finished runs, read back from their directories."""
 
-import json
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, TypeVar
 
-import yaml
-from omegaconf import OmegaConf
-
-from cifar_exp.config.overrides import saved_overrides
 from cifar_exp.config.parse import plain
 from cifar_exp.data.settings import DataConfig
 from cifar_exp.errors import UserError
@@ -18,6 +13,7 @@ from cifar_exp.network.plan import Plan
 from cifar_exp.network.planner import plan_network
 from cifar_exp.network.spec import ModelSpec
 from cifar_exp.runs.directory import RunDir
+from cifar_exp.runs.saved import saved_config, saved_hydra, saved_overrides
 
 T = TypeVar("T")
 
@@ -118,8 +114,8 @@ def read_run(directory: Path) -> Run:
     """A finished run, labelled by its name."""
     files = RunDir(directory)
     result = files.read_result().document()
-    config = plain(_yaml(files.config))
-    test = _json(files.test)
+    config = _config(files)
+    test, hydra = files.read_test(), saved_hydra(files.hydra)
     plan = _plan(config, test)
     return Run(
         label=str(config.get("name") or result["model"]),
@@ -128,48 +124,24 @@ def read_run(directory: Path) -> Run:
         rows=files.read_metrics(),
         test=test,
         config=config,
-        choices=_choices(_yaml(files.hydra)),
-        overrides=_keys(files.overrides),
+        choices={key: value for key, value in hydra.choices.items() if not key.startswith("hydra/")},
+        overrides=[one.partition("=")[0].lstrip("+~") for one in saved_overrides(files.overrides)],
         plan=plan,
     )
 
 
-def _yaml(file: Path) -> Any:
-    if not file.is_file():
+def _config(files: RunDir) -> dict[str, Any]:
+    if not files.config.exists():
         return {}
     try:
-        content = OmegaConf.load(file)
-        OmegaConf.to_container(content, resolve=False)
-    except (OSError, ValueError, yaml.YAMLError) as error:
-        raise UserError(f"{file}: damaged ({str(error).splitlines()[0]}).") from None
-    return content
-
-
-def _json(file: Path) -> dict[str, Any] | None:
-    if not file.is_file():
-        return None
-    try:
-        document: dict[str, Any] = json.loads(file.read_text(encoding="utf-8"))
-        names = list(document["class_acc"])
-        if any(len(row) != len(names) for row in document["confusion"]):
-            raise ValueError(f"expected {len(names)} columns in confusion")
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise UserError(f"{file}: damaged ({error}).") from None
-    return document
-
-
-def _choices(hydra: Any) -> dict[str, Any]:
-    choices = OmegaConf.select(hydra, "hydra.runtime.choices") if hydra else None
-    return {key: value for key, value in (choices or {}).items() if not key.startswith("hydra/")}
-
-
-def _keys(overrides_file: Path) -> list[str]:
-    return [str(one).partition("=")[0].lstrip("+~") for one in saved_overrides(overrides_file)]
+        return plain(saved_config(files.path))
+    except UserError as error:
+        raise UserError(str(error) if str(files.config) in str(error) else f"{files.config}: {error}") from None
 
 
 def _plan(config: Mapping[str, Any], test: Mapping[str, Any] | None) -> Plan | None:
     """Return the network's plan; None where the number of classes is unknown."""
-    if test is None or "model" not in config:
+    if test is None or not {"model", "data"} <= set(config):
         return None
     try:
         size = DataConfig.model_validate(config["data"]).image_size

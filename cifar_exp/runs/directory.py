@@ -12,9 +12,10 @@ from pydantic import ValidationError
 
 from cifar_exp.errors import UserError
 from cifar_exp.files import write_json, write_text
-from cifar_exp.runs.result import Result
+from cifar_exp.runs.result import ClassFigures, Result
 
 Row = dict[str, float]  # one epoch, by the columns of metrics.csv
+CURVES = ("epoch", "train/loss", "train/acc", "val/loss", "val/acc")  # the columns that every run's metrics.csv has
 
 
 @dataclass(frozen=True)
@@ -94,12 +95,23 @@ class RunDir:
             return Result.model_validate(json.loads(self.result.read_text(encoding="utf-8")))
         except FileNotFoundError:
             raise UserError(f"{self.path}: no {self.result.name} here, so no finished run.") from None
-        except (OSError, ValueError) as error:
-            raise UserError(f"{self.result}: damaged ({_reason(error)}).") from None
+        except (OSError, ValueError, RecursionError) as error:
+            raise UserError(f"{self.result}: damaged ({reason(error)}).") from None
 
     def write_result(self, result: Result) -> None:
         """Replace `result.json`."""
         write_json(self.result, result.document())
+
+    def read_test(self) -> dict[str, Any] | None:
+        """Return the contents of `test.json`, None where there is none. Raises UserError where it is damaged."""
+        try:
+            document: dict[str, Any] = json.loads(self.test.read_text(encoding="utf-8"))
+            ClassFigures.model_validate(document)
+        except FileNotFoundError:
+            return None
+        except (OSError, ValueError, RecursionError) as error:
+            raise UserError(f"{self.test}: damaged ({reason(error)}).") from None
+        return document
 
     def write_test(self, document: Mapping[str, Any]) -> None:
         """Replace `test.json`."""
@@ -109,11 +121,15 @@ class RunDir:
         """Return the rows of `metrics.csv`, none where there is no such file. Raises UserError where it is damaged."""
         try:
             with self.metrics.open(encoding="utf-8", newline="") as lines:
-                return [_numbers(row) for row in csv.DictReader(lines)]
+                table = csv.DictReader(lines)
+                missing = [name for name in CURVES if name not in (table.fieldnames or ())]
+                if missing:
+                    raise ValueError(f"no column {missing[0]}")
+                return [_numbers(row) for row in table]
         except FileNotFoundError:
             return []
-        except (OSError, ValueError, TypeError) as error:
-            raise UserError(f"{self.metrics}: damaged ({_reason(error)}).") from None
+        except (OSError, ValueError, TypeError, csv.Error) as error:
+            raise UserError(f"{self.metrics}: damaged ({reason(error)}).") from None
 
     def write_metrics(self, rows: Sequence[Mapping[str, Any]]) -> None:
         """Replace `metrics.csv` by `rows`, which have the same keys."""
@@ -128,10 +144,12 @@ def _numbers(row: Mapping[str, str]) -> Row:
     return {key: int(value) if key == "epoch" else float(value) for key, value in row.items()}
 
 
-def _reason(error: Exception) -> str:
+def reason(error: Exception) -> str:
+    """Return, in one line, what is wrong with a file that an error was raised for."""
     if isinstance(error, ValidationError):
         first = error.errors(include_url=False)[0]
-        return f"{'.'.join(map(str, first['loc']))}: {first['msg']}"
+        where = ".".join(map(str, first["loc"]))
+        return f"{where}: {first['msg']}" if where else str(first["msg"])
     if isinstance(error, OSError):
         return str(error.strerror or error)
-    return str(error).splitlines()[0]
+    return " ".join(str(error).split()) or type(error).__name__

@@ -1,13 +1,13 @@
 """How a run ended: the contents of `result.json`, typed."""
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Self
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 
 class _Document(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="ignore", populate_by_name=True)
+    model_config = ConfigDict(frozen=True, extra="ignore", populate_by_name=True, allow_inf_nan=False)
 
 
 class Provenance(_Document):
@@ -20,6 +20,22 @@ class Provenance(_Document):
     git_commit: str | None = None  # of the clone; ends in "-dirty" where files differ; None outside a clone
     data_sha256: str  # of the decoded pixels and labels of training and test
     command: str
+
+
+class ClassFigures(_Document):
+    """The test by class: what `test.json` and `eval format=json` contain besides the accuracy and the loss."""
+
+    class_acc: dict[str, float]  # fraction of correct predictions
+    confusion: list[list[int]]  # images by true class (rows) and predicted class (columns)
+
+    @model_validator(mode="after")
+    def _is_square(self) -> Self:
+        if {len(self.confusion), *map(len, self.confusion)} != {len(self.class_acc)}:
+            raise ValueError(f"confusion is no matrix of {len(self.class_acc)} classes")
+        return self
+
+
+FIGURES_OF_FINISHED = ("model", "params", "val_acc", "test_acc")
 
 
 class Result(_Document):
@@ -49,6 +65,13 @@ class Result(_Document):
     wandb_dir: str | None = None
     checkpoint: str | None = None
     provenance: Provenance | None = None
+
+    @model_validator(mode="after")
+    def _has_figures(self) -> Self:
+        missing = [name for name in FIGURES_OF_FINISHED if self.is_finished and getattr(self, name) is None]
+        if missing:
+            raise ValueError(f"a finished run without {missing[0]}")
+        return self
 
     @property
     def is_finished(self) -> bool:

@@ -3,25 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import yaml
-
 from cifar_exp.config.parse import parse
 from cifar_exp.config.schema import TrainConfig
 from cifar_exp.data.settings import DataConfig
-from cifar_exp.errors import UserError, did_you_mean
-from cifar_exp.files import write_text
+from cifar_exp.errors import UserError
 from cifar_exp.network.spec import Spec
 from cifar_exp.runs.directory import Row, RunDir
 from cifar_exp.runs.result import Result
+from cifar_exp.runs.saved import load_config
 
 if TYPE_CHECKING:
-    from omegaconf import DictConfig
-
     from cifar_exp.inference.classifier import TrainedNetwork
 
 
@@ -83,52 +78,6 @@ def load_run(path: str | Path) -> Run:
         where = files.best.relative_to(path)
         raise UserError(f"{path}: no {where}; has the run finished its first epoch?")
     return Run(path, config, files.best)
-
-
-def load_config(files: RunDir) -> TrainConfig:
-    """Return the config that a run's directory contains. Raises UserError where there is none, or an invalid one."""
-    saved = saved_config(files.path)
-    try:
-        return parse(TrainConfig, saved)
-    except UserError as error:
-        raise UserError(f"{files.config}:\n{error}") from None
-
-
-def saved_config(directory: Path) -> DictConfig:
-    """Return the config that a run's directory contains, as it was written. Raises UserError where there is none."""
-    from omegaconf import DictConfig
-
-    if not directory.is_dir():
-        near = [path.name for path in directory.parent.iterdir()] if directory.parent.is_dir() else []
-        raise UserError(f"{directory}: no such directory.{did_you_mean(directory.name, near)}")
-    file = RunDir(directory).config
-    if not file.is_file():
-        raise UserError(f"{directory}: not the directory of a run; expected {file.relative_to(directory)} in it.")
-    config = load_yaml(file)
-    if not isinstance(config, DictConfig):
-        raise UserError(f"{file}: expected the config of a run.")
-    return config
-
-
-def load_yaml(file: Path) -> Any:
-    """Return the contents of a YAML file as an OmegaConf node. Raises UserError where it is damaged."""
-    from omegaconf import OmegaConf
-    from omegaconf.errors import OmegaConfBaseException
-
-    try:
-        return OmegaConf.load(file)
-    except (OSError, ValueError, yaml.YAMLError, OmegaConfBaseException) as error:
-        reason = error.strerror if isinstance(error, OSError) else " ".join(str(error).split())
-        raise UserError(f"{file}: damaged ({reason}).") from None
-
-
-def save_config(files: RunDir, config: TrainConfig) -> None:
-    """Write a run's config with every value, unless its directory contains the same one in other words."""
-    document = config.model_dump(mode="json", exclude={"resume"})
-    with suppress(UserError):
-        if load_config(files).model_dump(mode="json", exclude={"resume"}) == document:
-            return
-    write_text(files.config, yaml.safe_dump(document, sort_keys=False, allow_unicode=True))
 
 
 class _ChosenData(Spec):

@@ -2,7 +2,7 @@
 
 from cifar_exp.config.devices import check_compiler, check_devices
 from cifar_exp.config.planned import Planned, planned
-from cifar_exp.config.schema import TrainConfig
+from cifar_exp.config.schema import TrainConfig, TrainerConfig
 from cifar_exp.errors import UserError
 from cifar_exp.runs.run import load_run
 
@@ -18,6 +18,17 @@ def check_config(config: TrainConfig) -> Planned[TrainConfig]:
     check_compiler(config.compile)
     _check_teacher(config.distill.teacher)
     return planned(config)
+
+
+def trains_alone(trainer: TrainerConfig) -> bool:
+    """Return whether a run takes one device of one machine; torch is imported where that depends on the machine."""
+    if trainer.num_nodes > 1:
+        return False
+    if isinstance(trainer.devices, int) and trainer.devices > 0:
+        return trainer.devices == 1
+    from cifar_exp.inference.device import device_count
+
+    return device_count(trainer.accelerator, trainer.devices) == 1
 
 
 def _check_teacher(teacher: str | None) -> None:

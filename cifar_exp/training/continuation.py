@@ -7,7 +7,7 @@ from cifar_exp.config.messages import listing, shown
 from cifar_exp.config.schema import TrainConfig
 from cifar_exp.errors import UserError
 from cifar_exp.runs.directory import RunDir
-from cifar_exp.runs.run import load_config
+from cifar_exp.runs.saved import load_config
 from cifar_exp.training.callbacks.run_state import RunState
 
 # What does not change the figures of a run: where its images and its teacher are now, who shows it, what it may cost

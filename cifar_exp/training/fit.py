@@ -21,7 +21,8 @@ from cifar_exp.plots.curves import plot_curves
 from cifar_exp.runs.directory import RunDir
 from cifar_exp.runs.provenance import provenance
 from cifar_exp.runs.result import Result
-from cifar_exp.runs.run import load_run, save_config
+from cifar_exp.runs.run import load_run
+from cifar_exp.runs.saved import save_config, saved_hydra
 from cifar_exp.tracking.labels import labels_of
 from cifar_exp.tracking.tracker import NoTracker, Tracker
 from cifar_exp.tracking.wandb_run import start_tracker
@@ -114,7 +115,9 @@ class Job:
         if not self.trainer.is_global_zero:
             return
         run_id = self.saved["wandb_id"] if self.saved else None
-        tracker = start_tracker(self.config, self.plan, self.run.path, run_id, labels_of(self.config, self.run.hydra))
+        tracker = start_tracker(
+            self.config, self.plan, self.run.path, run_id, labels_of(self.config, saved_hydra(self.run.hydra))
+        )
         self.tracker, self.state.wandb_id = tracker, tracker.id or run_id
         self.history.listeners.append(tracker.log_epoch)
         if tracker.starts_empty:

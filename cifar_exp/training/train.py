@@ -11,12 +11,12 @@ from cifar_exp.config.paths import with_absolute_paths
 from cifar_exp.config.planned import Planned
 from cifar_exp.config.schema import TrainConfig
 from cifar_exp.errors import UserError
-from cifar_exp.process import is_first_process, settle, surviving_hangup
+from cifar_exp.process import alone, has_rank, is_first_process, settle, surviving_hangup
 from cifar_exp.runs.directory import RunDir
 from cifar_exp.runs.in_use import check_not_in_use, in_use
 from cifar_exp.runs.result import Result
 from cifar_exp.runs.run import Run, load_run
-from cifar_exp.training.check import check_config
+from cifar_exp.training.check import check_config, trains_alone
 
 if TYPE_CHECKING:
     from pytorch_lightning.callbacks import Callback
@@ -48,10 +48,11 @@ def train_checked(
     settle()
     from cifar_exp.training.fit import Job
 
-    if check_directory(run, checked.config, resume):
-        return run.read_result()
-    with undone_on_user_error(run), in_use(run), surviving_hangup():
-        return Job(checked, run, callbacks).train()
+    with alone(has_rank() and trains_alone(checked.config.trainer)):
+        if check_directory(run, checked.config, resume):
+            return run.read_result()
+        with undone_on_user_error(run), in_use(run), surviving_hangup():
+            return Job(checked, run, callbacks).train()
 
 
 def check_directory(run: RunDir, config: TrainConfig, resume: bool) -> bool:

@@ -12,9 +12,10 @@ from pytorch_lightning.plugins.environments import LightningEnvironment
 from pytorch_lightning.profilers import PassThroughProfiler
 
 from cifar_exp.config.schema import CallbacksConfig, TrainConfig
-from cifar_exp.inference.device import device_count, fastest_precision
+from cifar_exp.inference.device import fastest_precision
 from cifar_exp.runs.directory import RunDir
 from cifar_exp.training.callbacks.averaging import MovingAverage
+from cifar_exp.training.check import trains_alone
 from cifar_exp.training.checkpoints import PlainCheckpointIO, checkpoints
 
 OUR_OWN = {"enable_progress_bar", "profiler", "limit_train_batches", "gradient_clip_val", "gradient_clip_algorithm"}
@@ -43,8 +44,7 @@ def plugins(config: TrainConfig) -> list[Any]:
     One device needs no cluster: the variables of a Slurm job, whose tasks may be as many independent runs, would make
     Lightning wait for others, and save a checkpoint of its own when the job is requeued.
     """
-    alone = config.trainer.num_nodes == 1 and device_count(config.trainer.accelerator, config.trainer.devices) == 1
-    return [PlainCheckpointIO(), *([LightningEnvironment()] if alone else [])]
+    return [PlainCheckpointIO(), *([LightningEnvironment()] if trains_alone(config.trainer) else [])]
 
 
 def trainer_arguments(config: TrainConfig) -> dict[str, Any]:

@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 from omegaconf import OmegaConf
 
+from cifar_exp.runs.saved import SavedHydra, saved_hydra
 from cifar_exp.tracking.labels import labels_of
 
 
@@ -20,11 +21,11 @@ def config(group: str | None = None, study: str | None = None) -> Any:
     )
 
 
-def hydra_file(tmp_path: Path, mode: str, experiment: str | None = None) -> Path:
+def hydra(tmp_path: Path, mode: str, experiment: str | None = None) -> SavedHydra:
     sweep = {"dir": "multirun/width50k"}
-    hydra = {"mode": mode, "sweep": sweep, "runtime": {"choices": {"experiment": experiment}}}
-    OmegaConf.save(OmegaConf.create({"hydra": hydra}), tmp_path / "hydra.yaml")
-    return tmp_path / "hydra.yaml"
+    settings = {"mode": mode, "sweep": sweep, "runtime": {"choices": {"experiment": experiment}}}
+    OmegaConf.save(OmegaConf.create({"hydra": settings}), tmp_path / "hydra.yaml")
+    return saved_hydra(tmp_path / "hydra.yaml")
 
 
 @pytest.mark.parametrize(
@@ -41,12 +42,12 @@ def hydra_file(tmp_path: Path, mode: str, experiment: str | None = None) -> Path
 def test_a_run_s_group(
     mode: str, experiment: str | None, given: dict[str, str], group: str | None, tmp_path: Path
 ) -> None:
-    assert labels_of(config(**given), hydra_file(tmp_path, mode, experiment)).group == group
+    assert labels_of(config(**given), hydra(tmp_path, mode, experiment)).group == group
 
 
 def test_tags_name_nothing_twice(tmp_path: Path) -> None:
-    assert labels_of(config(), hydra_file(tmp_path, "RUN", "best50k")).tags == ("mine", "model2", "cifar10", "best50k")
+    assert labels_of(config(), hydra(tmp_path, "RUN", "best50k")).tags == ("mine", "model2", "cifar10", "best50k")
 
 
 def test_a_run_without_hydra_s_file_has_no_group(tmp_path: Path) -> None:
-    assert labels_of(config(), tmp_path / "none.yaml").group is None
+    assert labels_of(config(), saved_hydra(tmp_path / "none.yaml")).group is None

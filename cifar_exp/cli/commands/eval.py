@@ -1,6 +1,6 @@
 """`cifar-exp eval`: tests a finished run's best weights again, on any data source."""
 
-import json
+import math
 import os
 from typing import Any
 
@@ -8,6 +8,8 @@ from cifar_exp.checks import CheckedEval
 from cifar_exp.cli.tables import figures_table, show
 from cifar_exp.data.loader import EvalLoader
 from cifar_exp.data.sources import load_test
+from cifar_exp.errors import RunFailedError
+from cifar_exp.files import json_text
 from cifar_exp.inference.classifier import load_trained
 from cifar_exp.inference.device import chosen_device
 from cifar_exp.inference.evaluation import Evaluation, evaluate
@@ -22,7 +24,7 @@ def main(checked: CheckedEval) -> None:
     plain, flipped = test(checked)
     keep_for_report(checked, plain)
     if checked.config.format == "json":
-        print(json.dumps(document(plain, flipped), indent=2))
+        print(json_text(document(plain, flipped)))
     else:
         show_evaluation(plain, flipped)
 
@@ -36,6 +38,8 @@ def test(checked: CheckedEval) -> tuple[Evaluation, Evaluation]:
     loader = EvalLoader(load_test(checked.data).to(device), checked.data.eval_batch_size)
     classifier = trained.classifier.to(device)
     plain, flipped = (evaluate(classifier, loader, trained.class_names, flip) for flip in (False, True))
+    if not math.isfinite(plain.loss + flipped.loss):
+        raise RunFailedError(f"the test loss of {checked.run.checkpoint} is not finite")
     return plain, flipped
 
 

@@ -1,16 +1,16 @@
 """`cifar-exp export`: writes the trained network for other runtimes, and checks it against PyTorch."""
 
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import NamedTuple
 
 import torch
-from rich.console import Console
-from rich.status import Status
 from torch import Tensor
 
 from cifar_exp.cli.commands.export_c import export_c
 from cifar_exp.cli.tables import figures_table, note, result_table, show
 from cifar_exp.config.command_schema import ExportConfig
+from cifar_exp.console import Console
 from cifar_exp.data.describe import describe
 from cifar_exp.data.settings import DataConfig
 from cifar_exp.data.sources import load_test, load_train_val
@@ -149,6 +149,7 @@ def check_sample(trained: TrainedNetwork, data: DataConfig | None) -> Sample:
     return Sample(images, None, f"{len(images):,} images of random pixels")
 
 
-def working(words: str) -> Status:
-    """A spinner on a terminal while something takes seconds."""
-    return Console(stderr=True).status(words)
+def working(words: str) -> AbstractContextManager[object]:
+    """Return a spinner, which a terminal shows while something takes seconds."""
+    console = Console(stderr=True)
+    return console.status(words) if console.is_screen else nullcontext()

@@ -1,13 +1,12 @@
 """`cifar-exp predict`: classifies one image file, or every image in a directory."""
 
-import json
 from pathlib import Path
 
 from cifar_exp.cli.tables import Cell, bar, figures_table, note, show
 from cifar_exp.config.command_schema import PredictConfig
 from cifar_exp.data.folder import image_suffixes
 from cifar_exp.errors import UserError
-from cifar_exp.files import users_choice, write_json
+from cifar_exp.files import json_text, users_choice, write_json
 from cifar_exp.inference.classifier import load_trained
 from cifar_exp.inference.device import chosen_device
 from cifar_exp.inference.prediction import Predictions, predict
@@ -25,7 +24,7 @@ def main(checked: tuple[PredictConfig, Run]) -> None:
     check_budget(trained.plan, config.budget)
     predictions = predict(trained, files, chosen_device(config.accelerator))
     if config.format == "json":
-        print(json.dumps(predictions.document(), indent=2))
+        print(json_text(predictions.document()))
     else:
         show_predictions(predictions)
     if config.output is not None:

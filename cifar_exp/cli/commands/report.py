@@ -4,7 +4,7 @@ from pathlib import Path
 
 from rich.text import Text
 
-from cifar_exp.cli.tables import figures_table, note, show
+from cifar_exp.cli.tables import figures_table, line, note, show
 from cifar_exp.config.command_schema import ReportConfig
 from cifar_exp.files import users_choice, write_text
 from cifar_exp.report import tables
@@ -23,7 +23,7 @@ def main(config: ReportConfig) -> None:
     with users_choice(output):
         write_report(output, content)
     show_comparison(content)
-    print(f"{output / 'report.html'}\n{output / 'report.md'}")
+    line(f"{output / 'report.html'}\n{output / 'report.md'}")
 
 
 def write_report(directory: Path, content: Content) -> None:

@@ -1,10 +1,10 @@
 """`cifar-exp summary`: what a network is made of and what it costs, without data and without training."""
 
-import json
 from typing import Any
 
 from cifar_exp.config.command_schema import SummaryConfig
 from cifar_exp.config.planned import Planned
+from cifar_exp.files import json_text
 from cifar_exp.network.cost import costs_of
 from cifar_exp.network.plan import Plan
 
@@ -12,7 +12,7 @@ from cifar_exp.network.plan import Plan
 def main(checked: Planned[SummaryConfig]) -> None:
     """Prints the layer table, or with `format=json` one JSON document."""
     if checked.config.format == "json":
-        print(json.dumps(document(checked.plan), indent=2))
+        print(json_text(document(checked.plan)))
     else:
         print(checked.plan)
 

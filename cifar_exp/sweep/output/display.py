@@ -33,7 +33,7 @@ class Display:
         self._told: set[int] = set()
 
     def __enter__(self) -> "Display":
-        if self._console.is_terminal:
+        if self._console.is_screen:
             self._live = Live(console=self._console, get_renderable=self._table, refresh_per_second=REFRESH)
             self._live.start()
         else:

@@ -4,8 +4,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from cifar_exp.config.overrides import parse_overrides, saved_overrides
+from cifar_exp.config.overrides import parse_overrides
 from cifar_exp.errors import UserError
+from cifar_exp.runs.saved import saved_overrides
 from cifar_exp.sweep.search.pricing import Pricer
 from cifar_exp.sweep.search.proposals import Proposal, Proposer
 from cifar_exp.sweep.search.space import Candidate, Space

@@ -15,9 +15,10 @@ from hydra.core.utils import JobReturn, JobStatus
 from omegaconf import DictConfig, OmegaConf, open_dict
 from optuna.trial import FrozenTrial, TrialState
 
-from cifar_exp.config.overrides import saved_overrides, written
+from cifar_exp.config.overrides import written
 from cifar_exp.errors import TakenOverError, UserError
 from cifar_exp.files import write_text
+from cifar_exp.runs.saved import saved_overrides
 from cifar_exp.sweep.search.checks import check_choices, check_layers_exist
 from cifar_exp.sweep.search.pricing import Pricer
 from cifar_exp.sweep.search.proposals import Proposer

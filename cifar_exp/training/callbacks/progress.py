@@ -26,7 +26,7 @@ class EpochProgress(pl.Callback):
     def __init__(self, enabled: bool = True) -> None:
         self.console = Console(stderr=True)
         self.enabled = enabled
-        self.live = enabled and self.console.is_terminal and sys.stderr.isatty()  # not what FORCE_COLOR pretends
+        self.live = enabled and self.console.is_screen
         self._bar: Progress | None = None
         self._drawn = 0.0
 
