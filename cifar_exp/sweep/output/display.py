@@ -6,11 +6,12 @@ from statistics import median
 from typing import Any
 
 from optuna.trial import FrozenTrial, TrialState
-from rich.console import Console, Group
+from rich.console import Group
 from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
+from cifar_exp.console import Console
 from cifar_exp.sweep.output import ranking
 from cifar_exp.sweep.settings import SweepSettings
 
