@@ -7,7 +7,6 @@ import pytest
 import torch
 
 from tests.conftest import Run
-from tests.training.tiny import result
 
 REPORT, RESUME = ("report", "runs={run}", "output=report"), ("train", "resume={run}")
 PREDICT, EVAL = ("predict", "run={run}", "image=image.png", "picture=null"), ("eval", "run={run}")
@@ -81,18 +80,3 @@ def test_weights_that_are_not_finite_print_no_nan(
     printed = capsys.readouterr()
     assert "nan" not in printed.out.lower()
     assert "not finite" in printed.err
-
-
-def test_a_task_of_a_cluster_s_job_is_a_run_of_its_own(
-    trained_run: Path, cifar_exp: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    for name, value in {"SLURM_NTASKS": "4", "SLURM_PROCID": "3", "SLURM_LOCALID": "3", "RANK": "3"}.items():
-        monkeypatch.setenv(name, value)
-    from tests.training.tiny import TINY
-
-    train = ("train", *TINY, "trainer.max_epochs=1", "trainer.devices=1", f"hydra.run.dir={tmp_path / 'run'}")
-    assert cifar_exp(*train) == 0
-    assert result(tmp_path / "run")["status"] == "finished"
-    assert {"config.yaml", "overrides.yaml"} <= {file.name for file in (tmp_path / "run" / ".hydra").iterdir()}
-    assert "test accuracy" in capsys.readouterr().out
-    assert cifar_exp(*train) == 2

@@ -109,6 +109,19 @@ def test_one_device_ignores_the_variables_of_a_cluster(tmp_path: Path, monkeypat
     assert run.result.status == "finished"
 
 
+def test_a_task_of_a_cluster_s_job_is_a_run_of_its_own(
+    cifar_exp: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for name, value in {"SLURM_NTASKS": "4", "SLURM_PROCID": "3", "SLURM_LOCALID": "3", "RANK": "3"}.items():
+        monkeypatch.setenv(name, value)
+    train = ("train", *TINY, "trainer.max_epochs=1", "trainer.devices=1", f"hydra.run.dir={tmp_path / 'run'}")
+    assert cifar_exp(*train) == 0
+    assert result(tmp_path / "run")["status"] == "finished"
+    assert {"config.yaml", "overrides.yaml"} <= {file.name for file in (tmp_path / "run" / ".hydra").iterdir()}
+    assert "test accuracy" in capsys.readouterr().out
+    assert cifar_exp(*train) == 2
+
+
 def test_a_directory_in_use_is_a_user_error(tmp_path: Path) -> None:
     files = RunDir(tmp_path / "run")
     files.lock.parent.mkdir(parents=True)
