@@ -5,8 +5,9 @@ from collections.abc import Iterable, Sequence
 import numpy as np
 
 from cifar_exp import __version__
+from cifar_exp.export.c.integers import Finish, IntegerOperation, Integers
 from cifar_exp.export.c.layout import KERNELS
-from cifar_exp.export.c.quantize import Finish, IntegerOperation, Integers
+from cifar_exp.export.c.packing import packed, packed_depthwise, rows_of
 from cifar_exp.network.firmware.arena import Arena, scratch_name
 from cifar_exp.network.firmware.operations import INPUT, Operation, padded
 from cifar_exp.network.ops import Conv
@@ -100,7 +101,7 @@ class Emitter:
         structs, first_out = [], 0
         first_in = 0
         for index, (conv, weights) in enumerate(zip(operation.spatial, one.spatial, strict=True)):
-            array = self._array(f"{name}_weights{index}", "int8_t", weights.T)
+            array = self._array(f"{name}_weights{index}", "int8_t", packed_depthwise(weights))
             repeats = conv.channels // conv.in_shape[0]
             fields = [
                 finishes[index], *skip, f".weights = {array}", f".padding = {padding}",
@@ -116,7 +117,7 @@ class Emitter:
 
     def _finishes(self, name: str, finish: Finish, one: IntegerOperation) -> list[str]:
         """The `.finish` of each part: its rows of the constants."""
-        rows = _rows(finish)
+        rows = rows_of(finish)
         array = self._array(f"{name}_constants", "int32_t", rows)
         table = self._table(name, finish)
         fields, first = [], 0
@@ -126,7 +127,7 @@ class Emitter:
         return fields
 
     def _finish_and_skip(self, name: str, one: IntegerOperation) -> list[str]:
-        rows = _rows(one.finish)
+        rows = rows_of(one.finish)
         array = self._array(f"{name}_constants", "int32_t", rows)
         field = _finish_field(one.finish, array, rows.shape[1], self._table(name, one.finish))
         return [field, *self._skip_fields(name, one)]
@@ -167,26 +168,18 @@ def _features(operations: Sequence[IntegerOperation]) -> list[str]:
     """Return the macros that leave out of the kernels what no layer has."""
     parts = [part for one in operations for part in one.operation.spatial]
     finishes = [finish for one in operations for finish in (one.finish, one.middle) if finish is not None]
+    convolutions = [one for one in operations if one.weights is not None and not one.operation.is_logits]
+    relus = [one.finish.bias is not None for one in convolutions]
     macros = {
-        "TAPS": max((part.kernel_size**2 for part in parts), default=1),
+        "TAPS": max([2, *(part.kernel_size**2 for part in parts)]),
         "TABLES": int(any(finish.table is not None for finish in finishes)),
-        "RELUS": int(any(finish.bias is not None for finish in finishes)),
+        "RELUS": 2 if all(relus) else int(any(finish.bias is not None for finish in finishes)),
+        "MIDDLE_RELUS": int(any(one.middle is not None and one.middle.low == 0 for one in operations)),
+        "FOURS": int(any(one.operation.patch_values == padded(1) for one in operations)),
         "PROJECTIONS": int(any(one.skip_weights is not None for one in operations)),
         "REPEATS": int(any(part.channels != part.in_shape[0] for part in parts)),
     }
     return [f"#define KERNELS_{name} {value}" for name, value in macros.items()]
-
-
-def packed(weights: Integers, groups: int) -> Integers:
-    """Return weights (out, taps, in / groups) in the order of the kernels: by pairs of channels, four values of each.
-
-    The channels of a tap are filled up to a multiple of four with zeros, the output channels of a group to a pair.
-    """
-    out, taps, inputs = weights.shape
-    outputs = out // groups
-    grouped = weights.reshape(groups, outputs, taps, inputs)
-    filled = np.pad(grouped, [(0, 0), (0, outputs % 2), (0, 0), (0, padded(inputs) - inputs)])
-    return filled.reshape(-1, 2, taps * padded(inputs) // 4, 4).transpose(0, 2, 1, 3)
 
 
 def described(operation: Operation) -> str:
@@ -202,11 +195,6 @@ def described(operation: Operation) -> str:
     parts += [f"skip of {epilogue.skip.tensor} ({epilogue.skip.kind})"] if epilogue.skip else []
     parts += [epilogue.activation] if epilogue.activation else []
     return f"{operation.name}: {', '.join(parts)}; {sizes}"
-
-
-def _rows(finish: Finish) -> Integers:
-    columns = [finish.bias, finish.multiplier, finish.offset, finish.skip]
-    return np.stack([column for column in columns if column is not None], axis=1)
 
 
 def _finish_field(finish: Finish, rows: str, length: int, table: str) -> str:

@@ -18,10 +18,11 @@ from cifar_exp.export.c.emit import Emitter
 from cifar_exp.export.c.emulation import Emulation, emulate
 from cifar_exp.export.c.header import header_text
 from cifar_exp.export.c.host import run_on_host
+from cifar_exp.export.c.integers import IntegerOperation
 from cifar_exp.export.c.layout import FirmwareDir, renamed
 from cifar_exp.export.c.parameters import parameters_of, ranges_of
 from cifar_exp.export.c.programs import write_example_image, write_programs
-from cifar_exp.export.c.quantize import IntegerOperation, Quantizer
+from cifar_exp.export.c.quantize import Quantizer
 from cifar_exp.export.c.simulate import simulate
 from cifar_exp.export.c.toolchain import find_toolchain
 from cifar_exp.files import write_json

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from cifar_exp.export.c.quantize import Finish, IntegerOperation, Integers
+from cifar_exp.export.c.integers import Finish, IntegerOperation, Integers
 from cifar_exp.network.firmware.operations import INPUT, Skip
 from cifar_exp.network.ops import Conv
 

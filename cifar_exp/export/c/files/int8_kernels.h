@@ -30,9 +30,11 @@
 
 /* What the network's layers have, so that nothing else takes up flash. */
 #ifndef KERNELS_TAPS
-#define KERNELS_TAPS 1        /* the most taps of a depthwise kernel */
+#define KERNELS_TAPS 2        /* the most taps of a depthwise kernel, at least 2 */
 #define KERNELS_TABLES 1      /* activations other than ReLU */
-#define KERNELS_RELUS 1       /* a ReLU before a multiplication */
+#define KERNELS_RELUS 1       /* a ReLU before a multiplication; 2: in every convolution but the logits' */
+#define KERNELS_MIDDLE_RELUS 1 /* a ReLU between two convolutions */
+#define KERNELS_FOURS 1       /* 1×1 convolutions of up to four channels */
 #define KERNELS_PROJECTIONS 1 /* skips with a 1×1 convolution */
 #define KERNELS_REPEATS 1     /* depthwise kernels with several outputs per channel */
 #endif
@@ -67,7 +69,8 @@ struct conv {
     uint8_t kernel, stride, dilation, before; /* `before`: padding at the top and at the left */
 };
 
-/* A depthwise convolution of some channels: weights tap by tap, channels last. */
+/* A depthwise convolution of some channels. Weights by fours of channels, of which each pair of taps t, u has
+ * 0t 1t 0u 1u 2t 3t 2u 3u, and the last tap 0 1 2 3. */
 struct depthwise {
     struct finish finish;
     struct skip skip;
@@ -121,15 +124,15 @@ static inline int32_t kernels_saturate(int32_t value)
 #endif
 }
 
-/* The nearest value of 13 bits that is not below `low`. */
+/* The nearest value of 13 bits that is not below `low`, which is 0 or -4096. */
 static inline int32_t kernels_saturate_middle(int32_t value, int32_t low)
 {
 #if KERNELS_USE_DSP
     __asm__("ssat %0, #13, %0" : "+r"(value));
+    return KERNELS_MIDDLE_RELUS && value < low ? low : value;
 #else
-    value = value > 4095 ? 4095 : value;
+    return value < low ? low : value > 4095 ? 4095 : value;
 #endif
-    return value < low ? low : value;
 }
 
 #if KERNELS_USE_DSP
@@ -152,6 +155,20 @@ static inline uint32_t kernels_odd(uint32_t word) /* bytes 1 and 3 */
     uint32_t pair;
     __asm__("sxtb16 %0, %1, ror #8" : "=r"(pair) : "r"(word));
     return pair;
+}
+
+static inline uint32_t kernels_pair(int32_t a, int32_t b) /* the lower 16 bits of both */
+{
+    uint32_t pair;
+    __asm__("pkhbt %0, %1, %2, lsl #16" : "=r"(pair) : "r"(a), "r"(b));
+    return pair;
+}
+
+static inline int32_t kernels_add_pair(int32_t sum, uint32_t a, uint32_t b)
+{
+    int32_t result;
+    __asm__("smlad %0, %1, %2, %3" : "=r"(result) : "r"(a), "r"(b), "r"(sum));
+    return result;
 }
 
 static inline int32_t kernels_add_low(int32_t sum, uint32_t a, uint32_t b)
@@ -323,6 +340,19 @@ static inline const int8_t *kernels_multiply_each(const struct finish f, struct 
                                                   const int8_t *weights, const int32_t *row, int count)
 {
     int32_t sums[2][2];
+#if KERNELS_USE_DSP && KERNELS_FOURS
+    if (groups == 1) { /* the patches fit in registers */
+        uint32_t x[4];
+        memcpy(x, p.patch, sizeof x);
+        for (int c = 0; c < count; c++, row += f.row_length) {
+            const uint32_t w = kernels_word(weights + 4 * c), even = kernels_even(w), odd = kernels_odd(w);
+            kernels_store(f, row, kernels_add_pair(kernels_add_pair(0, x[0], even), x[1], odd),
+                          kernels_add_pair(kernels_add_pair(0, x[2], even), x[3], odd), p.skip + c, p.skip_distance,
+                          p.y + c, p.distance);
+        }
+        return weights + 4 * (count + count % 2);
+    }
+#endif
     for (; count > 0; count -= 2) {
         weights = kernels_dot(p.patch, weights, groups, sums);
         kernels_store(f, row, sums[0][0], sums[1][0], p.skip, p.skip_distance, p.y, p.distance);
@@ -367,10 +397,11 @@ KERNELS_FUNCTION const int8_t *kernels_multiply(const struct conv *l, const stru
         return kernels_multiply_projected(l, p, groups, weights, first, end);
     p.y += first;
     p.skip += first;
+    f.relu = KERNELS_RELUS == 2 ? 1 : f.relu;
     const int32_t *row = f.rows + first * f.row_length;
     if (f.has_skip)
         return kernels_multiply_each(f, p, groups, weights, row, end - first);
-    f.has_skip = 0;
+    f.has_skip = 0; /* known to the compiler */
     return kernels_multiply_each(f, p, groups, weights, row, end - first);
 }
 
@@ -436,49 +467,85 @@ KERNELS_FUNCTION void kernels_logits(const struct conv *l, const int8_t *x, int3
 static inline void kernels_find_taps(const struct depthwise *d, const int8_t *x, int row, int column,
                                      const int8_t *taps[KERNELS_TAPS])
 {
+    const int top = row * d->stride - d->before, left = column * d->stride - d->before;
+    const int reach = d->dilation * (d->kernel - 1), step = d->dilation * d->in_channels;
+    const int is_inner = top >= 0 && left >= 0 && top + reach < d->in_height && left + reach < d->in_width;
     for (int i = 0; i < d->kernel; i++) {
-        const int y = row * d->stride - d->before + i * d->dilation;
-        for (int j = 0; j < d->kernel; j++) {
-            const int z = column * d->stride - d->before + j * d->dilation;
-            const int is_inside = y >= 0 && y < d->in_height && z >= 0 && z < d->in_width;
-            *taps++ = is_inside ? x + (y * d->in_width + z) * d->in_channels : d->padding;
+        const int y = top + i * d->dilation;
+        const int8_t *tap = x + (y * d->in_width + left) * d->in_channels;
+        for (int j = 0; j < d->kernel; j++, tap += step) {
+            const int z = left + j * d->dilation;
+            const int is_inside = is_inner || (y >= 0 && y < d->in_height && z >= 0 && z < d->in_width);
+            *taps++ = is_inside ? tap : d->padding;
         }
     }
 }
 
-/* The sums of up to four channels, from `c` of this kernel's; returns how many. */
-static inline int kernels_depthwise_sums(const struct depthwise *d, const int8_t *const *taps, int c, int32_t sums[4])
-{
-    const int count = d->channels - c < 4 ? d->channels - c : 4, tap_count = d->kernel * d->kernel;
-    const int8_t *w = d->weights + c;
 #if KERNELS_USE_DSP
-    if (count == 4 && (!KERNELS_REPEATS || d->repeats == 1)) {
-        const int channel = d->first + c;
-        int32_t s0 = 0, s1 = 0, s2 = 0, s3 = 0;
-        for (const int8_t *const *end = taps + tap_count; taps < end; w += d->channels) {
-            const uint32_t x = kernels_word(*taps++ + channel), v = kernels_word(w);
-            const uint32_t xe = kernels_even(x), xo = kernels_odd(x), ve = kernels_even(v), vo = kernels_odd(v);
-            s0 = kernels_add_low(s0, xe, ve);
-            s1 = kernels_add_low(s1, xo, vo);
-            s2 = kernels_add_high(s2, xe, ve);
-            s3 = kernels_add_high(s3, xo, vo);
-        }
-        sums[0] = s0;
-        sums[1] = s1;
-        sums[2] = s2;
-        sums[3] = s3;
-        return 4;
+/* The sums of four channels, two taps at a time; returns the weights behind. */
+static inline const int8_t *kernels_four_sums(const int8_t *const *taps, int tap_count, const int8_t *w, int channel,
+                                              int32_t sums[4])
+{
+    int32_t s0 = 0, s1 = 0, s2 = 0, s3 = 0;
+    if (tap_count > 1) {
+        uint32_t x, y, a, u, v;
+        __asm__("1:\n\t"
+                "ldrd %[x], %[y], [%[taps]], #8\n\t"
+                "ldr %[x], [%[x], %[channel]]\n\t"
+                "ldr %[y], [%[y], %[channel]]\n\t"
+                "ldr %[v], [%[w]], #4\n\t"
+                "pkhbt %[a], %[x], %[y], lsl #16\n\t"
+                "pkhtb %[y], %[y], %[x], asr #16\n\t"
+                "sxtb16 %[x], %[a]\n\t"
+                "sxtb16 %[u], %[v]\n\t"
+                "smlad %[s0], %[x], %[u], %[s0]\n\t"
+                "sxtb16 %[a], %[a], ror #8\n\t"
+                "sxtb16 %[v], %[v], ror #8\n\t"
+                "smlad %[s1], %[a], %[v], %[s1]\n\t"
+                "ldr %[v], [%[w]], #4\n\t"
+                "cmp %[taps], %[end]\n\t"
+                "sxtb16 %[x], %[y]\n\t"
+                "sxtb16 %[u], %[v]\n\t"
+                "smlad %[s2], %[x], %[u], %[s2]\n\t"
+                "sxtb16 %[y], %[y], ror #8\n\t"
+                "sxtb16 %[v], %[v], ror #8\n\t"
+                "smlad %[s3], %[y], %[v], %[s3]\n\t"
+                "bne 1b"
+                : [s0] "+r"(s0), [s1] "+r"(s1), [s2] "+r"(s2), [s3] "+r"(s3), [taps] "+r"(taps), [w] "+r"(w),
+                  [x] "=&r"(x), [y] "=&r"(y), [a] "=&r"(a), [u] "=&r"(u), [v] "=&r"(v)
+                : [channel] "r"(channel), [end] "r"(taps + (tap_count & ~1))
+                : "cc", "memory");
     }
+    if (tap_count & 1) {
+        const uint32_t x = kernels_word(*taps + channel), v = kernels_word(w), a = kernels_even(x), c = kernels_odd(x),
+                       e = kernels_even(v), o = kernels_odd(v);
+        s0 = kernels_add_low(s0, a, e);
+        s1 = kernels_add_low(s1, c, o);
+        s2 = kernels_add_high(s2, a, e);
+        s3 = kernels_add_high(s3, c, o);
+        w += 4;
+    }
+    sums[0] = s0;
+    sums[1] = s1;
+    sums[2] = s2;
+    sums[3] = s3;
+    return w;
+}
 #endif
-    for (int i = 0; i < count; i++, w++) {
+
+/* The sums of up to four channels, from `c` of this kernel's. */
+static inline void kernels_depthwise_sums(const struct depthwise *d, const int8_t *const *taps, const int8_t *w, int c,
+                                          int32_t sums[4])
+{
+    const int tap_count = d->kernel * d->kernel, pairs = tap_count / 2 * 2;
+    for (int i = 0; i < 4 && c + i < d->channels; i++) {
         const int channel = !KERNELS_REPEATS || d->repeats == 1 ? d->first + c + i : (d->first + c + i) / d->repeats;
-        const int8_t *weight = w;
+        const int8_t *weight = w + (i & 1) + (i & 2) * 2;
         int32_t sum = 0;
-        for (int t = 0; t < tap_count; t++, weight += d->channels)
-            sum += taps[t][channel] * *weight;
-        sums[i] = sum;
+        for (int t = 0; t < pairs; t += 2, weight += 8)
+            sum += taps[t][channel] * weight[0] + taps[t + 1][channel] * weight[2];
+        sums[i] = sum + (pairs < tap_count ? taps[pairs][channel] * w[4 * pairs + i] : 0);
     }
-    return count;
 }
 
 /* The values of one depthwise kernel at one pixel, into the pixel's patch. */
@@ -486,17 +553,26 @@ KERNELS_FUNCTION void kernels_put_depthwise(const struct depthwise *d, const int
 {
     const struct finish f = d->finish;
     const int32_t *row = f.rows;
-    int32_t sums[4];
-    for (int c = 0; c < d->channels; c += 4, row += 8) {
-        const int count = kernels_depthwise_sums(d, taps, c, sums), at = d->first + c;
-        if (count == 4 && at % 4 == 0) {
-            kernels_put(patch + at * 2, kernels_middle_value(f, row, sums[0]), kernels_middle_value(f, row + 2, sums[1]),
-                        kernels_middle_value(f, row + 4, sums[2]), kernels_middle_value(f, row + 6, sums[3]));
-        } else {
-            for (int i = 0; i < count; i++) {
-                const int k = at + i, order = KERNELS_USE_DSP ? (k & 1) * 2 + (k >> 1 & 1) : k & 3;
-                patch[(k >> 2) * 8 + order] = (int16_t)kernels_middle_value(f, row + 2 * i, sums[i]);
-            }
+    const int8_t *w = d->weights;
+    const int tap_count = d->kernel * d->kernel, first = d->first, channels = d->channels;
+    int c = 0;
+#if KERNELS_USE_DSP
+    if (first % 4 == 0 && (!KERNELS_REPEATS || d->repeats == 1))
+        for (int16_t *four = patch + first * 2; c + 4 <= channels; c += 4, row += 8, four += 8) {
+            int32_t s[4];
+            w = kernels_four_sums(taps, tap_count, w, first + c, s);
+            const uint32_t values[2] = {
+                kernels_pair(kernels_middle_value(f, row, s[0]), kernels_middle_value(f, row + 4, s[2])),
+                kernels_pair(kernels_middle_value(f, row + 2, s[1]), kernels_middle_value(f, row + 6, s[3]))};
+            memcpy(four, values, sizeof values);
+        }
+#endif
+    for (; c < channels; c += 4, w += 4 * tap_count) {
+        int32_t sums[4];
+        kernels_depthwise_sums(d, taps, w, c, sums);
+        for (int i = 0; i < 4 && c + i < channels; i++, row += 2) {
+            const int k = first + c + i, order = KERNELS_USE_DSP ? (k & 1) * 2 + (k >> 1 & 1) : k & 3;
+            patch[(k >> 2) * 8 + order] = (int16_t)kernels_middle_value(f, row, sums[i]);
         }
     }
 }
@@ -539,9 +615,15 @@ KERNELS_FUNCTION void kernels_depthwise(const struct depthwise *parts, int part_
             const int32_t *constants = f.rows;
             int32_t sums[4];
             kernels_find_taps(d, x, row, column, taps);
-            for (int c = 0; c < d->channels; c += 4) {
-                const int some = kernels_depthwise_sums(d, taps, c, sums);
-                for (int k = 0; k < some; k++, constants += f.row_length) {
+            const int8_t *w = d->weights;
+            for (int c = 0; c < d->channels; c += 4, w += 4 * d->kernel * d->kernel) {
+#if KERNELS_USE_DSP
+                if (c + 4 <= d->channels && (!KERNELS_REPEATS || d->repeats == 1))
+                    kernels_four_sums(taps, d->kernel * d->kernel, w, d->first + c, sums);
+                else
+#endif
+                    kernels_depthwise_sums(d, taps, w, c, sums);
+                for (int k = 0; k < 4 && c + k < d->channels; k++, constants += f.row_length) {
                     int32_t scaled = kernels_scaled(f, constants, sums[k]);
                     if (f.has_skip)
                         scaled += added[d->first + c + k] * constants[f.row_length - 1];
