@@ -58,6 +58,23 @@ def surviving_hangup() -> Iterator[None]:
         signal.signal(signal.SIGHUP, signal.SIG_DFL)
 
 
+@contextmanager
+def interrupted_by_cluster() -> Iterator[None]:
+    """Let SIGUSR1, with which `sbatch --signal=USR1@60` announces the end of the job, interrupt like Ctrl-C.
+
+    A handler that exists already is kept.
+    """
+    is_ours = threading.current_thread() is threading.main_thread() and hasattr(signal, "SIGUSR1")
+    if not is_ours or signal.getsignal(signal.SIGUSR1) is not signal.SIG_DFL:
+        yield
+        return
+    signal.signal(signal.SIGUSR1, signal.default_int_handler)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGUSR1, signal.SIG_DFL)
+
+
 def discard_output(stream: IO[str]) -> None:
     """Send what is written to `stream` from now on to nowhere: its reader, or its terminal, is gone."""
     try:

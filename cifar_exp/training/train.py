@@ -11,7 +11,7 @@ from cifar_exp.config.paths import with_absolute_paths
 from cifar_exp.config.planned import Planned
 from cifar_exp.config.schema import TrainConfig
 from cifar_exp.errors import UserError
-from cifar_exp.process import alone, has_rank, is_first_process, settle, surviving_hangup
+from cifar_exp.process import alone, has_rank, interrupted_by_cluster, is_first_process, settle, surviving_hangup
 from cifar_exp.runs.directory import RunDir
 from cifar_exp.runs.in_use import check_not_in_use, in_use
 from cifar_exp.runs.result import Result
@@ -51,7 +51,7 @@ def train_checked(
     with alone(has_rank() and trains_alone(checked.config.trainer)):
         if check_directory(run, checked.config, resume):
             return run.read_result()
-        with undone_on_user_error(run), in_use(run), surviving_hangup():
+        with undone_on_user_error(run), in_use(run), surviving_hangup(), interrupted_by_cluster():
             return Job(checked, run, callbacks).train()
 
 

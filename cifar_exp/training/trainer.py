@@ -8,7 +8,7 @@ from typing import Any
 
 import pytorch_lightning as pl
 from pytorch_lightning.callbacks import Callback, EarlyStopping
-from pytorch_lightning.plugins.environments import LightningEnvironment
+from pytorch_lightning.plugins.environments import LightningEnvironment, SLURMEnvironment
 from pytorch_lightning.profilers import PassThroughProfiler
 
 from cifar_exp.config.schema import CallbacksConfig, TrainConfig
@@ -42,9 +42,12 @@ def plugins(config: TrainConfig) -> list[Any]:
     """Return the Trainer's plugins.
 
     One device needs no cluster: the variables of a Slurm job, whose tasks may be as many independent runs, would make
-    Lightning wait for others, and save a checkpoint of its own when the job is requeued.
+    Lightning wait for others. With several devices, Lightning would save a checkpoint of its own from the middle of an
+    epoch when the job's time is up, and prefer it to `last.ckpt`.
     """
-    return [PlainCheckpointIO(), *([LightningEnvironment()] if trains_alone(config.trainer) else [])]
+    if trains_alone(config.trainer):
+        return [PlainCheckpointIO(), LightningEnvironment()]
+    return [PlainCheckpointIO(), *([SLURMEnvironment(auto_requeue=False)] if SLURMEnvironment.detect() else [])]
 
 
 def trainer_arguments(config: TrainConfig) -> dict[str, Any]:

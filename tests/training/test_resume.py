@@ -67,14 +67,20 @@ def test_a_killed_run_ends_as_if_it_had_not_been(
         assert all(torch.equal(mine[key], theirs[key]) for key in theirs)
 
 
-@pytest.mark.parametrize("by", [signal.SIGTERM, signal.SIGINT])
-def test_a_run_that_is_interrupted_says_how_it_goes_on(by: signal.Signals, tmp_path: Path) -> None:
+@pytest.mark.parametrize("by", [signal.SIGTERM, signal.SIGINT, signal.SIGUSR1])
+def test_a_run_that_is_interrupted_reports_how_to_continue(
+    by: signal.Signals, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """SIGUSR1 is how Slurm announces that a job's time is up."""
+    for name, value in {"SLURM_NTASKS": "1", "SLURM_JOB_NAME": "train", "SLURM_JOB_ID": "7"}.items():
+        monkeypatch.setenv(name, value)
     run = tmp_path / "run"
     status, said = kill_after(2, run, *VARIED, "trainer.max_epochs=1000", by=by)
     assert status == 130
     assert f"Interrupted. Continue it with: cifar-exp train resume={run}" in said
     assert "Traceback" not in said
     assert result(run)["status"] == "interrupted"
+    assert {path.suffix for path in run.iterdir() if "ckpt" in path.name} == set()  # none of Lightning's own
 
 
 def test_the_best_epoch_is_remembered_where_a_run_has_been_moved(tmp_path: Path) -> None:
