@@ -13,9 +13,7 @@ from hydra.core.plugins import Plugins
 from hydra.core.utils import JobReturn, configure_log, run_job
 from hydra.types import HydraContext, TaskFunction
 from omegaconf import DictConfig, OmegaConf, open_dict, read_write
-from optuna.exceptions import StorageInternalError
 from optuna.trial import FrozenTrial
-from sqlalchemy.exc import SQLAlchemyError
 
 from cifar_exp.config.overrides import written
 from cifar_exp.errors import UserError
@@ -25,7 +23,15 @@ from cifar_exp.sweep.output.outputs import Outputs
 from cifar_exp.sweep.search.pricing import Free, PlanPricer, Pricer
 from cifar_exp.sweep.search.space import Space, build_space
 from cifar_exp.sweep.settings import parse_settings
-from cifar_exp.sweep.study.storage import absolute_url, close_storage, default_url, masked
+from cifar_exp.sweep.study.storage import (
+    absolute_url,
+    check_file_exists,
+    close_storage,
+    default_url,
+    masked,
+    reason_of,
+    storage_errors,
+)
 from cifar_exp.sweep.worker.configs import TrialConfigs
 from cifar_exp.sweep.worker.driver import Driver
 from cifar_exp.sweep.worker.loop import Worker
@@ -34,6 +40,7 @@ from cifar_exp.sweep.worker.task import DriverWatch, TrialTask, WorkerTask
 log = logging.getLogger(__name__)
 
 ON_THIS_MACHINE = ("joblib", "submitit_launcher.LocalLauncher")  # launchers
+AGAIN = "Once it can be used, the same command continues the sweep."
 QUIET = ("hydra_plugins", "submitit")  # loggers whose messages the table replaces
 
 Report = Callable[[Sequence[FrozenTrial]], None]
@@ -163,12 +170,14 @@ class Adapter:
         """Report a storage that fails, whatever its driver raises, as one message; close it at the end."""
         try:
             yield
-        except (SQLAlchemyError, StorageInternalError) as error:
-            reason = str(error.__cause__ or error).strip().splitlines()[0]
+        except storage_errors() as error:
+            check_file_exists(self._url)
             raise UserError(
-                f"hydra.sweeper.storage: {masked(self._url)} can no longer be used:\n{reason}\n"
-                "Once it can, the same command continues the sweep."
+                f"hydra.sweeper.storage: {masked(self._url)} can no longer be used:\n{reason_of(error)}\n{AGAIN}"
             ) from None
+        except OSError as error:
+            check_file_exists(self._url)
+            raise UserError(f"{error.filename or self._sweep_dir}: {error.strerror or error}.\n{AGAIN}") from None
         finally:
             close_storage(self._url)
 

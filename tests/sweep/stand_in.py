@@ -45,6 +45,9 @@ def main(checked: Planned[TrainConfig]) -> float:
         raise UserError("data.root: there is no directory")
     if misfortune == "full disk":
         raise OSError(errno.ENOSPC, "No space left on device")
+    if misfortune == "removes the study":
+        for file in run.parent.glob("study.db*"):
+            file.unlink()
     if misfortune == "exits":
         sys.exit(3)
     for epoch in range(first, cfg.trainer.max_epochs):

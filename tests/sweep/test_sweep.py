@@ -1,5 +1,6 @@
 """One worker's sweep, from the command line to its files."""
 
+import importlib.util
 import io
 import json
 import math
@@ -374,6 +375,56 @@ def test_a_cause_that_all_trials_share_stops_the_sweep(
     assert "Traceback" not in reported
     assert pretend(*sweep_arguments(sweep, 4)) == 0
     assert [row["state"] for row in table(sweep)] == ["complete"] * 4
+
+
+def test_a_study_that_is_removed_stops_the_sweep_and_is_made_again(
+    pretend: Pretend, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    sweep = tmp_path / "sweep"
+    assert pretend(*sweep_arguments(sweep, 3), misfortunes={1: "removes the study"}) == 2
+    reported = capfd.readouterr().err
+    assert f"{sweep / 'study.db'} was removed while the sweep was running" in reported
+    assert "Traceback" not in reported
+    assert pretend(*sweep_arguments(sweep, 3)) == 0
+    assert [row["state"] for row in table(sweep)] == ["complete"] * 3
+    assert [trial for trial, *_ in starts(tmp_path / "starts.log")] == [0, 1, 2]
+
+
+@pytest.mark.parametrize("scheme", ["sqlite:///", "journal://"])
+@pytest.mark.parametrize("kind", ["a directory", "another file"])
+def test_a_storage_that_is_no_study_is_reported_in_one_message(
+    pretend: Pretend, tmp_path: Path, capfd: pytest.CaptureFixture[str], scheme: str, kind: str
+) -> None:
+    file = tmp_path / "storage"
+    if kind == "a directory":
+        file.mkdir()
+    else:
+        file.write_text("not a study\n" * 1000)
+    assert pretend(*sweep_arguments(tmp_path / "sweep", 1, f"hydra.sweeper.storage={scheme}{file}")) == 2
+    reported = capfd.readouterr().err
+    assert f"cannot use {scheme}{file}:" in reported
+    assert len(reported.strip().splitlines()) <= 3
+    assert not (tmp_path / "sweep").exists()
+
+
+@pytest.mark.parametrize(
+    ("url", "package"),
+    [
+        ("redis://localhost", "redis"),
+        ("mysql://me:secret@localhost/studies", "pymysql"),
+        ("grpc://localhost", "grpcio"),
+    ],
+)
+def test_a_storage_whose_package_is_missing_reports_what_to_install(
+    pretend: Pretend, tmp_path: Path, capfd: pytest.CaptureFixture[str], url: str, package: str
+) -> None:
+    if importlib.util.find_spec({"grpcio": "grpc"}.get(package, package)) is not None:
+        pytest.skip(f"{package} is installed")
+    assert pretend(*sweep_arguments(tmp_path / "sweep", 1, f"hydra.sweeper.storage='{url}'")) == 2
+    reported = capfd.readouterr().err
+    assert f"pip install {package}" in reported
+    assert "secret" not in reported
+    assert len(reported.strip().splitlines()) == 2
 
 
 def test_a_directory_may_have_any_name(pretend: Pretend, tmp_path: Path) -> None:

@@ -5,12 +5,15 @@ Optuna's journal instead, a file to which every change is appended under a lock 
 """
 
 import os
+import sys
 import time
+import warnings
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
+from optuna.exceptions import ExperimentalWarning
 from optuna.storages import BaseStorage, JournalStorage, RDBStorage
 from optuna.storages.journal import JournalFileBackend, JournalFileOpenLock
 
@@ -18,13 +21,22 @@ from cifar_exp.errors import UserError
 
 STORAGE_VARIABLE = "CIFAR_EXP_STORAGE"  # the whole URL, password included, for the jobs of a sweep
 STUDY_FILE, JOURNAL_FILE = "study.db", "study.journal"
-JOURNAL = "journal://"
+JOURNAL, GRPC = "journal://", "grpc://"
 WAITS = (0.2, 0.5, 1.0, 2.0)  # seconds, while another worker makes the tables
 LOCK_SECONDS = 10  # after which the lock of a journal is taken from a writer that died
 EXPECTED = (
     "null, sqlite:///FILE, journal:///FILE, postgresql+psycopg://USER@HOST/DATABASE, redis:// or grpc://HOST:PORT"
 )
-_INSTALL = {"postgresql": "'cifar-exp[postgres]'", "mysql": "pymysql", "redis": "redis", "grpc": "grpcio protobuf"}
+DRIVERS = {  # what to install, and how the URL begins then
+    "postgresql": ("'cifar-exp[postgres]'", "postgresql+psycopg://"),
+    "mysql": ("pymysql", "mysql+pymysql://"),
+    "mariadb": ("pymysql", "mariadb+pymysql://"),
+    "redis": ("redis", "redis://"),
+    "rediss": ("redis", "rediss://"),
+    "grpc": ("grpcio protobuf", "grpc://"),
+}
+GRPC_PORT = 13000  # Optuna's default
+CONNECT_SECONDS = 10.0
 
 _opened: dict[tuple[str, int], BaseStorage] = {}  # by URL and process: a storage reads all trials once
 
@@ -47,6 +59,8 @@ def absolute_url(url: str) -> str:
     from sqlalchemy.engine import make_url
     from sqlalchemy.exc import ArgumentError
 
+    if url.startswith(GRPC):
+        return url
     if url.startswith(JOURNAL):
         return f"{JOURNAL}{Path(url.removeprefix(JOURNAL)).absolute()}"
     try:
@@ -68,12 +82,17 @@ def sqlite_file(url: str) -> Path | None:
     return Path(parsed.database) if parsed.database not in (None, "", ":memory:") else None
 
 
+def file_of(url: str) -> Path | None:
+    """Return the file of a storage that is one, None for any other."""
+    return Path(url.removeprefix(JOURNAL)) if url.startswith(JOURNAL) else sqlite_file(url)
+
+
 def masked(url: str) -> str:
     """Return `url` without its password, for configs, logs and wandb."""
     from sqlalchemy.engine import make_url
     from sqlalchemy.exc import ArgumentError
 
-    if url.startswith(JOURNAL):
+    if url.startswith((JOURNAL, GRPC)):
         return url
     try:
         return make_url(url).render_as_string(hide_password=True)
@@ -94,24 +113,63 @@ def open_storage(url: str) -> BaseStorage:
         UserError: it cannot be reached, or its driver is missing.
     """
     import optuna
-    from sqlalchemy.exc import SQLAlchemyError
 
     key = (url, os.getpid())
     optuna.logging.set_verbosity(optuna.logging.ERROR)
-    file = sqlite_file(url)
-    if key in _opened and (file is None or file.exists()):
+    if key in _opened:
+        check_file_exists(url)
         return _opened[key]
-    close_storage(url)
     try:
-        _opened[key] = _new_storage(url)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", ExperimentalWarning)
+            storage = _new_storage(url)
+    except UserError:
+        raise
     except ImportError as error:
-        engine = url.split(":")[0].split("+")[0]
-        install = f" Install it: pip install {_INSTALL[engine]}." if engine in _INSTALL else ""
-        raise UserError(f"hydra.sweeper.storage: {masked(url)} needs '{error.name or error}'.{install}") from None
-    except (SQLAlchemyError, OSError, RuntimeError, ValueError) as error:
-        reason = str(error.__cause__ or error).strip().splitlines()[0]
-        raise UserError(f"hydra.sweeper.storage: cannot use {masked(url)}:\n{reason}") from None
-    return _opened[key]
+        raise UserError(f"hydra.sweeper.storage: {masked(url)} {_missing(url, error)}") from None
+    except Exception as error:  # whatever a driver may raise
+        raise UserError(f"hydra.sweeper.storage: cannot use {masked(url)}:\n{reason_of(error)}") from None
+    _opened[key] = storage
+    return storage
+
+
+def check_file_exists(url: str) -> None:
+    """Raise UserError where the file of an open storage was removed; SQLite would report it as read-only."""
+    file = file_of(url)
+    if file is not None and not file.exists():
+        raise UserError(
+            f"hydra.sweeper.storage: {file} was removed while the sweep was running.\n"
+            "The same command makes it again, with the trials whose directories are there."
+        )
+
+
+def reason_of(error: BaseException) -> str:
+    """Return the first line of what a storage's driver reports."""
+    text = str(error.__cause__ or error).strip() or type(error).__name__
+    return text.splitlines()[0]
+
+
+def storage_errors() -> tuple[type[Exception], ...]:
+    """Return what the drivers in use raise where a storage cannot be reached or written any more."""
+    from optuna.exceptions import StorageInternalError
+    from sqlalchemy.exc import SQLAlchemyError
+
+    errors: list[type[Exception]] = [SQLAlchemyError, StorageInternalError]
+    for module, name in (("redis", "RedisError"), ("grpc", "RpcError")):
+        if module in sys.modules:
+            errors.append(getattr(sys.modules[module], name))
+    return tuple(errors)
+
+
+def _missing(url: str, error: ImportError) -> str:
+    """Which package a storage needs, where it is known, and how to install it."""
+    dialect, _, _ = url.partition(":")
+    package, beginning = DRIVERS.get(dialect.partition("+")[0], ("", ""))
+    if not package:
+        return f"needs a package that is not installed:\n{reason_of(error)}"
+    return (
+        f"needs a package that is not installed.\nInstall it: pip install {package}; the URL begins with {beginning}."
+    )
 
 
 def close_storage(url: str) -> None:
@@ -130,16 +188,21 @@ def close_storage(url: str) -> None:
 def _new_storage(url: str) -> BaseStorage:
     if url.startswith(JOURNAL):
         file = url.removeprefix(JOURNAL)
+        Path(file).parent.mkdir(parents=True, exist_ok=True)
         return JournalStorage(JournalFileBackend(file, lock_obj=WholeLinesLock(file)))
-    if url.startswith("redis"):
+    if url.startswith(("redis://", "rediss://")):
         from optuna.storages.journal import JournalRedisBackend
 
         return JournalStorage(_with_imports(lambda: JournalRedisBackend(url)))
-    if url.startswith("grpc://"):
+    if url.startswith(GRPC):
         from optuna.storages import GrpcStorageProxy
 
-        host, _, port = url.removeprefix("grpc://").partition(":")
-        return _with_imports(lambda: GrpcStorageProxy(host=host, port=int(port or 13000)))
+        host, _, port = url.removeprefix(GRPC).rstrip("/").partition(":")
+        if not (port or "0").isdecimal():
+            raise UserError(f"hydra.sweeper.storage: '{url}' has no port number; expected grpc://HOST:{GRPC_PORT}.")
+        proxy: GrpcStorageProxy = _with_imports(lambda: GrpcStorageProxy(host=host, port=int(port or GRPC_PORT)))
+        proxy.wait_server_ready(timeout=CONNECT_SECONDS)
+        return proxy
     return _rdb(url)
 
 
