@@ -136,10 +136,7 @@ class Adapter:
             stack.enter_context(study.heartbeat)
             study.heartbeat.add("driver", lambda: study.beat_driver(token))
             identity = {"host": socket.gethostname(), "lock": str(lock.path), "token": token}
-            if "SlurmLauncher" in self._launcher_name:
-                from cifar_exp.sweep.worker.slurm import watch_the_queue
-
-                stack.callback(watch_the_queue().cancel_jobs)
+            self._prepare_launcher(stack)
             launch = self._worker_launch(worker, arguments, identity)
             driver = Driver(launch, self._settings.n_jobs, together="joblib" in self._launcher_name)
             report = stack.enter_context(self._shown(worker))
@@ -236,6 +233,19 @@ class Adapter:
         for name in QUIET:
             logging.getLogger(name).setLevel(logging.INFO if self._config.hydra.verbose else logging.ERROR)
         return launch
+
+    def _prepare_launcher(self, stack: ExitStack) -> None:
+        """Do in this process, once, what the launchers do in none or in each of the threads that start workers."""
+        if "SlurmLauncher" in self._launcher_name:
+            from cifar_exp.sweep.worker.slurm import watch_the_queue
+
+            stack.callback(watch_the_queue().cancel_jobs)
+        if "RayLauncher" in self._launcher_name:
+            from cifar_exp.sweep.worker.ray_cluster import connect
+
+            options = OmegaConf.to_container(self._config.hydra.launcher.ray.init, resolve=True)
+            assert isinstance(options, dict)
+            connect({str(key): value for key, value in options.items()})
 
     def _launcher_config(self) -> DictConfig:
         """Joblib would start a process for every core; it starts as many as the sweep has workers."""

@@ -112,8 +112,8 @@ def workers(tmp_path: Path) -> Iterator[Callable[..., subprocess.Popen[str]]]:
         process.communicate()
 
 
-def wait_until(condition: Callable[[], bool], seconds: float = 60.0) -> None:
-    """Waits for `condition`; fails where it does not come about."""
+def wait_until(condition: Callable[[], bool], seconds: float = 180.0) -> None:
+    """Waits for `condition`; fails where it does not come about. On a busy machine all takes ten times as long."""
     deadline = time.monotonic() + seconds
     while not condition():
         assert time.monotonic() < deadline, "did not come about"

@@ -15,7 +15,6 @@ from tests.sweep.conftest import numbers, starts, sweep_arguments, table, wait_u
 Workers = Callable[..., "subprocess.Popen[str]"]
 
 SLURM, REQUIRE_SLURM = "SLURM_CONF", "CIFAR_EXP_REQUIRE_SLURM"  # scripts/with_slurm sets the first
-SECONDS = 180.0  # for what takes ten where nothing else runs
 PLUGINS = {"joblib": "joblib", "submitit_local": "submitit", "submitit_slurm": "submitit", "ray": "ray"}
 
 
@@ -84,11 +83,11 @@ def test_workers_and_drivers_may_be_killed(engine: str, workers: Workers, tmp_pa
     hold = tmp_path / "hold"
     hold.touch()
     driver = workers(*arguments(tmp_path, engine, 4))
-    wait_until(lambda: len(processes(tmp_path)) == 2, SECONDS)
+    wait_until(lambda: len(processes(tmp_path)) == 2)
     os.kill(processes(tmp_path)[0], signal.SIGKILL)
-    wait_until(lambda: len(processes(tmp_path)) >= 3, SECONDS)  # another takes its place
+    wait_until(lambda: len(processes(tmp_path)) >= 3)  # another takes its place
     driver.kill()
-    wait_until(lambda: not any(is_alive(process) for process in processes(tmp_path)), SECONDS)
+    wait_until(lambda: not any(is_alive(process) for process in processes(tmp_path)))
     hold.unlink()
     before = len(processes(tmp_path))
     ends_well(workers(*arguments(tmp_path, engine, 8)))
@@ -103,12 +102,12 @@ def test_a_cancelled_job_is_replaced_and_one_whose_time_is_up_gives_its_trial_up
     hold = tmp_path / "hold"
     hold.touch()
     driver = workers(*arguments(tmp_path, "submitit_slurm", 4))
-    wait_until(lambda: len(processes(tmp_path)) == 2, SECONDS)
+    wait_until(lambda: len(processes(tmp_path)) == 2)
     cancelled, requeued = jobs(tmp_path)
     slurm("scancel", cancelled)
-    wait_until(lambda: len(processes(tmp_path)) == 3, SECONDS)
+    wait_until(lambda: len(processes(tmp_path)) == 3)
     slurm("scancel", "--signal=USR2", requeued)
-    wait_until(lambda: slurm("squeue", "--noheader", f"--job={requeued}", "--format=%T").strip() == "PENDING", SECONDS)
+    wait_until(lambda: slurm("squeue", "--noheader", f"--job={requeued}", "--format=%T").strip() == "PENDING")
     hold.unlink()
     reported = ends_well(driver)
     assert_each_trial_once(tmp_path, 4, interrupted=2)

@@ -334,7 +334,7 @@ def test_a_directory_with_other_trials_is_not_written_into(
     pretend(*sweep_arguments(sweep, 1))
     before = (sweep / "0" / "result.json").read_text()
     assert pretend(*sweep_arguments(sweep, 1, "hydra.sweeper.study_name=other")) == 2
-    assert "holds a run that is not trial 0 of the study 'other'" in capfd.readouterr().err
+    assert "already contains a run that is not trial 0 of the study 'other'" in capfd.readouterr().err
     assert (sweep / "0" / "result.json").read_text() == before
 
 

@@ -5,20 +5,17 @@ import shutil
 import time
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack, redirect_stderr
-from dataclasses import dataclass
 from io import StringIO
 from pathlib import Path
 from random import SystemRandom
 from typing import Any
 
 from hydra.core.utils import JobReturn, JobStatus
-from omegaconf import DictConfig, OmegaConf, open_dict
+from omegaconf import DictConfig, OmegaConf
 from optuna.trial import FrozenTrial, TrialState
 
-from cifar_exp.config.overrides import written
 from cifar_exp.errors import TakenOverError, UserError
 from cifar_exp.files import write_text
-from cifar_exp.runs.saved import saved_overrides
 from cifar_exp.sweep.search.checks import check_choices, check_layers_exist
 from cifar_exp.sweep.search.pricing import Pricer
 from cifar_exp.sweep.search.proposals import Proposer
@@ -26,9 +23,9 @@ from cifar_exp.sweep.search.pruners import build_pruner
 from cifar_exp.sweep.search.space import Candidate, Space
 from cifar_exp.sweep.settings import SweepSettings
 from cifar_exp.sweep.study.recovery import recover
-from cifar_exp.sweep.study.storage import masked
-from cifar_exp.sweep.study.study import DIRECTORY, HELD, SharedStudy, ended
-from cifar_exp.sweep.worker.outcome import NO_VALUE, Outcome, belongs_to, is_common_cause, outcome_in, outcome_of
+from cifar_exp.sweep.study.study import HELD, SharedStudy, ended
+from cifar_exp.sweep.worker.jobs import Job, Jobs
+from cifar_exp.sweep.worker.outcome import NO_VALUE, Outcome, is_common_cause, outcome_in, outcome_of
 
 log = logging.getLogger(__name__)
 
@@ -36,15 +33,6 @@ POLL_SECONDS = 1.0  # between looks at a study whose last trials are others'
 SAME_FAILURES = 3  # first trials that fail for one reason, before the sweep stops
 
 Launch = Callable[[Sequence[Sequence[str]], int], Sequence[JobReturn]]
-
-
-@dataclass(frozen=True)
-class Job:
-    """A trial of ours, its directory and its overrides."""
-
-    trial: FrozenTrial
-    directory: Path
-    overrides: list[str]
 
 
 class Worker:
@@ -69,13 +57,18 @@ class Worker:
         self.example: Candidate = {}  # a candidate within the budget
         self._url = url
         self._dir = Path(str(base.hydra.sweep.dir)).absolute()
+        self._jobs = Jobs(space, base, compose, settings.study_name, url)
         self._proposer = Proposer(space, pricer, settings)
         self._held: list[tuple[FrozenTrial, Outcome]] = []  # failures of which it is not known whether all trials fail
         self.returns: list[Sequence[JobReturn]] = []  # of each trial of this process
         self._exhausted = False
 
     def check(self) -> None:
-        """Raises UserError where nothing fits, or where what fits is no config of a run; makes no directory."""
+        """Check the space before any directory is made.
+
+        Raises:
+            UserError: no candidate is within the budget, or one that is cannot be composed or trained.
+        """
         build_pruner(self._settings.pruner)
         check_layers_exist(self.space, self._compose)
         valid = self._proposer.valid()
@@ -83,7 +76,7 @@ class Worker:
             check_choices(self.space, self._pricer, valid)
         candidate = self.example = self._proposer.check()
         cfg = self._compose(self.space.overrides(candidate))
-        if self._is_ours:
+        if self._jobs.are_runs:
             from cifar_exp.checks import check_train
 
             check_train(cfg)
@@ -121,7 +114,7 @@ class Worker:
         try:
             study = SharedStudy(self._url, self._settings, self.space, self._dir)
             with study.mutex():
-                if self._is_ours:
+                if self._jobs.are_runs:
                     recover(study, self._dir, self._settings.study_name, self.space, self._proposer, self._pricer)
         except UserError:
             if is_new:
@@ -130,11 +123,6 @@ class Worker:
         self.study = study
         write_text(self._dir / "multirun.yaml", OmegaConf.to_yaml(self._base))
         return study
-
-    @property
-    def _is_ours(self) -> bool:
-        """Whether the application is `cifar-exp train` rather than any other that uses the sweeper."""
-        return "trial" in self._base and "model" in self._base
 
     def is_over(self, trials: Sequence[FrozenTrial]) -> bool:
         """Return whether enough trials have ended, or all that the space has."""
@@ -149,12 +137,12 @@ class Worker:
                 trial, directory = self._taken(study)
                 if trial is None:
                     return None
-                if self._lacking(trial):
-                    reason = f"of another space: it has no {', '.join(self._lacking(trial))}"
+                if missing := self._jobs.missing_keys(trial):
+                    reason = f"of another space: it has no {', '.join(missing)}"
                     study.tell(trial, Outcome("FAIL", reason=reason))
                     continue
-                job = self._job(trial, directory, study.attempt(trial))
-                outcome = outcome_in(directory, self._settings.metrics) if self._belongs(job) else None
+                job = self._jobs.job(trial, directory, study.attempt(trial))
+                outcome = outcome_in(directory, self._settings.metrics) if self._jobs.is_attempted(job) else None
                 if outcome is None or (outcome.state == "FAIL" and HELD in trial.user_attrs):
                     return job
                 study.tell(trial, outcome)  # its worker died before it could record it
@@ -165,7 +153,7 @@ class Worker:
         for trial in trials[: self._settings.n_trials]:
             if trial.state.is_finished() or study.is_ours(trial):
                 continue
-            directory = self._directory(trial)
+            directory = self._jobs.directory(trial)
             take = study.claim if trial.state == TrialState.WAITING else study.take_over
             if take(trial, directory):
                 return trial, directory
@@ -185,54 +173,13 @@ class Worker:
         alone = self._url.startswith("sqlite")  # else workers on other machines may ask at the same time
         return self._settings.seed * 1_000_003 + number + (0 if alone else SystemRandom().randrange(2**62))
 
-    def _directory(self, trial: FrozenTrial) -> Path:
-        """Where the trial was begun, if that can be reached from here, else its own place in our directory."""
-        begun = trial.user_attrs.get(DIRECTORY)
-        if begun and belongs_to(Path(begun), self._settings.study_name, trial.number):
-            return Path(begun)
-        subdir = OmegaConf.to_container(self._base.hydra.sweep, resolve=False)["subdir"]  # type: ignore[index,call-overload]
-        if subdir in ("${hydra.job.num}", "${hydra:job.num}") or self._lacking(trial):
-            return self._dir / str(trial.number)
-        cfg = self._compose(self._trial_overrides(trial))
-        with open_dict(cfg):
-            cfg.hydra.job.num, cfg.hydra.job.id = trial.number, str(trial.number)
-        return self._dir / str(cfg.hydra.sweep.subdir)
-
-    def _lacking(self, trial: FrozenTrial) -> list[str]:
-        """The swept keys of which the trial knows nothing: it was put into the study by other means."""
-        return sorted(self.space.swept.keys() - trial.params.keys())
-
-    def _job(self, trial: FrozenTrial, directory: Path, attempt: int) -> Job:
-        if directory.is_relative_to(self._dir):
-            place = [f"hydra.sweep.subdir={written(str(directory.relative_to(self._dir)))}"]
-        else:
-            place = [
-                f"hydra.sweep.dir={written(str(directory.parent))}",
-                f"hydra.sweep.subdir={written(directory.name)}",
-            ]
-        return Job(trial, directory, [*self._trial_overrides(trial, attempt), *place])
-
-    def _trial_overrides(self, trial: FrozenTrial, attempt: int = 0) -> list[str]:
-        overrides = self.space.overrides(trial.params)
-        if not self._is_ours:
-            return overrides
-        name, number = self._settings.study_name, trial.number
-        about = {"storage": masked(self._url), "study_name": name, "number": number, "attempt": attempt}
-        defaults = {"name": f"{name}-{number}", "trainer.enable_progress_bar": False}
-        given = self.space.fixed_keys
-        return [
-            *(f"{key}={written(value)}" for key, value in defaults.items() if key not in given),
-            *overrides,
-            f"trial={written(about)}",
-        ]
-
     def _run_job(self, job: Job, study: SharedStudy) -> None:
         """Train a trial and record how it ended.
 
         Raises:
             UserError: the cause concerns all trials, which are left for a later call.
         """
-        self._clear(job)
+        self._jobs.prepare(job)
         value: Any = None
         try:
             returns = self._launch([job.overrides], job.trial.number)
@@ -277,26 +224,6 @@ class Worker:
         for trial, outcome in self._held:
             study.tell(trial, outcome)
         self._held.clear()
-
-    def _clear(self, job: Job) -> None:
-        """Makes room for a run from the start; one with a checkpoint goes on from there."""
-        if not self._is_ours:
-            return
-        is_run = (job.directory / "result.json").exists() or (job.directory / "checkpoints").exists()
-        if is_run and not self._belongs(job):
-            raise UserError(
-                f"{job.directory}: holds a run that is not trial {job.trial.number} of the study "
-                f"'{self._settings.study_name}'.\nChoose another hydra.sweep.dir or hydra.sweeper.study_name."
-            )
-        if not (job.directory / "checkpoints" / "last.ckpt").is_file():
-            shutil.rmtree(job.directory, ignore_errors=True)
-
-    def _belongs(self, job: Job) -> bool:
-        """Whether the job's directory holds an earlier attempt at the same trial."""
-        if not belongs_to(job.directory, self._settings.study_name, job.trial.number):
-            return False
-        saved = saved_overrides(job.directory / ".hydra" / "overrides.yaml")
-        return set(self.space.overrides(job.trial.params)) <= set(saved)
 
     def check_any(self) -> None:
         """Raise UserError where every trial has failed."""

@@ -1,0 +1,121 @@
+"""A trial as a job of Hydra: its directory, its overrides, and what an earlier attempt left in the directory."""
+
+import shutil
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from omegaconf import DictConfig, OmegaConf, open_dict
+from optuna.trial import FrozenTrial
+
+from cifar_exp.config.overrides import written
+from cifar_exp.errors import UserError
+from cifar_exp.runs.directory import RunDir
+from cifar_exp.runs.saved import saved_overrides
+from cifar_exp.sweep.search.space import Space
+from cifar_exp.sweep.study.storage import masked
+from cifar_exp.sweep.study.study import DIRECTORY
+from cifar_exp.sweep.worker.outcome import belongs_to
+
+BY_NUMBER = ("${hydra.job.num}", "${hydra:job.num}")  # the usual subdirectory
+
+
+@dataclass(frozen=True)
+class Job:
+    """A trial of this worker."""
+
+    trial: FrozenTrial
+    directory: Path
+    overrides: list[str]
+
+
+class Jobs:
+    """Make jobs of the trials of one study.
+
+    Args:
+        space: what is swept, and the fixed overrides.
+        base: the config of the sweep.
+        compose: from overrides to the config of a job.
+        study_name: with the number, what identifies a trial.
+        url: the study's storage, of which a job's config contains the masked form.
+    """
+
+    def __init__(
+        self, space: Space, base: DictConfig, compose: Callable[[list[str]], DictConfig], study_name: str, url: str
+    ) -> None:
+        self._space = space
+        self._base = base
+        self._compose = compose
+        self._study_name = study_name
+        self._url = url
+        self._sweep_dir = Path(str(base.hydra.sweep.dir)).absolute()
+
+    @property
+    def are_runs(self) -> bool:
+        """Whether the application is `cifar-exp train` rather than another one that uses the sweeper."""
+        return "trial" in self._base and "model" in self._base
+
+    def directory(self, trial: FrozenTrial) -> Path:
+        """Return where a trial was begun, if this process can reach it, else its place in the sweep's directory."""
+        begun = trial.user_attrs.get(DIRECTORY)
+        if begun and belongs_to(Path(begun), self._study_name, trial.number):
+            return Path(begun)
+        subdir = OmegaConf.to_container(self._base.hydra.sweep, resolve=False)["subdir"]  # type: ignore[index,call-overload]
+        if subdir in BY_NUMBER or self.missing_keys(trial):
+            return self._sweep_dir / str(trial.number)
+        cfg = self._compose(self._overrides(trial))
+        with open_dict(cfg):
+            cfg.hydra.job.num, cfg.hydra.job.id = trial.number, str(trial.number)
+        return self._sweep_dir / str(cfg.hydra.sweep.subdir)
+
+    def missing_keys(self, trial: FrozenTrial) -> list[str]:
+        """Return the swept keys without a value in a trial that was put into the study by other means."""
+        return sorted(self._space.swept.keys() - trial.params.keys())
+
+    def job(self, trial: FrozenTrial, directory: Path, attempt: int) -> Job:
+        """Return the job that trains `trial` in `directory`, for the `attempt`-th time."""
+        if directory.is_relative_to(self._sweep_dir):
+            place = [f"hydra.sweep.subdir={written(str(directory.relative_to(self._sweep_dir)))}"]
+        else:
+            place = [
+                f"hydra.sweep.dir={written(str(directory.parent))}",
+                f"hydra.sweep.subdir={written(directory.name)}",
+            ]
+        return Job(trial, directory, [*self._overrides(trial, attempt), *place])
+
+    def is_attempted(self, job: Job) -> bool:
+        """Return whether the job's directory contains an earlier attempt at the same trial."""
+        if not belongs_to(job.directory, self._study_name, job.trial.number):
+            return False
+        saved = saved_overrides(job.directory / ".hydra" / "overrides.yaml")
+        return set(self._space.overrides(job.trial.params)) <= set(saved)
+
+    def prepare(self, job: Job) -> None:
+        """Empty the directory of a run that starts anew; one with a checkpoint is continued.
+
+        Raises:
+            UserError: the directory contains another run.
+        """
+        if not self.are_runs:
+            return
+        if RunDir(job.directory).trace is not None and not self.is_attempted(job):
+            raise UserError(
+                f"{job.directory}: already contains a run that is not trial {job.trial.number} of the study "
+                f"'{self._study_name}'.\nChoose another hydra.sweep.dir or hydra.sweeper.study_name."
+            )
+        if not RunDir(job.directory).last.is_file():
+            shutil.rmtree(job.directory, ignore_errors=True)
+
+    def _overrides(self, trial: FrozenTrial, attempt: int = 0) -> list[str]:
+        overrides = self._space.overrides(trial.params)
+        if not self.are_runs:
+            return overrides
+        name, number = self._study_name, trial.number
+        about = {"storage": masked(self._url), "study_name": name, "number": number, "attempt": attempt}
+        defaults = {"name": f"{name}-{number}", "trainer.enable_progress_bar": False}
+        given = self._space.fixed_keys
+        return [
+            *(f"{key}={written(value)}" for key, value in defaults.items() if key not in given),
+            *overrides,
+            f"trial={written(about)}",
+        ]
