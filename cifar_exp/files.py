@@ -36,6 +36,14 @@ def atomic(path: Path) -> Iterator[Path]:
         temporary.unlink(missing_ok=True)
 
 
+def expanded(path: str | Path) -> Path:
+    """Return `path` with the user's home in place of `~`. Raises UserError where the user has none."""
+    try:
+        return Path(path).expanduser()
+    except RuntimeError:
+        raise UserError(f"{path}: this user has no home directory; expected a path without ~.") from None
+
+
 @contextmanager
 def users_choice(path: Path) -> Iterator[None]:
     """Turn an error of writing to a path that the user chose into a UserError that names it."""

@@ -37,6 +37,7 @@ from cifar_exp.config.location import users_configs
 from cifar_exp.config.messages import listing
 from cifar_exp.config.overrides import lines, parse_overrides, written
 from cifar_exp.errors import RunFailedError, UserError
+from cifar_exp.plots.figure import without_window
 from cifar_exp.process import alone, has_rank, is_first_process
 from cifar_exp.runs.directory import RunDir
 from cifar_exp.runs.in_use import in_use
@@ -48,6 +49,7 @@ DEVICES = "trainer.devices"
 
 def run(command: str, arguments: Sequence[str]) -> int:
     """Run `cifar-exp COMMAND ARGUMENTS…` and return its exit status."""
+    without_window()
     try:
         return _run(command, parse_arguments(arguments))
     except UserError as error:

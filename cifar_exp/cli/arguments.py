@@ -4,7 +4,9 @@ import argparse
 from collections.abc import Sequence
 from typing import NoReturn
 
+from cifar_exp.config.overrides import written
 from cifar_exp.errors import UserError, did_you_mean
+from cifar_exp.files import expanded
 
 SWITCHES = {
     "--help": "-h",
@@ -41,4 +43,12 @@ def parse_arguments(arguments: Sequence[str]) -> argparse.Namespace:
         parser.add_argument(name, short)
     parser.add_argument("--cfg", "-c", choices=("job", "hydra", "all"))
     parser.add_argument("--info", "-i", nargs="?", const="all", choices=INFO)
-    return parser.parse_intermixed_args(list(arguments))
+    args = parser.parse_intermixed_args(list(arguments))
+    args.overrides = [_with_home(one) for one in args.overrides]
+    return args
+
+
+def _with_home(override: str) -> str:
+    """Return an override with the user's home for the `~` of a path, which a shell leaves and Hydra does not know."""
+    key, _, value = override.partition("=")
+    return f"{key}={written(str(expanded(value)))}" if value == "~" or value.startswith("~/") else override

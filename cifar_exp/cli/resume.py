@@ -11,6 +11,7 @@ from cifar_exp.config.compose import Composer
 from cifar_exp.config.messages import listing, shown
 from cifar_exp.config.overrides import parse_overrides, written
 from cifar_exp.errors import UserError
+from cifar_exp.files import expanded
 from cifar_exp.runs.directory import RunDir
 from cifar_exp.runs.saved import load_config, saved_hydra
 
@@ -21,7 +22,7 @@ FREE = ("data.root", "data.cache_dir", "distill.teacher", "trainer.enable_progre
 def resumed_directory(given: Sequence[Override]) -> Path | None:
     """Return the directory that a `resume=DIR` among the overrides names."""
     values = [one.value() for one in given if one.key_or_group == "resume"]
-    return Path(str(values[-1])).expanduser() if values and values[-1] not in (None, AUTO) else None
+    return expanded(str(values[-1])) if values and values[-1] not in (None, AUTO) else None
 
 
 def resumed(composer: Composer, given: Sequence[Override]) -> DictConfig | None:

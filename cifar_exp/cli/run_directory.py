@@ -17,6 +17,7 @@ from cifar_exp.cli.tables import line
 from cifar_exp.config.overrides import written
 from cifar_exp.config.parse import unresolved
 from cifar_exp.errors import UserError
+from cifar_exp.files import expanded
 from cifar_exp.process import is_first_process
 from cifar_exp.runs.directory import RunDir
 from cifar_exp.runs.in_use import in_use
@@ -33,7 +34,7 @@ def referenced(cfg: DictConfig, key: str) -> str:
 
 def chosen_directory(cfg: DictConfig, key: str) -> Path:
     """Return the absolute directory that `key` of the config names; raises UserError where it refers to nothing."""
-    return Path(referenced(cfg, key)).expanduser().absolute()
+    return expanded(referenced(cfg, key)).absolute()
 
 
 def is_named_by_clock(cfg: DictConfig, mode: str, overrides: Sequence[Override]) -> bool:

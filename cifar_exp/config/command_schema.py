@@ -1,17 +1,17 @@
 """The root configs of the other commands, one strict, closed type for each."""
 
-from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, Field
 
 from cifar_exp.data.settings import DataConfig
+from cifar_exp.files import expanded
 from cifar_exp.network.cost import Budget
 from cifar_exp.network.spec import ModelSpec, Name, Spec
 
 
 def _expanded(path: str) -> str:
-    return str(Path(path).expanduser()) if path.startswith("~") else path
+    return str(expanded(path)) if path.startswith("~") else path
 
 
 Text = Annotated[Name, Field(min_length=1), AfterValidator(_expanded)]  # a path

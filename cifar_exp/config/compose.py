@@ -18,7 +18,8 @@ from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 from packaging.version import Version
 from pydantic import BaseModel
-from yaml import MarkedYAMLError
+from yaml import MarkedYAMLError, YAMLError
+from yaml.reader import ReaderError
 
 from cifar_exp.config.keys import known_there, nearest_key_hint
 from cifar_exp.config.location import conf_dir, users_conf_dir, users_configs
@@ -27,7 +28,8 @@ from cifar_exp.config.overrides import is_open, lines, parse_overrides, unknown_
 from cifar_exp.config.parse import value_errors
 from cifar_exp.errors import did_you_mean
 
-COMPOSITION_ERRORS = (HydraException, OmegaConfBaseException, MarkedYAMLError, UnicodeDecodeError)
+COMPOSITION_ERRORS = (HydraException, OmegaConfBaseException, YAMLError, UnicodeDecodeError, RecursionError)
+LONGEST_NAME = 255  # of a file, and so of a group
 PLUGINS = {"joblib": "joblib", "ray": "ray", "submitit_local": "submitit", "submitit_slurm": "submitit"}
 _CHOOSE_MODEL = ("model", "experiment", "debug")
 
@@ -134,6 +136,8 @@ class Composer:
             hint = f"; for a list write {key}=[{values}]" if "(" not in values else ""
             return f"{line}: several values need -m, which runs each{hint}."
         group, value = override.key_or_group, override.value()
+        if len(group) > LONGEST_NAME:
+            return f"{group[:40]}…: unknown key."
         options = [] if override.is_delete() or isinstance(value, dict | None) else self.options(group)
         if not options:
             return None
@@ -238,8 +242,12 @@ def composition_error(error: Exception) -> str:
         mark = error.problem_mark
         where = f"{mark.name}, line {mark.line + 1}" if mark else "A config"
         return f"{where}: not valid YAML: {error.problem}."
+    if isinstance(error, ReaderError):
+        return f"{error.name}: not a text file ({error.reason})."
     if isinstance(error, UnicodeDecodeError):
-        return f"A chosen config file is not UTF-8 text: {error.reason}."
+        return f"{_undecodable() or 'A chosen config file'}: not UTF-8 text ({error.reason})."
+    if isinstance(error, RecursionError):
+        return "A chosen config file contains a value within itself (*anchor below its &anchor)."
     if isinstance(error, MissingConfigException) and error.missing_cfg_file:
         group, _, option = str(error.missing_cfg_file).rpartition("/")
         if not group:
@@ -248,6 +256,17 @@ def composition_error(error: Exception) -> str:
         return _no_option(f"{group}={option}", group, option, known)
     text = str(error) or str(error.__cause__ or "does not fit")
     return "\n".join(line.strip() for line in text.splitlines()[:4])
+
+
+def _undecodable() -> Path | None:
+    """Return a file of the user's configs that is not UTF-8 text; a UnicodeDecodeError names none."""
+    users = users_conf_dir()
+    for file in users.rglob("*.yaml") if users is not None else ():
+        try:
+            file.read_text(encoding="utf-8")
+        except UnicodeDecodeError:
+            return file
+    return None
 
 
 def _no_option(line: str, group: str, option: str, options: Sequence[str]) -> str:

@@ -3,6 +3,7 @@
 import os
 import shutil
 from collections.abc import Sequence
+from importlib.util import find_spec
 from typing import Any
 
 from cifar_exp.config.schema import TrainerConfig
@@ -14,23 +15,34 @@ COMPILERS = ("g++", "clang++", "cl")  # that torch.compile looks for, where the 
 def check_devices(trainer: TrainerConfig) -> None:
     """Raises UserError where `trainer` asks for GPUs that are not there."""
     check_accelerator(trainer.accelerator, "trainer.accelerator")
-    if trainer.accelerator in ("gpu", "cuda"):
+    has_numbers = trainer.devices == -1 or isinstance(trainer.devices, list)
+    accelerator = trainer.accelerator
+    if accelerator == "auto" and has_numbers:
+        accelerator = "gpu" if _has_gpu() else "cpu"
+    if accelerator in ("gpu", "cuda"):
         _check_gpu_numbers(trainer.devices)
-    if trainer.accelerator == "cpu" and (trainer.devices == -1 or isinstance(trainer.devices, list)):
+    if accelerator == "cpu" and has_numbers:
         raise UserError(f"trainer.devices={trainer.devices}: processors have no numbers; expected how many, or auto.")
 
 
 def check_accelerator(accelerator: str, key: str) -> None:
     """Raises UserError, naming `key`, where there is no such accelerator."""
+    if accelerator == "tpu" and find_spec("torch_xla") is None:
+        raise UserError(f"{key}=tpu: PyTorch/XLA is not installed; expected auto or cpu.")
     if accelerator not in ("gpu", "cuda", "mps"):
         return
     import torch
 
-    has_cuda, has_mps = torch.cuda.is_available(), torch.backends.mps.is_available()
-    found = {"gpu": has_cuda or has_mps, "cuda": has_cuda, "mps": has_mps}[accelerator]
-    if not found:
+    one = torch.cuda if accelerator == "cuda" else torch.backends.mps
+    if not (_has_gpu() if accelerator == "gpu" else one.is_available()):
         what = "Apple GPU" if accelerator == "mps" else "GPU that this PyTorch can use"
         raise UserError(f"{key}={accelerator}: there is no {what} here; expected auto or cpu.")
+
+
+def _has_gpu() -> bool:
+    import torch
+
+    return torch.cuda.is_available() or torch.backends.mps.is_available()
 
 
 def _check_gpu_numbers(devices: str | int | list[int]) -> None:

@@ -6,6 +6,7 @@ from contextvars import ContextVar
 from pathlib import Path
 
 from cifar_exp.errors import UserError
+from cifar_exp.files import expanded
 
 _users_directory: ContextVar[Path | None] = ContextVar("users_directory", default=None)
 
@@ -29,7 +30,7 @@ def users_configs(directory: str | Path | None) -> Iterator[None]:
     Raises:
         UserError: `directory` does not exist.
     """
-    path = None if directory is None else Path(directory).expanduser().absolute()
+    path = None if directory is None else expanded(directory).absolute()
     if path is not None and not path.is_dir():
         raise UserError(f"--config-dir {directory}: no such directory.")
     token = _users_directory.set(path)

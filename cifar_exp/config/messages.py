@@ -92,6 +92,10 @@ def _text(path: str, details: ErrorDetails, keys: Keys, values: Mapping[str, Any
     if kind == "value_error":
         given = "" if isinstance(details["input"], Mapping) else f", got {shown(details['input'])}"
         return f"{path}: {details['ctx']['error']}{given}."
+    if kind in ("too_short", "too_long") and isinstance(details["input"], str):
+        bound = "at least" if kind == "too_short" else "at most"
+        length = details["ctx"].get("min_length", details["ctx"].get("max_length"))
+        return f"{path}: expected {bound} {length} characters, got {len(details['input'])}."
     if kind in ("too_short", "too_long"):
         return f"{path}: {details['msg'][0].lower()}{details['msg'][1:]}."
     is_item = any(isinstance(part, int) for part in location)

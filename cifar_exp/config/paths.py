@@ -3,6 +3,7 @@
 from pathlib import Path
 
 from cifar_exp.config.schema import TrainConfig
+from cifar_exp.files import expanded
 
 
 def with_absolute_paths(config: TrainConfig, base: Path | None = None) -> TrainConfig:
@@ -15,7 +16,7 @@ def with_absolute_paths(config: TrainConfig, base: Path | None = None) -> TrainC
     base = base or Path.cwd()
 
     def absolute(path: str | None) -> str | None:
-        return None if path is None else str(base / Path(path).expanduser())
+        return None if path is None else str(base / expanded(path))
 
     data = {"root": absolute(config.data.root), "cache_dir": absolute(config.data.cache_dir)}
     return config.model_copy(

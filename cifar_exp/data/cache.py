@@ -10,17 +10,27 @@ from pathlib import Path
 
 import numpy as np
 
+from cifar_exp.errors import UserError
+from cifar_exp.files import expanded
+
 log = logging.getLogger(__name__)
 
 FORMAT = 1  # raise it whenever decoding changes, so that older caches are not used
 
 
 def cache_directory(cache_dir: str | None) -> Path:
-    """`data.cache_dir`, or where the user's programs keep what can be made again (XDG Base Directory)."""
+    """Return `data.cache_dir`, or where the user's programs keep what can be made again (XDG Base Directory).
+
+    A user without a home has a directory among the temporary files.
+    """
     if cache_dir is not None:
-        return Path(cache_dir).expanduser().absolute()
-    base = os.environ.get("XDG_CACHE_HOME") or "~/.cache"
-    return Path(base).expanduser().absolute() / "cifar-exp"
+        return expanded(cache_dir).absolute()
+    if base := os.environ.get("XDG_CACHE_HOME"):
+        return Path(base).absolute() / "cifar-exp"
+    try:
+        return expanded("~/.cache") / "cifar-exp"
+    except UserError:
+        return Path(tempfile.gettempdir()) / f"cifar-exp-{os.getuid()}"
 
 
 def cached_images(

@@ -10,6 +10,7 @@ from functools import cache
 from pathlib import Path
 
 from cifar_exp.errors import UserError, did_you_mean
+from cifar_exp.files import expanded
 
 SPLITS = ("train", "test")
 LAYOUT = "train/<class>/* and test/<class>/*"
@@ -42,7 +43,7 @@ def find_root(root: str | None) -> Path:
     """Return the directory that `data.root` names. Raises UserError where there is none."""
     if root is None:
         raise UserError(f"data.root: data=folder needs data.root=DIR, a directory with {LAYOUT}.")
-    path = Path(root).expanduser().absolute()
+    path = expanded(root).absolute()
     if path.is_dir():
         return path
     if path.exists():

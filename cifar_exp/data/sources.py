@@ -20,6 +20,7 @@ from cifar_exp.data.images import ImageSet
 from cifar_exp.data.settings import DataConfig
 from cifar_exp.data.split import hold_out, stratified_part
 from cifar_exp.errors import UserError
+from cifar_exp.files import expanded
 
 log = logging.getLogger(__name__)
 
@@ -97,7 +98,7 @@ def _load_cifar(data: DataConfig, split: str) -> tuple[np.ndarray, np.ndarray]:
     from torchvision.datasets import CIFAR10, CIFAR100  # half a second that other sources need not wait
 
     dataset = CIFAR10 if data.name == "cifar10" else CIFAR100
-    root = Path(data.root).expanduser() if data.root else cache_directory(data.cache_dir) / "torchvision"
+    root = expanded(data.root) if data.root else cache_directory(data.cache_dir) / "torchvision"
     train = split == "train"
     try:
         images = dataset(str(root), train=train)

@@ -3,20 +3,16 @@
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from cifar_exp.files import atomic
-from cifar_exp.plots.text import literal
+from cifar_exp.plots.figure import literal, new_figure, save
 
 TRAIN, VALIDATION, TEST = "#2a78b5", "#d1622b", "#3d3d3d"
 
 
 def plot_curves(path: Path, rows: Sequence[Mapping[str, float]], title: str, test_accuracy: float | None) -> None:
     """Writes one figure: training and validation accuracy (left) and loss (right) over the epochs."""
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-    from matplotlib.figure import Figure
     from matplotlib.ticker import MaxNLocator, PercentFormatter
 
-    figure = Figure(figsize=(10, 4.2), layout="constrained")
-    FigureCanvasAgg(figure)
+    figure = new_figure(10, 4.2)
     accuracy, loss = figure.subplots(1, 2)
     epochs = [row["epoch"] + 1 for row in rows]
     marker = "o" if len(rows) == 1 else None
@@ -39,5 +35,4 @@ def plot_curves(path: Path, rows: Sequence[Mapping[str, float]], title: str, tes
     figure.suptitle(
         f"{literal(title)}: best validation accuracy {best['val/acc']:.2%} in epoch {best['epoch'] + 1:.0f}"
     )
-    with atomic(path) as temporary:
-        figure.savefig(temporary, dpi=150)
+    save(figure, path, dpi=150)

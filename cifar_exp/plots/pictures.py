@@ -4,11 +4,11 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from cifar_exp.files import atomic
-from cifar_exp.plots.text import literal
+from cifar_exp.plots.figure import literal, new_figure, save
 from cifar_exp.report.content import Content, front
 from cifar_exp.report.runs import Run
 
+DPI = 130
 LEGEND_RUNS = 12
 MATRICES = 6
 COUNTS_SHOWN = 12  # classes; more and the numbers cannot be read
@@ -17,30 +17,16 @@ COUNTS_SHOWN = 12  # classes; more and the numbers cannot be read
 def draw(directory: Path, content: Content) -> dict[str, str]:
     """Writes every picture that the runs have figures for; returns what each file shows."""
     written = {"curves.png": "Accuracy and loss over the epochs", "cost.png": "Validation accuracy against parameters"}
-    _save(directory / "curves.png", _curves(content))
-    _save(directory / "cost.png", _cost(content))
+    save(_curves(content), directory / "curves.png", DPI)
+    save(_cost(content), directory / "cost.png", DPI)
     if content.tested:
         written |= {
             "classes.png": "Per-class test accuracy",
             "confusion.png": "Test images by true and predicted class",
         }
-        _save(directory / "classes.png", _classes(content))
-        _save(directory / "confusion.png", _confusion(content))
+        save(_classes(content), directory / "classes.png", DPI)
+        save(_confusion(content), directory / "confusion.png", DPI)
     return written
-
-
-def _new(width: float, height: float) -> Any:
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-    from matplotlib.figure import Figure
-
-    figure = Figure(figsize=(width, height), layout="constrained", dpi=130)
-    FigureCanvasAgg(figure)
-    return figure
-
-
-def _save(path: Path, figure: Any) -> None:
-    with atomic(path) as temporary:
-        figure.savefig(temporary)
 
 
 def _plain_axes(axes: Any) -> None:
@@ -52,7 +38,7 @@ def _plain_axes(axes: Any) -> None:
 def _curves(content: Content) -> Any:
     from matplotlib.ticker import MaxNLocator, PercentFormatter
 
-    figure = _new(11, 4.4)
+    figure = new_figure(11, 4.4)
     accuracy, loss = figure.subplots(1, 2)
     for run in content.runs:
         epochs = [row["epoch"] + 1 for row in run.rows]
@@ -77,7 +63,7 @@ def _curves(content: Content) -> Any:
 def _cost(content: Content) -> Any:
     from matplotlib.ticker import EngFormatter, PercentFormatter
 
-    figure = _new(7.5, 4.6)
+    figure = new_figure(7.5, 4.6)
     axes = figure.subplots()
     best = front(content.runs, "params")
     points = [(run.result["params"], run.result["val/acc"]) for run in best]
@@ -103,7 +89,7 @@ def _classes(content: Content) -> Any:
     from matplotlib.ticker import PercentFormatter
 
     longest = max(len((run.test or {})["class_acc"]) for run in content.tested)
-    figure = _new(8, 1.4 + 0.3 * longest)
+    figure = new_figure(8, 1.4 + 0.3 * longest)
     axes = figure.subplots()
     for run in content.tested:
         shares = (run.test or {})["class_acc"]
@@ -126,7 +112,7 @@ def _confusion(content: Content) -> Any:
     runs = sorted(content.tested, key=lambda run: -run.result["val/acc"])[:MATRICES]
     columns = min(len(runs), 2)
     rows = -(-len(runs) // columns)
-    figure = _new(6 * columns, 5.6 * rows)
+    figure = new_figure(6 * columns, 5.6 * rows)
     for place, run in enumerate(runs, start=1):
         _matrix(figure.add_subplot(rows, columns, place), run)
     return figure

@@ -7,9 +7,8 @@ import numpy as np
 from PIL import Image
 
 from cifar_exp.data.decode import upright, without_pillow_warnings
-from cifar_exp.files import atomic
 from cifar_exp.inference.prediction import Predictions
-from cifar_exp.plots.text import literal
+from cifar_exp.plots.figure import literal, new_figure, save
 from cifar_exp.plots.tracking_pictures import shortened
 
 PREDICTED, OTHER, INK = "#2a78b5", "#a9c4d8", "#3d3d3d"
@@ -20,21 +19,15 @@ THUMBNAIL = 512
 
 def draw_predictions(path: Path, predictions: Predictions) -> None:
     """Writes one picture: of one image with its top classes, or of the first 50 of several with their answers."""
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-    from matplotlib.figure import Figure
-
-    figure = Figure(layout="constrained", dpi=150)
-    FigureCanvasAgg(figure)
+    figure = new_figure(10, 3.6)
     if len(predictions.files) == 1:
         _draw_one(figure, predictions)
     else:
         _draw_several(figure, predictions)
-    with atomic(path) as temporary:
-        figure.savefig(temporary)
+    save(figure, path, dpi=150)
 
 
 def _draw_one(figure: Any, predictions: Predictions) -> None:
-    figure.set_size_inches(10, 3.6)
     original, seen, bars = figure.subplots(1, 3, width_ratios=(1, 1, 1.2))
     _show(original, _thumbnail(predictions.files[0]), "image")
     height, width = predictions.images.shape[2:]

@@ -1,15 +1,13 @@
 """The picture of a sweep: accuracy against cost with the front marked, and what mattered."""
 
-import logging
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from optuna.trial import FrozenTrial, TrialState
 
-from cifar_exp.files import atomic
 from cifar_exp.network.cost import COSTS
-from cifar_exp.plots.text import literal
+from cifar_exp.plots.figure import literal, new_figure, save
 from cifar_exp.sweep.output import ranking
 from cifar_exp.sweep.settings import SweepSettings
 
@@ -25,12 +23,7 @@ def plot_sweep(
     budget: Mapping[str, int | None],
 ) -> None:
     """Writes one figure: val/acc over params (or over the cost that is an objective), and the importances."""
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-    from matplotlib.figure import Figure
-
-    logging.getLogger("matplotlib").setLevel(logging.WARNING)  # not that it made its list of fonts
-    figure = Figure(figsize=(12 if importances else 7.5, 4.8), layout="constrained")
-    FigureCanvasAgg(figure)
+    figure = new_figure(12 if importances else 7.5, 4.8)
     widths = [3, 2] if importances else [1]
     axes = figure.subplots(1, len(widths), squeeze=False, width_ratios=widths)[0]
     cost = next((name for name in settings.metrics if name in COSTS), "params")
@@ -40,8 +33,7 @@ def plot_sweep(
     priced, within = ranking.candidates(trials)
     share = f"; {within:,} of {priced:,} candidates within the budget" if priced > within else ""
     figure.suptitle(f"{literal(settings.study_name)}: {len(ranking.complete(trials))} trials trained to the end{share}")
-    with atomic(path) as temporary:
-        figure.savefig(temporary, dpi=150)
+    save(figure, path, dpi=150)
 
 
 def _scatter(axes: Any, trials: Sequence[FrozenTrial], cost: str, limit: int | None) -> None:

@@ -4,7 +4,7 @@ import numpy as np
 from torch import Tensor
 
 from cifar_exp.inference.evaluation import Evaluation
-from cifar_exp.plots.text import literal
+from cifar_exp.plots.figure import literal, new_figure, pixels
 
 COLUMNS = 6
 ERRORS = COLUMNS * COLUMNS
@@ -23,16 +23,12 @@ def mosaic_of_errors(test: Evaluation, images: Tensor) -> np.ndarray | None:
         test: the predictions and labels of N images.
         images: these images, uint8 (N, C, H, W).
     """
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-    from matplotlib.figure import Figure
-
     worst = test.most_wrong(ERRORS)
     if not len(worst):
         return None
     rows = -(-len(worst) // COLUMNS)
-    figure = Figure(figsize=(1.9 * COLUMNS, 2.2 * rows), dpi=100)
+    figure = new_figure(1.9 * COLUMNS, 2.2 * rows, layout=None)
     figure.subplots_adjust(left=0.01, right=0.99, bottom=0.02 / rows, top=1 - 0.18 / rows, hspace=0.3, wspace=0.06)
-    canvas = FigureCanvasAgg(figure)
     probabilities = test.logits[worst].softmax(dim=1)
     names = [shortened(name) for name in test.class_names]
     for place, (position, probability) in enumerate(zip(worst.tolist(), probabilities, strict=True), start=1):
@@ -43,5 +39,4 @@ def mosaic_of_errors(test: Evaluation, images: Tensor) -> np.ndarray | None:
             f"{names[int(test.labels[position])]}\n→ {names[predicted]} {probability[predicted]:.0%}", fontsize=10
         )
         axes.set_axis_off()
-    canvas.draw()
-    return np.asarray(canvas.buffer_rgba())[..., :3].copy()
+    return pixels(figure)

@@ -11,6 +11,7 @@ from cifar_exp.config.parse import parse
 from cifar_exp.config.schema import TrainConfig
 from cifar_exp.data.settings import DataConfig
 from cifar_exp.errors import UserError
+from cifar_exp.files import expanded
 from cifar_exp.network.spec import Spec
 from cifar_exp.runs.directory import Row, RunDir
 from cifar_exp.runs.result import Result
@@ -69,7 +70,7 @@ def load_run(path: str | Path) -> Run:
     Raises:
         UserError: there is no such file or directory, or the directory contains no config or no best weights.
     """
-    path = Path(path).expanduser()
+    path = expanded(path)
     if path.is_file():
         return Run(path.parent, None, path)
     files = RunDir(path)

@@ -5,9 +5,11 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, Protocol
 
+from pydantic import ValidationError
 from torch import Tensor
 
 from cifar_exp.inference.evaluation import Evaluation
+from cifar_exp.runs.directory import reason
 
 log = logging.getLogger(__name__)
 
@@ -92,5 +94,7 @@ class BestEffort:
 
 
 def first_line(error: BaseException) -> str:
-    """Return the first line of an error's message, or its type where it has none."""
+    """Return the first line of an error's message, or its type where it has none; of a rejected setting, its name."""
+    if isinstance(error, ValidationError):
+        return reason(error)
     return next(iter(str(error).splitlines()), "") or type(error).__name__

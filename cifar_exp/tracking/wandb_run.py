@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 BEST = "best/val/acc"
-STAGING = "WANDB_DATA_DIR"  # wandb's own variable
+STAGING, CACHE = "WANDB_DATA_DIR", "WANDB_CACHE_DIR"  # wandb's own variables
 TIMEOUTS = {"init_timeout": 30, "finish_timeout": 300}  # seconds: for the server's reply, for uploads at the end
 CLASSES_SHOWN = 50  # more make a confusion matrix that nobody can read
 
@@ -75,7 +75,7 @@ class WandbRun:
             run_id = secrets.token_hex(4)  # else WANDB_RUN_ID would give all of them one id
         self._wandb = wandb
         self._environment = ExitStack()
-        self._environment.enter_context(_staging_in(directory / "wandb"))
+        self._environment.enter_context(_own_places(directory / "wandb"))
         try:
             self._run = self._open(
                 "online" if logger.mode == "online" else "offline",
@@ -107,8 +107,8 @@ class WandbRun:
         try:
             return self._wandb.init(mode=mode, resume="allow" if mode == "online" else None, **arguments)
         except (self._wandb.errors.UsageError, self._wandb.errors.AuthenticationError) as error:
-            reason = first_line(error).rstrip(".")
-            raise UserError(f"logger.mode={mode}: {reason}. logger.mode=offline needs no account.") from None
+            hint = " logger.mode=offline needs no account." if mode == "online" else ""
+            raise UserError(f"logger.mode={mode}: {first_line(error).rstrip('.')}.{hint}") from None
         except Exception as error:
             if mode != "online":
                 raise
@@ -173,13 +173,28 @@ def _settings() -> "wandb.Settings":
 
 
 @contextmanager
-def _staging_in(directory: Path) -> Iterator[None]:
-    """Have wandb keep what it stages for an upload in `directory` rather than in a home that may not be writable."""
-    if STAGING in os.environ:
-        yield
-        return
-    os.environ[STAGING] = str(directory / "staging")
+def _own_places(directory: Path) -> Iterator[None]:
+    """Have wandb keep what it stages for an upload in `directory`, and its cache where the user's is not writable.
+
+    What the user's environment names stays.
+    """
+    from wandb.env import get_cache_dir
+
+    places = {STAGING: directory / "staging"}
+    if not _is_writable(get_cache_dir()):
+        places[CACHE] = directory / "cache"
+    chosen = {name: str(place) for name, place in places.items() if name not in os.environ}
+    os.environ.update(chosen)
     try:
         yield
     finally:
-        del os.environ[STAGING]
+        for name in chosen:
+            os.environ.pop(name, None)
+
+
+def _is_writable(directory: Path) -> bool:
+    try:
+        directory.mkdir(parents=True, exist_ok=True)
+    except OSError:
+        return False
+    return os.access(directory, os.W_OK)

@@ -10,6 +10,7 @@ from cifar_exp.runs.directory import RunDir
 from cifar_exp.runs.saved import load_config
 from cifar_exp.training.callbacks.run_state import RunState
 
+TEACHER = "distill.teacher"  # where it is may change, not whether there is one
 # What does not change the figures of a run: where its images and its teacher are now, who shows it, what it may cost
 FREE = (
     "resume",
@@ -18,7 +19,7 @@ FREE = (
     "budget",
     "data.root",
     "data.cache_dir",
-    "distill.teacher",
+    TEACHER,
     "trainer.enable_progress_bar",
 )
 
@@ -44,7 +45,7 @@ def _differences(saved: Mapping[str, Any], given: Mapping[str, Any], prefix: str
     for name in dict.fromkeys([*given, *saved]):
         key = f"{prefix}{name}"
         before, now = saved.get(name), given.get(name)
-        if key in FREE or before == now:
+        if before == now or (key in FREE and (key != TEACHER or None not in (before, now))):
             continue
         if key == "trainer.devices" and "auto" in (before, now):  # a job of -m trains on one where this says auto
             continue

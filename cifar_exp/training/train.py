@@ -11,6 +11,7 @@ from cifar_exp.config.paths import with_absolute_paths
 from cifar_exp.config.planned import Planned
 from cifar_exp.config.schema import TrainConfig
 from cifar_exp.errors import UserError
+from cifar_exp.files import expanded
 from cifar_exp.process import alone, has_rank, interrupted_by_cluster, is_first_process, settle, surviving_hangup
 from cifar_exp.runs.directory import RunDir
 from cifar_exp.runs.in_use import check_not_in_use, in_use
@@ -36,7 +37,7 @@ def train(config: TrainConfig, directory: str | Path, resume: bool = False) -> R
             contains a run.
         RunFailedError: a loss that is not finite, or a disk that is full; `result.json` contains the reason.
     """
-    run = RunDir(Path(directory).expanduser().absolute())
+    run = RunDir(expanded(directory).absolute())
     train_checked(check_config(with_absolute_paths(config)), run, resume)
     return load_run(run.path)
 

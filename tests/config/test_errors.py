@@ -57,6 +57,9 @@ TRAIN_ERRORS = {
     "run to resume that is not there": (["resume=nowhere"], ["nowhere: no such directory"]),
     "no validation": (["trainer.limit_val_batches=0"], ["trainer.limit_val_batches: expected", "got 0"]),
     "a processor with a number": (["trainer.accelerator=cpu", "trainer.devices=[0]"], ["processors have no numbers"]),
+    "a device that needs a package": (["trainer.accelerator=tpu"], ["trainer.accelerator=tpu: PyTorch/XLA"]),
+    "a key longer than a name may be": (["x" * 5000 + "=1"], ["unknown key"]),
+    "a character that needs quotes": (["name=a\x01b"], ["a character that is special there", "Quote"]),
     "no device": (["trainer.devices=[]"], ["trainer.devices: expected"]),
     "jobs in one directory": (["-m", "seed=0,1", "hydra.sweep.subdir=x"], ["jobs 0 and 1 would share", "'x'"]),
     "an empty sweep": (["-m", "seed=range(5,1)"], ["seed=range(5,1): no value"]),
@@ -75,7 +78,7 @@ TRAIN_ERRORS = {
     ),
     "an infinite learning rate": (["optimizer.lr=inf"], ["optimizer.lr: expected a number > 0"]),
     "an infinite expansion": (["model.layer.expansion=inf"], ["model.layer.expansion: expected a number > 0"]),
-    "a name that is too long": (["name=" + 200 * "x"], ["name: "]),
+    "a name that is too long": (["name=" + 200 * "x"], ["name: expected at most 128 characters, got 200"]),
     "a launcher that is not installed": (["hydra/launcher=ray"], ["pip install 'cifar-exp[ray]'"]),
     "a group without a default": (["sweeps=width50k"], ["sweeps: unknown key"]),
     "unknown sweep": (["-m", "sweep=nothing"], ["sweep=nothing: no such sweep"]),
@@ -226,6 +229,41 @@ def test_a_users_own_file_is_told_what_is_wrong_in_it(
 
     assert ended.status == 2
     assert_is_a_message(ended.err, expected)
+
+
+@pytest.mark.parametrize(
+    ("content", "expected"),
+    [
+        (b"\x00\x01", ["mine.yaml: not a text file"]),
+        ("name: größe".encode("latin-1"), ["mine.yaml: not UTF-8 text"]),
+        (b"name: &x [*x]", ["a value within itself"]),
+        (b"name:\n\tx", ["mine.yaml, line 2: not valid YAML"]),
+    ],
+)
+def test_a_users_file_that_is_no_yaml_is_named(
+    content: bytes, expected: list[str], cifar_exp: CifarExp, tmp_path: Path
+) -> None:
+    (tmp_path / "model").mkdir()
+    (tmp_path / "model" / "mine.yaml").write_bytes(content)
+
+    ended = cifar_exp("summary", "--config-dir", str(tmp_path), "model=mine")
+
+    assert ended.status == 2
+    assert_is_a_message(ended.err, expected)
+
+
+def test_a_processor_has_no_number_where_there_is_no_gpu(
+    cifar_exp: CifarExp, training: FakeTraining, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import torch
+
+    for device in (torch.cuda, torch.backends.mps):
+        monkeypatch.setattr(device, "is_available", lambda: False)
+
+    ended = cifar_exp("train", "data=synthetic", "trainer.devices=[0]")
+
+    assert ended.status == 2
+    assert_is_a_message(ended.err, ["trainer.devices=[0]: processors have no numbers"])
 
 
 def test_every_job_of_a_multirun_is_checked_before_the_first_starts(

@@ -210,3 +210,26 @@ def test_lists_of_callbacks_add_up(cifar_exp: CifarExp, training: FakeTraining) 
     assert cifar_exp("train", "data=synthetic", "callbacks=[ema,early_stopping]", "callbacks.ema.decay=0.9").status == 0
     callbacks = training.configs[0].callbacks
     assert (callbacks.ema.decay, callbacks.early_stopping.patience) == (0.9, 10)
+
+
+def test_a_tilde_is_the_home_in_every_path(
+    cifar_exp: CifarExp, training: FakeTraining, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HOME", str(Path("home").absolute()))
+
+    assert cifar_exp("train", "data=synthetic", "hydra.run.dir=~/run").status == 0
+    assert cifar_exp("train", "-m", "data=synthetic", "trainer.devices=1", "hydra.sweep.dir=~/jobs").status == 0
+    assert training.directories == [Path("home/run").absolute(), Path("home/jobs/0").absolute()]
+    assert not list(Path.cwd().glob("~*"))
+
+
+def test_a_user_without_a_home_gets_a_message(
+    cifar_exp: CifarExp, training: FakeTraining, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def homeless(path: Path) -> Path:
+        raise RuntimeError("Could not determine home directory.")
+
+    monkeypatch.setattr(Path, "expanduser", homeless)
+
+    ended = cifar_exp("train", "data=synthetic", "hydra.run.dir=~/run")
+    assert (ended.status, ended.err.count("no home directory")) == (2, 1)
