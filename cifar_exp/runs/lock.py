@@ -11,7 +11,7 @@ HAS_LOCKS = fcntl is not None
 
 
 class Lock:
-    """A lock on a file, which the kernel frees at its holder's death. Several may share it, or one have it alone."""
+    """A lock on a file, which the kernel frees when its owner dies: shared by several processes, or exclusive."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
@@ -19,19 +19,15 @@ class Lock:
         self._file = path.open("a+")  # NFS shares a lock on a file that can be read only
 
     def share(self) -> None:
-        """Waits until nobody has it alone."""
+        """Take the shared lock; wait while another process has the exclusive one."""
         self._lock(alone=False, wait=True)
 
     def take(self, wait: bool = False) -> bool:
-        """Has it alone, if nobody else has it; always False where the system has no such locks."""
+        """Take the exclusive lock; return whether it was free, always False where the system has no such locks."""
         return self._lock(alone=True, wait=wait) is True
 
-    def is_refused(self) -> bool:
-        """Has it alone, or says True where somebody else has it; where there are no locks, nobody has."""
-        return self._lock(alone=True, wait=False) is False
-
     def _lock(self, alone: bool, wait: bool) -> bool | None:
-        """Whether it was got; None where the system or the file system has no locks."""
+        """Return whether the lock was taken; None where the system or the file system has no locks."""
         if fcntl is None:
             return None
         try:
@@ -43,7 +39,7 @@ class Lock:
         return True
 
     def close(self) -> None:
-        """Gives it back."""
+        """Release the lock."""
         self._file.close()
 
     def __enter__(self) -> "Lock":

@@ -1,4 +1,4 @@
-"""What `hydra.sweeper` may say, as a strict, closed type; its values and their defaults are in `conf/hydra/sweeper`."""
+"""The schema of `hydra.sweeper`; the defaults are in `conf/hydra/sweeper`."""
 
 from typing import Annotated, Any, Literal
 
@@ -13,27 +13,29 @@ Direction = Literal["maximize", "minimize"]
 PositiveInt = Annotated[int, Field(ge=1)]
 Text = Annotated[str, Field(min_length=1, max_length=512)]
 
-# What a trial may be judged by: keys of result.json. The test images are for the end, not for choosing.
+# What a trial may be judged by: keys of result.json, none of which comes from the test images.
 OBJECTIVES = ("val/acc", *COSTS, "seconds_per_epoch")
 
 
 def _known_objective(name: str) -> str:
     if name not in OBJECTIVES:
-        raise ValueError(f"'{name}' is no objective.{did_you_mean(name, OBJECTIVES)} Known: {', '.join(OBJECTIVES)}")
+        raise ValueError(
+            f"'{name}' is not an objective.{did_you_mean(name, OBJECTIVES)} Known: {', '.join(OBJECTIVES)}"
+        )
     return name
 
 
 class SweepSettings(Spec):
     """The settings of the `budgeted` sweeper."""
 
-    n_trials: PositiveInt  # trials that shall have ended; a second call goes on up to that number
-    n_jobs: PositiveInt = 1  # how many the launcher gets at once
+    n_trials: PositiveInt  # ended trials to stop after; a second call continues up to that number
+    n_jobs: PositiveInt = 1  # workers that the launcher starts
     study_name: Text
     storage: Text | None = None  # None: study.db in the sweep's directory
     direction: Direction | Annotated[list[Direction], Field(min_length=1)] = "maximize"
     objectives: Annotated[list[Annotated[str, AfterValidator(_known_objective)]], Field(min_length=1)] | None = None
     params: dict[str, Any] | None = None  # Hydra's sweep syntax
-    fill: Text | None = None  # a width that each candidate gets as large as fits
+    fill: Text | None = None  # a width that is made as large as the budget allows
     sampler: dict[str, Any]
     pruner: dict[str, Any]
     seed: Annotated[int, Field(ge=0)] | None = 0  # of the sampler; None: another one each time
@@ -41,7 +43,7 @@ class SweepSettings(Spec):
 
     @property
     def directions(self) -> list[Direction]:
-        """One a objective."""
+        """One per objective."""
         return [*self.direction] if isinstance(self.direction, list) else [self.direction]
 
     @property
@@ -51,13 +53,17 @@ class SweepSettings(Spec):
 
 
 def parse_settings(given: dict[str, Any]) -> SweepSettings:
-    """`hydra.sweeper` as settings; raises UserError with every mistake in it."""
+    """Return `hydra.sweeper` as settings.
+
+    Raises:
+        UserError: every error in it.
+    """
     from pydantic import ValidationError
 
     try:
         settings = SweepSettings.model_validate(given)
     except ValidationError as error:
-        raise UserError(listing([_mistake(details, SweepSettings) for details in error.errors()])) from None
+        raise UserError(listing([_error(details, SweepSettings) for details in error.errors()])) from None
     if len(settings.directions) != len(settings.metrics):
         raise UserError(
             f"hydra.sweeper: {len(settings.directions)} direction(s) for {len(settings.metrics)} objective(s) "
@@ -66,7 +72,7 @@ def parse_settings(given: dict[str, Any]) -> SweepSettings:
     return settings
 
 
-def _mistake(details: Any, schema: type[BaseModel]) -> str:
+def _error(details: Any, schema: type[BaseModel]) -> str:
     name = str(details["loc"][0])
     where = f"hydra.sweeper.{name}"
     if details["type"] == "extra_forbidden":

@@ -15,7 +15,7 @@ from tests.sweep.conftest import numbers, starts, sweep_arguments, table, wait_u
 Workers = Callable[..., "subprocess.Popen[str]"]
 
 SLURM, REQUIRE_SLURM = "SLURM_CONF", "CIFAR_EXP_REQUIRE_SLURM"  # scripts/with_slurm sets the first
-PLUGINS = {"joblib": "joblib", "submitit_local": "submitit", "submitit_slurm": "submitit", "ray": "ray"}
+PLUGINS = {"joblib": "joblib", "submitit_slurm": "submitit", "ray": "ray"}
 
 
 def require(engine: str) -> None:
@@ -77,7 +77,7 @@ def jobs(tmp_path: Path) -> list[str]:
     return [job for job, directory in (line.split("|") for line in lines) if directory == str(tmp_path)]
 
 
-@pytest.mark.parametrize("engine", list(PLUGINS))
+@pytest.mark.parametrize("engine", ["joblib", "submitit_slurm", "ray"])
 def test_workers_and_drivers_may_be_killed(engine: str, workers: Workers, tmp_path: Path) -> None:
     require(engine)
     hold = tmp_path / "hold"

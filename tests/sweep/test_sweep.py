@@ -217,7 +217,7 @@ def test_a_space_in_which_nothing_fits_is_told_at_once(
         (("hydra.sweeper.sampler.name=tpee",), "Did you mean 'tpe'?"),
         (("hydra.sweeper.pruner.name=medium",), "Did you mean 'median'?"),
         (("+hydra.sweeper.sampler.startup=3",), "startup"),
-        (("hydra.sweeper.objectives=[test/acc]",), "'test/acc' is no objective"),
+        (("hydra.sweeper.objectives=[test/acc]",), "'test/acc' is not an objective"),
         (("hydra.sweeper.objectives=[val/acc,macs]",), "1 direction(s) for 2 objective(s)"),
         (("hydra.sweeper.fill=model.layers.conv3.channels",), "'model.layers.conv3.channels' is not swept"),
         (("hydra.sweeper.storage=nonsense",), "storage"),
@@ -344,12 +344,12 @@ def test_a_study_begun_with_other_choices_is_not_gone_on_with(
     sweep = tmp_path / "sweep"
     pretend(*sweep_arguments(sweep, 1))
     assert pretend(*sweep_arguments(sweep, 2, "model.layers.conv1.channels=choice(16,32)")) == 2
-    assert "model.layers.conv1.channels: the study 'sweep' was begun with choice(16,32,64)" in capfd.readouterr().err
+    assert "model.layers.conv1.channels: the study 'sweep' was started with choice(16,32,64)" in capfd.readouterr().err
     assert pretend(*sweep_arguments(sweep, 2, "hydra.sweeper.direction=minimize")) == 2
-    assert "was begun with maximize val/acc, this command has minimize val/acc" in capfd.readouterr().err
+    assert "was started with maximize val/acc, this command has minimize val/acc" in capfd.readouterr().err
     for more in ("budget.params=40000", "optimizer.lr=choice(0.1,0.2)", "model.layers.conv7.channels=24"):
         assert pretend(*sweep_arguments(sweep, 2, more)) == 2
-        assert f"{more.partition('=')[0]}: the study 'sweep' was begun with" in capfd.readouterr().err
+        assert f"{more.partition('=')[0]}: the study 'sweep' was started with" in capfd.readouterr().err
     may_change = ("logger.mode=disabled", "model.layers.conv7.channels=range(16,65,step=8)")
     assert pretend(*sweep_arguments(sweep, 2, *may_change)) == 0
 

@@ -1,8 +1,8 @@
-"""Whether the worker of a running trial is alive, and who takes over where it is not.
+"""How the workers of running trials show that they are alive, and how others notice that one is not.
 
-Two signs of life: a lock on a file, which the kernel frees at a worker's death, so that a restart on the same machine
-need not wait; and a counter in the study that each worker increments, for workers on other machines. Whoever watches
-a counter measures with its own clock how long it stands still, so the clocks of machines need not agree.
+There are two signs of life: a lock on a file, which the kernel frees when a worker dies, so that a restart on the same
+machine need not wait; and a counter in the study that each worker increments, for workers on other machines. A process
+that watches a counter measures with its own clock how long it stands still, so the clocks of machines need not agree.
 """
 
 import logging
@@ -60,7 +60,7 @@ class Heartbeat:
 
 
 class Watch:
-    """How long counters have stood still."""
+    """Notice counters that stand still for longer than the grace period."""
 
     def __init__(self, grace_period: int) -> None:
         self._grace_period = grace_period
@@ -77,7 +77,7 @@ class Watch:
 
 
 def this_worker(lock: Path, token: str) -> dict[str, str]:
-    """Return what a trial's `worker` attribute holds of who works on it."""
+    """Return what a trial's `worker` attribute contains: which process trains it."""
     return {"host": socket.gethostname(), "lock": str(lock), "token": token}
 
 
@@ -93,6 +93,6 @@ def lock_of_dead(worker: dict[str, str] | None) -> Lock | None:
 
 
 def is_elsewhere(worker: dict[str, str] | None) -> bool:
-    """Return whether only its heartbeat can tell: the worker is elsewhere, or unknown, or there are no locks here."""
+    """Return whether only its counter shows if a worker is alive: no lock of it can be seen here."""
     here = worker is not None and worker["host"] == socket.gethostname() and Path(worker["lock"]).is_file()
     return not HAS_LOCKS or not here

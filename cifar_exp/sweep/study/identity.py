@@ -1,4 +1,4 @@
-"""What a study is about: fixed settings, budget, objectives and swept keys. It is never continued with others."""
+"""The identity of a study: fixed settings, budget, objectives and swept keys. It is never continued with others."""
 
 import json
 from collections.abc import Mapping
@@ -10,14 +10,14 @@ from cifar_exp.errors import UserError
 from cifar_exp.sweep.search.space import Space, Swept
 from cifar_exp.sweep.settings import SweepSettings
 
-# Settings that do not change what a trial is worth.
+# Settings that do not change the result of a trial.
 MAY_CHANGE = ("logger", "name", "resume", "data.root", "trainer.enable_progress_bar", "trainer.accelerator")
 MAY_CHANGE_BELOW = tuple(f"{key}." for key in MAY_CHANGE)
 SHOWN = 3
 
 
 def identity(space: Space, settings: SweepSettings) -> dict[str, Any]:
-    """Return what a study is about, as JSON."""
+    """Return the identity of the study of a space and its settings, as JSON."""
     fixed = {
         key: text
         for key, text in space.fixed_values.items()
@@ -31,18 +31,18 @@ def identity(space: Space, settings: SweepSettings) -> dict[str, Any]:
     }
 
 
-def check_same(begun: Mapping[str, Any], now: Mapping[str, Any], study_name: str) -> None:
+def check_same(started: Mapping[str, Any], now: Mapping[str, Any], study_name: str) -> None:
     """Compare two identities.
 
     Raises:
-        UserError: what a study was begun with and what it is continued with, where they differ.
+        UserError: the settings that the study was started with and those of this command, where they differ.
     """
-    before, after = _settings(begun), _settings(now)
+    before, after = _settings(started), _settings(now)
     changed = [key for key in {**before, **after} if before.get(key) != after.get(key)]
     if not changed:
         return
     lines = [
-        f"{key}: the study '{study_name}' was begun with {before.get(key, 'the default')}, "
+        f"{key}: the study '{study_name}' was started with {before.get(key, 'the default')}, "
         f"this command has {after.get(key, 'the default')}."
         for key in changed[:SHOWN]
     ]
@@ -51,7 +51,7 @@ def check_same(begun: Mapping[str, Any], now: Mapping[str, Any], study_name: str
 
 
 def _settings(about: Mapping[str, Any]) -> dict[str, str]:
-    """Each key with what it is set to, one mapping for what is fixed and what is swept."""
+    """Each fixed or swept key with its setting."""
     objectives = ", ".join(f"{direction} {name}" for name, direction in about["objectives"].items())
     return {
         **about["fixed"],
@@ -62,7 +62,7 @@ def _settings(about: Mapping[str, Any]) -> dict[str, str]:
 
 
 def _kind(swept: Swept) -> str:
-    """The choices of a choice; of a range its kind alone, for its ends may change."""
+    """The values of a choice; of a range only its kind, because its ends may change."""
     distribution = swept.distribution
     if isinstance(distribution, CategoricalDistribution):
         return f"choice({','.join(text for text, _ in swept.choices.values())})"

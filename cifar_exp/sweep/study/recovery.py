@@ -1,4 +1,4 @@
-"""Trials read back from their directories, where the study that knew of them is gone."""
+"""Trials read back from their directories where the study that contained them is gone."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -17,10 +17,12 @@ from cifar_exp.sweep.worker.outcome import belongs_to
 def recover(
     study: SharedStudy, sweep_dir: Path, study_name: str, space: Space, proposer: Proposer, pricer: Pricer
 ) -> None:
-    """Lets the trials that `sweep_dir` holds and the study does not know of wait in it, under their numbers.
+    """Add the trials whose directories are in `sweep_dir` and which the study lacks, waiting, under their numbers.
 
-    Whoever takes one finds its result, or its checkpoint. Raises UserError for one that is not of this space, before
-    any is in the study.
+    The worker that takes one finds its result or its checkpoint.
+
+    Raises:
+        UserError: one is not of this space; none is added then.
     """
     first = len(study.trials())
     numbers = [int(path.name) for path in sweep_dir.iterdir() if path.name.isdecimal() and int(path.name) >= first]
@@ -50,7 +52,7 @@ def _candidate(space: Space, overrides: Sequence[str], directory: Path) -> Candi
         value = (of_choice[text] if swept.choices else saved[key].value()) if is_known else None
         if not is_known or not swept.contains(value):
             raise UserError(
-                f"{directory}: holds a trial that is not of this space ({key}={text}).\n"
+                f"{directory}: contains a trial that is not of this space ({key}={text}).\n"
                 "Choose another hydra.sweep.dir, or the space that it was made with."
             )
         candidate[key] = value

@@ -1,4 +1,4 @@
-"""Where a study is kept: a file that several processes share, or a database; and a password that no config shows.
+"""The storage of a study: a file that several processes share, or a database whose password no config shows.
 
 On one machine the file is SQLite's. Its locks cannot be relied on over NFS, so workers on several machines share
 Optuna's journal instead, a file to which every change is appended under a lock that NFS supports.
@@ -42,7 +42,7 @@ _opened: dict[tuple[str, int], BaseStorage] = {}  # by URL and process: a storag
 
 
 def default_url(sweep_dir: Path, several_machines: bool = False) -> str:
-    """Return the URL of a file in the sweep's directory: the one that is there, else SQLite's or a journal."""
+    """Return the URL of a file in the sweep's directory: the existing one, else a new SQLite file or journal."""
     directory = sweep_dir.absolute()
     has_journal = (directory / JOURNAL_FILE).exists()
     if has_journal or (several_machines and not (directory / STUDY_FILE).exists()):
@@ -101,7 +101,7 @@ def masked(url: str) -> str:
 
 
 def unmasked(url: str) -> str:
-    """Return the URL whose masked form a job's config holds; the sweeper leaves the whole in the environment."""
+    """Return the URL whose masked form a job's config contains; the sweeper puts the whole into the environment."""
     whole = os.environ.get(STORAGE_VARIABLE)
     return whole if whole is not None and masked(whole) == url else url
 
@@ -248,7 +248,7 @@ class WholeLinesLock(JournalFileOpenLock):
         return True
 
     def release(self) -> None:
-        """Give the lock back; it may have been taken from a writer that was stopped for long."""
+        """Release the lock, which another process may have taken while this one was stopped."""
         try:
             super().release()
         except RuntimeError:

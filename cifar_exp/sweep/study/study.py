@@ -1,9 +1,12 @@
-"""The study that all workers have in common: which trials there are, who works on which, and how each ended.
+"""The study that all workers share: which trials there are, which worker trains which, and how each ended.
 
-A trial's number is its place in the study, from 0, and never given twice. A candidate that does not fit never gets
-one, so the sweep is over when the trials below `n_trials` have ended. A trial enters the study whole (parameters,
-cost, model) and waiting; whoever sets it running first has it. A trial whose worker died stays running under its
-number until another takes it over, so that nothing is counted twice.
+A trial's number is its place in the study, from 0, and is never used twice. A candidate over the budget gets none, so
+the sweep is over when the trials below `n_trials` have ended. A trial enters the study complete (parameters, cost,
+model) and waiting; the worker that first sets it running trains it. A trial whose worker died stays running under its
+number until another worker takes it over, so that nothing is counted twice.
+
+Optuna's `Study` cannot claim a certain waiting trial, nor set an attribute of a running trial by its number. Its
+`BaseStorage`, which it exports for the authors of storages, can.
 """
 
 import time
@@ -30,17 +33,17 @@ from cifar_exp.sweep.worker.outcome import Outcome
 
 # User attributes of a trial; ABOUT is one of the study.
 WORKER, DIRECTORY, ATTEMPT, BEAT, HELD, ABOUT = "worker", "directory", "attempt", "beat", "held", "about"
-SETTLE_SECONDS = 0.5  # between taking a trial over from another machine and looking whether somebody else did too
+CONFIRM_SECONDS = 0.5  # after taking a trial over from another machine, before checking that no other worker did too
 
 
 class SharedStudy:
     """A study in a storage that others may work on at the same time."""
 
     def __init__(self, url: str, settings: SweepSettings, space: Space, sweep_dir: Path) -> None:
-        """Open the study, or begin it.
+        """Open the study, or create it.
 
         Raises:
-            UserError: it was begun with other settings.
+            UserError: it was created with other settings.
         """
         self._settings = settings
         self._space = space
@@ -80,7 +83,7 @@ class SharedStudy:
 
     @contextmanager
     def mutex(self) -> Iterator[None]:
-        """Let one process of this machine at a time propose, so that it knows of the others' candidates."""
+        """Let one process of this machine at a time propose, so that it sees the candidates of the others."""
         with Lock(self._mutex_file) as lock:
             lock.take(wait=True)
             yield
@@ -90,7 +93,7 @@ class SharedStudy:
         return self._study.get_trials(deepcopy=False)
 
     def add(self, proposal: Proposal, model: dict[str, Any] | None) -> None:
-        """Let a candidate wait for a worker."""
+        """Add a candidate as a trial that waits for a worker."""
         attrs = {
             **proposal.costs,
             "priced": proposal.priced,
@@ -108,7 +111,7 @@ class SharedStudy:
         )
 
     def claim(self, trial: FrozenTrial, directory: Path) -> bool:
-        """Set a waiting trial running in `directory`; False if another process was first."""
+        """Set a waiting trial running in `directory`; return False if another process was first."""
         lock = self._shared_lock(trial.number)
         try:
             claimed = self._storage.set_trial_state_values(self._trial_id(trial.number), state=TrialState.RUNNING)
@@ -121,7 +124,7 @@ class SharedStudy:
         return True
 
     def take_over(self, trial: FrozenTrial, directory: Path) -> bool:
-        """Make a running trial ours if its worker is dead; False if it lives, or may live, or another was first."""
+        """Take over a running trial if its worker is dead; return False if it may be alive, or another was first."""
         worker = trial.user_attrs.get(WORKER)
         lock = lock_of_dead(worker)
         if lock is None:
@@ -138,7 +141,7 @@ class SharedStudy:
             lock.share()
         self._own(trial.number, lock or self._shared_lock(trial.number), directory)
         if is_elsewhere(worker):
-            time.sleep(SETTLE_SECONDS)
+            time.sleep(CONFIRM_SECONDS)
             if not self.is_still_ours(trial):
                 self.release(trial)
                 return False
@@ -178,20 +181,20 @@ class SharedStudy:
         return self._storage.get_trial(self._trial_id(number))
 
     def attempt(self, trial: FrozenTrial) -> int:
-        """Return how often the trial has been taken up."""
+        """Return how often the trial has been claimed or taken over."""
         return int(self._now(trial.number).user_attrs.get(ATTEMPT, 0))
 
     def is_ours(self, trial: FrozenTrial) -> bool:
-        """Return whether this process works on it, as far as it knows."""
+        """Return whether this process trains the trial, without asking the storage."""
         return trial.number in self._locks
 
     def is_still_ours(self, trial: FrozenTrial) -> bool:
-        """Return whether nobody has taken a trial of ours over, as the storage has it."""
+        """Return whether a trial of this process has not been taken over, by the storage."""
         now, token = self._now(trial.number), self._tokens.get(trial.number)
         return now.state == TrialState.RUNNING and (now.user_attrs.get(WORKER) or {}).get("token") == token
 
     def tell(self, trial: FrozenTrial, outcome: Outcome) -> None:
-        """Record how a trial of ours ended, unless another process has taken it over."""
+        """Record how a trial of this process ended, unless another process has taken it over."""
         if self.is_still_ours(trial):
             try:
                 for name, value in {**outcome.figures, "reason": outcome.reason}.items():
@@ -203,12 +206,12 @@ class SharedStudy:
         self.release(trial)
 
     def hold(self, trial: FrozenTrial, reason: str) -> None:
-        """Note why a trial of ours failed, before it is clear that not all trials fail for this reason."""
+        """Record why a trial failed while it is not known yet whether all trials fail for this reason."""
         if self.is_still_ours(trial):
             self._set(self._trial_id(trial.number), HELD, reason)
 
     def release(self, trial: FrozenTrial) -> None:
-        """Give a trial of ours up, for another process or a later call to take over."""
+        """Release a trial of this process, for another process or a later call to take over."""
         self.heartbeat.remove(trial.number)
         self._tokens.pop(trial.number, None)
         lock = self._locks.pop(trial.number, None)
@@ -216,11 +219,11 @@ class SharedStudy:
             lock.close()
 
     def close(self) -> None:
-        """Give up what is still ours."""
+        """Release the trials of this process."""
         for trial in [trial for trial in self.trials() if self.is_ours(trial)]:
             self.release(trial)
 
 
 def ended(trials: Sequence[FrozenTrial]) -> list[FrozenTrial]:
-    """Those that count: complete, pruned or failed."""
+    """Return the trials that count: complete, pruned or failed."""
     return [trial for trial in trials if trial.state.is_finished()]

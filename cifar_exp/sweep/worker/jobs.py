@@ -52,14 +52,14 @@ class Jobs:
 
     @property
     def are_runs(self) -> bool:
-        """Whether the application is `cifar-exp train` rather than another one that uses the sweeper."""
+        """Return whether the application is `cifar-exp train` rather than another one that uses the sweeper."""
         return "trial" in self._base and "model" in self._base
 
     def directory(self, trial: FrozenTrial) -> Path:
-        """Return where a trial was begun, if this process can reach it, else its place in the sweep's directory."""
-        begun = trial.user_attrs.get(DIRECTORY)
-        if begun and belongs_to(Path(begun), self._study_name, trial.number):
-            return Path(begun)
+        """Return where a trial was started, if this process can reach it, else its place in the sweep's directory."""
+        started = trial.user_attrs.get(DIRECTORY)
+        if started and belongs_to(Path(started), self._study_name, trial.number):
+            return Path(started)
         subdir = OmegaConf.to_container(self._base.hydra.sweep, resolve=False)["subdir"]  # type: ignore[index,call-overload]
         if subdir in BY_NUMBER or self.missing_keys(trial):
             return self._sweep_dir / str(trial.number)

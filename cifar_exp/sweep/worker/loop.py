@@ -59,7 +59,7 @@ class Worker:
         self._dir = Path(str(base.hydra.sweep.dir)).absolute()
         self._jobs = Jobs(space, base, compose, settings.study_name, url)
         self._proposer = Proposer(space, pricer, settings)
-        self._held: list[tuple[FrozenTrial, Outcome]] = []  # failures of which it is not known whether all trials fail
+        self._held: list[tuple[FrozenTrial, Outcome]] = []  # failures that all trials may share
         self.returns: list[Sequence[JobReturn]] = []  # of each trial of this process
         self._exhausted = False
 
@@ -198,7 +198,7 @@ class Worker:
         self._record(job.trial, outcome, study)
 
     def _record(self, trial: FrozenTrial, outcome: Outcome, study: SharedStudy) -> None:
-        """Record an outcome; the first failures are held back until a trial ends otherwise.
+        """Record an outcome; the first failures are kept until a trial ends otherwise.
 
         Raises:
             UserError: the first trials have all failed for one reason.

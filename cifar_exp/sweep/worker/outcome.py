@@ -20,7 +20,7 @@ UNWRITABLE = "cannot be written"  # as a run reports a full disk
 
 @dataclass(frozen=True)
 class Outcome:
-    """How a trial ended: with one value an objective, pruned, or failed for a reason."""
+    """How a trial ended: with one value per objective, pruned, or failed for a reason."""
 
     state: str  # Optuna's: COMPLETE, PRUNED, FAIL
     values: list[float] | None = None
@@ -29,7 +29,7 @@ class Outcome:
 
 
 def outcome_in(directory: Path, metrics: Sequence[str]) -> Outcome | None:
-    """What `result.json` says, None where there is none yet or where the run was interrupted."""
+    """Return the outcome in `result.json`; None where there is none yet, or where the run was interrupted."""
     try:
         result = json.loads((directory / "result.json").read_text(encoding="utf-8"))
     except (FileNotFoundError, json.JSONDecodeError):
@@ -47,7 +47,7 @@ def outcome_in(directory: Path, metrics: Sequence[str]) -> Outcome | None:
 
 
 def outcome_of(value: Any, metrics: Sequence[str]) -> Outcome:
-    """Of a job that leaves no `result.json`: what it returned, or the exception that ended it."""
+    """Return the outcome of a job without `result.json`, from what it returned or the exception that ended it."""
     if isinstance(value, BaseException):
         return Outcome("FAIL", reason=f"{type(value).__name__}: {value}".strip(": "))
     values = list(value) if isinstance(value, Sequence) and not isinstance(value, str) else [value]
@@ -57,7 +57,7 @@ def outcome_of(value: Any, metrics: Sequence[str]) -> Outcome:
 
 
 def is_common_cause(value: Any) -> bool:
-    """Return whether an exception would end every trial: an error of the user's, or a full disk."""
+    """Return whether an exception would end every trial: a user error, or a full disk."""
     is_full = isinstance(value, OSError) and value.errno in FULL
     return isinstance(value, UserError) or is_full or (isinstance(value, RunFailedError) and UNWRITABLE in str(value))
 
@@ -73,7 +73,7 @@ def _complete(values: Sequence[Any], metrics: Sequence[str], figures: Mapping[st
 
 
 def belongs_to(directory: Path, study_name: str, number: int) -> bool:
-    """Whether a run's directory is that of this trial, by the config that it keeps."""
+    """Return whether a run's directory is that of a trial, by the config in it."""
     try:
         trial = OmegaConf.select(OmegaConf.load(directory / ".hydra" / "config.yaml"), "trial")
     except (OSError, ValueError, YAMLError):  # not there, or its writer was killed

@@ -29,13 +29,13 @@ INTERRUPTED = 130  # exit status
 
 @dataclass(frozen=True)
 class TrialTask:
-    """A task function whose exception is left in `result.json` with its reason, unless the run has done so."""
+    """A task function whose exception is written to `result.json` with its reason, unless the run has done so."""
 
     task: Callable[[DictConfig], Any]
     storage: str  # URL with its password, which the job's config does not show
 
     def __call__(self, cfg: DictConfig) -> Any:
-        """Run the job; what it prints as its result is the sweep's to show."""
+        """Run the job; what it prints is discarded, because the sweep shows its results."""
         if OmegaConf.select(cfg, "trial") is None:
             return self.task(cfg)
         os.environ[STORAGE_VARIABLE] = self.storage
@@ -92,7 +92,7 @@ class WorkerTask:
 
 
 class DriverWatch:
-    """Whether the process that started the sweep is alive; interrupts this one once it is not."""
+    """Watch the process that started the sweep, and interrupt this one once it is gone."""
 
     def __init__(self, driver: Mapping[str, str], grace_period: int) -> None:
         self._driver = driver
@@ -121,7 +121,7 @@ class DriverWatch:
 
 
 def limit_threads(threads: int) -> None:
-    """Let this process use so many threads, unless the environment has it otherwise."""
+    """Let this process use `threads` threads, unless the environment sets another number."""
     for variable in THREADS:
         os.environ.setdefault(variable, str(threads))
     if torch := sys.modules.get("torch"):  # loaded later, it reads the variables
