@@ -40,12 +40,17 @@ def processes(tmp_path: Path) -> list[int]:
     return list(dict.fromkeys(process for *_, process in starts(tmp_path / "starts.log")))
 
 
+def both_hold(tmp_path: Path) -> bool:
+    """Whether two workers have each trained the first epoch of a trial."""
+    checkpoints = [tmp_path / "sweep" / str(trial) / "checkpoints" / "last.ckpt" for trial in range(2)]
+    return len(processes(tmp_path)) == 2 and all(path.is_file() for path in checkpoints)
+
+
 def is_alive(process: int) -> bool:
     try:
-        os.kill(process, 0)
-    except ProcessLookupError:
+        return Path(f"/proc/{process}/stat").read_text().rsplit(")", 1)[1].split()[0] != "Z"
+    except (FileNotFoundError, ProcessLookupError):
         return False
-    return Path(f"/proc/{process}/stat").read_text().rsplit(")", 1)[1].split()[0] != "Z"
 
 
 def ends_well(process: "subprocess.Popen[str]") -> str:
@@ -83,7 +88,7 @@ def test_workers_and_drivers_may_be_killed(engine: str, workers: Workers, tmp_pa
     hold = tmp_path / "hold"
     hold.touch()
     driver = workers(*arguments(tmp_path, engine, 4))
-    wait_until(lambda: len(processes(tmp_path)) == 2)
+    wait_until(lambda: both_hold(tmp_path))
     os.kill(processes(tmp_path)[0], signal.SIGKILL)
     wait_until(lambda: len(processes(tmp_path)) >= 3)  # another takes its place
     driver.kill()
@@ -102,7 +107,7 @@ def test_a_cancelled_job_is_replaced_and_one_whose_time_is_up_gives_its_trial_up
     hold = tmp_path / "hold"
     hold.touch()
     driver = workers(*arguments(tmp_path, "submitit_slurm", 4))
-    wait_until(lambda: len(processes(tmp_path)) == 2)
+    wait_until(lambda: both_hold(tmp_path))
     cancelled, requeued = jobs(tmp_path)
     slurm("scancel", cancelled)
     wait_until(lambda: len(processes(tmp_path)) == 3)
