@@ -15,7 +15,7 @@ from cifar_exp.config.command_schema import (
     SummaryConfig,
 )
 from cifar_exp.config.devices import check_accelerator
-from cifar_exp.config.messages import ConfigError
+from cifar_exp.config.messages import ConfigError, Errors
 from cifar_exp.config.parse import AnyConfig, parse
 from cifar_exp.config.paths import with_absolute_paths
 from cifar_exp.config.planned import Planned, planned
@@ -23,6 +23,7 @@ from cifar_exp.config.schema import TrainConfig
 from cifar_exp.data.describe import DataInfo, describe
 from cifar_exp.data.settings import DataConfig
 from cifar_exp.errors import UserError
+from cifar_exp.files import nearest_path
 from cifar_exp.runs.run import Run, chosen_data, load_run
 from cifar_exp.training.check import check_config
 
@@ -61,20 +62,28 @@ def check_eval(cfg: AnyConfig) -> CheckedEval:
 
     `data` with a `name` stands for itself (a chosen group); without one, its keys replace those of the run's.
     """
-    config = parse(EvalConfig, cfg)
-    check_accelerator(config.accelerator, "accelerator")
-    run = load_run(config.run)
-    data = chosen_data(run, config.data)
-    return CheckedEval(config, run, data, describe(data))
+    config, errors = parse(EvalConfig, cfg), Errors()
+    with errors.collected():
+        check_accelerator(config.accelerator, "accelerator")
+    with errors.collected():
+        run = load_run(config.run)
+        data = chosen_data(run, config.data)
+        data_info = describe(data)
+    errors.raise_any()
+    return CheckedEval(config, run, data, data_info)
 
 
 def check_predict(cfg: AnyConfig) -> tuple[PredictConfig, Run]:
     """Return the run and the images that the root config of `predict` names."""
-    config = parse(PredictConfig, cfg)
-    check_accelerator(config.accelerator, "accelerator")
-    run = load_run(config.run)
-    if not Path(config.image).exists():
-        raise UserError(f"image={config.image}: no such file or directory.")
+    config, errors = parse(PredictConfig, cfg), Errors()
+    with errors.collected():
+        check_accelerator(config.accelerator, "accelerator")
+    with errors.collected():
+        run = load_run(config.run)
+    with errors.collected():
+        if not Path(config.image).exists():
+            raise UserError(f"image={config.image}: no such file or directory.{nearest_path(Path(config.image))}")
+    errors.raise_any()
     return config, run
 
 
@@ -90,7 +99,7 @@ def check_report(cfg: AnyConfig) -> ReportConfig:
     runs = [config.runs] if isinstance(config.runs, str) else config.runs
     missing = [run for run in runs if not Path(run).is_dir()]
     if missing:
-        raise ConfigError([f"runs: {run}: no such directory." for run in missing])
+        raise ConfigError([f"runs: {run}: no such directory.{nearest_path(Path(run))}" for run in missing])
     return config
 
 

@@ -5,12 +5,23 @@ import os
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
+from difflib import get_close_matches
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 from uuid import uuid4
 
 from cifar_exp.errors import UserError
+
+
+def nearest_path(path: Path) -> str:
+    """Return ` Did you mean 'outputs/model2'?` where an existing path is like a missing one, else an empty string."""
+    there = next((parent for parent in path.parents if parent.is_dir()), None)
+    if there is None or path.exists():
+        return ""
+    missing, *rest = path.relative_to(there).parts
+    near = get_close_matches(missing, [one.name for one in there.iterdir()], n=1, cutoff=0.6)
+    return f" Did you mean '{there.joinpath(near[0], *rest)}'?" if near else ""
 
 
 @contextmanager

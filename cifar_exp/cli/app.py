@@ -40,7 +40,7 @@ from cifar_exp.errors import RunFailedError, UserError
 from cifar_exp.plots.figure import without_window
 from cifar_exp.process import alone, has_rank, is_first_process
 from cifar_exp.runs.directory import RunDir
-from cifar_exp.runs.in_use import in_use
+from cifar_exp.runs.lock import in_use
 from cifar_exp.training.check import trains_alone
 from cifar_exp.training.train import check_directory
 

@@ -20,7 +20,7 @@ from cifar_exp.errors import UserError
 from cifar_exp.files import expanded
 from cifar_exp.process import is_first_process
 from cifar_exp.runs.directory import RunDir
-from cifar_exp.runs.in_use import in_use
+from cifar_exp.runs.lock import in_use
 from cifar_exp.runs.result import Result
 
 

@@ -19,7 +19,7 @@ from cifar_exp.errors import UserError
 from cifar_exp.files import write_text
 from cifar_exp.process import alone, has_rank, is_first_process
 from cifar_exp.runs.directory import RunDir
-from cifar_exp.runs.in_use import in_use
+from cifar_exp.runs.lock import in_use
 from cifar_exp.runs.saved import save_config
 from cifar_exp.training.check import trains_alone
 

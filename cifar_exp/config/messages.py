@@ -2,7 +2,8 @@
 
 import json
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 from pydantic import BaseModel, ValidationError
@@ -31,6 +32,28 @@ class ConfigError(UserError):
         self.errors = tuple(errors)
 
 
+class Errors:
+    """Collects the user errors of independent checks, to report them in one message."""
+
+    def __init__(self) -> None:
+        self._errors: list[str] = []
+
+    @contextmanager
+    def collected(self) -> Iterator[None]:
+        """Note the UserError of the block instead of raising it."""
+        try:
+            yield
+        except ConfigError as error:
+            self._errors += error.errors
+        except UserError as error:
+            self._errors.append(str(error))
+
+    def raise_any(self) -> None:
+        """Raise ConfigError where an error has been collected."""
+        if self._errors:
+            raise ConfigError(self._errors)
+
+
 def _bullet(error: str) -> list[str]:
     first, *rest = error.splitlines()
     return [f"- {first}", *(f"  {line}" for line in rest)]
@@ -43,7 +66,7 @@ def _shortened(lines: list[str], room: int) -> str:
 
 
 def shown(value: Any, width: int = 60) -> str:
-    """A value as one writes it in YAML on one line, not longer than `width`."""
+    """Return a value as one writes it in YAML on one line, not longer than `width`."""
     text = json.dumps(value, ensure_ascii=False, default=str)
     return text if len(text) <= width else text[: width - 1] + "…"
 
@@ -92,6 +115,8 @@ def _text(path: str, details: ErrorDetails, keys: Keys, values: Mapping[str, Any
     if kind == "value_error":
         given = "" if isinstance(details["input"], Mapping) else f", got {shown(details['input'])}"
         return f"{path}: {details['ctx']['error']}{given}."
+    if kind == "too_short" and details["input"] == "":
+        return f"{path}: is empty; expected {keys.expected(location)}."
     if kind in ("too_short", "too_long") and isinstance(details["input"], str):
         bound = "at least" if kind == "too_short" else "at most"
         length = details["ctx"].get("min_length", details["ctx"].get("max_length"))

@@ -4,11 +4,14 @@ from dataclasses import dataclass
 from typing import Generic, TypeVar
 
 from cifar_exp.config.command_schema import SummaryConfig
+from cifar_exp.config.messages import ConfigError
 from cifar_exp.config.schema import TrainConfig
 from cifar_exp.data.describe import DataInfo, describe
+from cifar_exp.errors import UserError
 from cifar_exp.network.cost import check_budget
 from cifar_exp.network.plan import Plan
 from cifar_exp.network.planner import plan_network
+from cifar_exp.network.spec import unknown_sources
 
 Config = TypeVar("Config", TrainConfig, SummaryConfig)
 
@@ -23,11 +26,15 @@ class Planned(Generic[Config]):
 
 
 def planned(config: Config) -> Planned[Config]:
-    """The network of `config`, within its budget.
+    """Return the network of `config`.
 
-    Raises UserError for data that is not there, for shapes that do not fit, and for a budget exceeded.
+    Raises:
+        UserError: data that is not there, a skip from an unknown layer, shapes that do not fit, an exceeded budget.
     """
-    data_info = describe(config.data)
+    try:
+        data_info = describe(config.data)
+    except UserError as error:
+        raise ConfigError([str(error), *unknown_sources(config.model.layers)]) from None
     plan = plan_network(config.model, data_info.input_shape, data_info.num_classes)
     check_budget(plan, config.budget)
     return Planned(config, data_info, plan)

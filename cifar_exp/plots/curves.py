@@ -3,36 +3,31 @@
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from cifar_exp.plots.figure import literal, new_figure, save
+from cifar_exp.plots.chart import Axis, Chart, Series
+from cifar_exp.plots.pictures import draw_charts
 
 TRAIN, VALIDATION, TEST = "#2a78b5", "#d1622b", "#3d3d3d"
+EPOCH = Axis("epoch", "whole")
+ACCURACY, LOSS = Axis("accuracy", "percent"), Axis("loss")
+
+Rows = Sequence[Mapping[str, float]]  # one per epoch, by the columns of metrics.csv
 
 
-def plot_curves(path: Path, rows: Sequence[Mapping[str, float]], title: str, test_accuracy: float | None) -> None:
-    """Writes one figure: training and validation accuracy (left) and loss (right) over the epochs."""
-    from matplotlib.ticker import MaxNLocator, PercentFormatter
+def curve(rows: Rows, key: str, label: str, colour: str, **style: object) -> Series:
+    """Return one column of `metrics.csv` over the epochs, which are counted from 1."""
+    return Series(label, [row["epoch"] + 1 for row in rows], [row[key] for row in rows], colour, **style)  # type: ignore[arg-type]
 
-    figure = new_figure(10, 4.2)
-    accuracy, loss = figure.subplots(1, 2)
-    epochs = [row["epoch"] + 1 for row in rows]
-    marker = "o" if len(rows) == 1 else None
-    for axes, figure_name in ((accuracy, "acc"), (loss, "loss")):
-        for part, colour, label in (("train", TRAIN, "training"), ("val", VALIDATION, "validation")):
-            values = [row[f"{part}/{figure_name}"] for row in rows]
-            axes.plot(epochs, values, color=colour, label=label, linewidth=1.8, marker=marker)
-        axes.set_xlabel("epoch")
-        axes.xaxis.set_major_locator(MaxNLocator(integer=True))
-        axes.grid(alpha=0.25)
-        axes.spines[["top", "right"]].set_visible(False)
+
+def plot_curves(path: Path, rows: Rows, title: str, test_accuracy: float | None) -> None:
+    """Write one figure: training and validation accuracy (left) and loss (right) over the epochs."""
     best = max(rows, key=lambda row: row["val/acc"])
-    accuracy.plot(best["epoch"] + 1, best["val/acc"], "o", color=VALIDATION, markersize=6)
-    if test_accuracy is not None:
-        accuracy.axhline(test_accuracy, color=TEST, linestyle=":", linewidth=1.4, label=f"test {test_accuracy:.2%}")
-    accuracy.set_ylabel("accuracy")
-    accuracy.yaxis.set_major_formatter(PercentFormatter(1.0))
-    loss.set_ylabel("loss")
-    accuracy.legend(frameon=False)
-    figure.suptitle(
-        f"{literal(title)}: best validation accuracy {best['val/acc']:.2%} in epoch {best['epoch'] + 1:.0f}"
+    accuracy, loss = (
+        [curve(rows, f"train/{name}", "training", TRAIN), curve(rows, f"val/{name}", "validation", VALIDATION)]
+        for name in ("acc", "loss")
     )
-    save(figure, path, dpi=150)
+    accuracy.append(curve([best], "val/acc", "best", VALIDATION, mark="dots", in_legend=False))
+    if test_accuracy is not None:
+        ends = [1, rows[-1]["epoch"] + 1]
+        accuracy.append(Series(f"test {test_accuracy:.2%}", ends, [test_accuracy] * 2, TEST, is_faint=True))
+    heading = f"{title}: best validation accuracy {best['val/acc']:.2%} in epoch {best['epoch'] + 1:.0f}"
+    draw_charts(path, [Chart(EPOCH, ACCURACY, accuracy), Chart(EPOCH, LOSS, loss)], heading)

@@ -8,6 +8,7 @@ from optuna.trial import FrozenTrial, TrialState
 
 from cifar_exp.network.cost import COSTS
 from cifar_exp.plots.figure import literal, new_figure, save
+from cifar_exp.plots.pictures import plain_axes
 from cifar_exp.sweep.output import ranking
 from cifar_exp.sweep.settings import SweepSettings
 
@@ -62,8 +63,7 @@ def _scatter(axes: Any, trials: Sequence[FrozenTrial], cost: str, limit: int | N
     axes.xaxis.set_major_formatter(EngFormatter(sep=""))
     axes.yaxis.set_major_formatter(PercentFormatter(1.0))
     axes.margins(y=0.12)
-    axes.grid(alpha=0.25)
-    axes.spines[["top", "right"]].set_visible(False)
+    plain_axes(axes)
     axes.legend(frameon=False, loc="best", fontsize=9)
 
 

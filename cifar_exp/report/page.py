@@ -7,8 +7,9 @@ from importlib.resources import files
 from string import Template
 
 from cifar_exp import __version__
-from cifar_exp.plots.charts import Chart, charts
+from cifar_exp.plots.interactive import figure_of
 from cifar_exp.report import tables
+from cifar_exp.report.charts import Variants, charts
 from cifar_exp.report.content import RUNS_IN_DETAIL, Content
 from cifar_exp.report.runs import Run
 from cifar_exp.report.tables import Table
@@ -32,15 +33,16 @@ def page(content: Content) -> str:
     )
 
 
-def _embedded(drawn: dict[str, Chart]) -> str:
-    """The charts as JSON that cannot end the script element that holds it."""
+def _embedded(drawn: dict[str, Variants]) -> str:
+    """Return the charts as JSON that cannot end the script element that contains it."""
     plain = {
-        name: {word: json.loads(figure.to_json()) for word, figure in chart.items()} for name, chart in drawn.items()
+        name: {word: json.loads(figure_of(one).to_json()) for word, one in variants.items()}
+        for name, variants in drawn.items()
     }
     return json.dumps(plain, ensure_ascii=False, separators=(",", ":")).replace("<", "\\u003c")
 
 
-def _sections(content: Content, drawn: dict[str, Chart]) -> list[str]:
+def _sections(content: Content, drawn: dict[str, Variants]) -> list[str]:
     detailed = f"The {RUNS_IN_DETAIL} best by validation accuracy. " if len(content.runs) > RUNS_IN_DETAIL else ""
     sections = [
         _section("Comparison", _table(tables.comparison(content.runs), "comparison") + _left_out(content)),
@@ -67,7 +69,7 @@ def _section(heading: str, body: str) -> str:
     return f"<section><h2>{escape(heading)}</h2>\n{body}\n</section>"
 
 
-def _chart(name: str, chart: Chart, words: str) -> str:
+def _chart(name: str, chart: Variants, words: str) -> str:
     """A place for a chart, with a choice where it has several variants."""
     options = "".join(f'<option value="{escape(word)}">{escape(word)}</option>' for word in chart)
     choice = f'<select aria-label="{name}" data-for="{name}">{options}</select>' if len(chart) > 1 else ""

@@ -1,49 +1,64 @@
-"""Locks between processes of one machine."""
+"""Locks between processes of one machine, which the kernel frees at their holder's death."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
-try:
-    import fcntl
-except ImportError:  # Windows
-    fcntl = None  # type: ignore[assignment]
+from filelock import BaseFileLock, FileLock, Timeout
 
-HAS_LOCKS = fcntl is not None
+from cifar_exp.errors import UserError
+from cifar_exp.process import is_first_process
+from cifar_exp.runs.directory import RunDir
 
 
-class Lock:
-    """A lock on a file, which the kernel frees when its owner dies: shared by several processes, or exclusive."""
+def take(path: Path, wait: bool = False) -> BaseFileLock | None:
+    """Return the lock on a file, which is ours until it is released; None where another process has it.
 
-    def __init__(self, path: Path) -> None:
-        self.path = path
-        path.parent.mkdir(parents=True, exist_ok=True)
-        self._file = path.open("a+")  # NFS shares a lock on a file that can be read only
+    Args:
+        path: made where it does not exist, and never removed.
+        wait: until nobody else has the lock.
 
-    def share(self) -> None:
-        """Take the shared lock; wait while another process has the exclusive one."""
-        self._lock(alone=False, wait=True)
+    Returns:
+        The lock; None also on a file system that has no locks.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    lock = FileLock(path, thread_local=False)
+    try:
+        lock.acquire(blocking=wait)
+    except (OSError, NotImplementedError):  # a Timeout is an OSError
+        return None
+    return lock
 
-    def take(self, wait: bool = False) -> bool:
-        """Take the exclusive lock; return whether it was free, always False where the system has no such locks."""
-        return self._lock(alone=True, wait=wait) is True
 
-    def _lock(self, alone: bool, wait: bool) -> bool | None:
-        """Return whether the lock was taken; None where the system or the file system has no locks."""
-        if fcntl is None:
-            return None
-        try:
-            fcntl.flock(self._file, (fcntl.LOCK_EX if alone else fcntl.LOCK_SH) | (0 if wait else fcntl.LOCK_NB))
-        except BlockingIOError:
-            return False
-        except OSError:
-            return None
-        return True
+@contextmanager
+def in_use(run: RunDir) -> Iterator[None]:
+    """Mark a run's directory as used by this process until the block ends, or the process does.
 
-    def close(self) -> None:
-        """Release the lock."""
-        self._file.close()
+    The other processes of a distributed run share the mark of the first.
 
-    def __enter__(self) -> "Lock":
-        return self
+    Raises:
+        UserError: another process uses the directory.
+    """
+    if not is_first_process():
+        yield
+        return
+    run.lock.parent.mkdir(parents=True, exist_ok=True)
+    lock = FileLock(run.lock, is_singleton=True)  # a block within a block of one process is one use
+    try:
+        lock.acquire(blocking=False)
+    except Timeout:
+        raise UserError(f"{run.path}: in use by another process; choose another directory, or wait for it.") from None
+    except (OSError, NotImplementedError):  # a file system without locks
+        yield
+        return
+    try:
+        yield
+    finally:
+        lock.release()
 
-    def __exit__(self, *error: object) -> None:
-        self.close()
+
+def check_not_in_use(run: RunDir) -> None:
+    """Raise UserError where another process uses a run's directory; leave nothing behind."""
+    if run.lock.exists():
+        with in_use(run):
+            pass

@@ -12,8 +12,8 @@ from pydantic import BaseModel, TypeAdapter, ValidationError
 
 from cifar_exp.config.parse import parse
 from cifar_exp.config.schema import TrainConfig
-from cifar_exp.errors import UserError, did_you_mean
-from cifar_exp.files import write_text
+from cifar_exp.errors import UserError
+from cifar_exp.files import nearest_path, write_text
 from cifar_exp.runs.directory import RunDir, reason
 
 if TYPE_CHECKING:
@@ -52,11 +52,12 @@ def saved_config(directory: Path) -> DictConfig:
     from omegaconf import DictConfig
 
     if not directory.is_dir():
-        near = [path.name for path in directory.parent.iterdir()] if directory.parent.is_dir() else []
-        raise UserError(f"{directory}: no such directory.{did_you_mean(directory.name, near)}")
+        raise UserError(f"{directory}: no such directory.{nearest_path(directory)}")
     file = RunDir(directory).config
     if not file.is_file():
-        raise UserError(f"{directory}: not the directory of a run; expected {file.relative_to(directory)} in it.")
+        runs = sorted(path for path in directory.iterdir() if RunDir(path).config.is_file())
+        hint = f" Did you mean '{runs[-1]}'?" if runs else ""
+        raise UserError(f"{directory}: not the directory of a run; expected {file.relative_to(directory)} in it.{hint}")
     config = load_yaml(file)
     if not isinstance(config, DictConfig):
         raise UserError(f"{file}: damaged (expected the config of a run).")

@@ -17,7 +17,7 @@ from optuna.trial import FrozenTrial
 
 from cifar_exp.config.overrides import written
 from cifar_exp.errors import UserError
-from cifar_exp.runs.lock import Lock
+from cifar_exp.runs.lock import take
 from cifar_exp.sweep.output.display import Display
 from cifar_exp.sweep.output.outputs import Outputs
 from cifar_exp.sweep.search.pricing import Free, PlanPricer, Pricer
@@ -128,14 +128,15 @@ class Adapter:
 
     def _in_workers(self, worker: Worker, arguments: list[str]) -> list[Sequence[JobReturn]]:
         study, token = worker.open(), uuid4().hex
-        lock = Lock(self._sweep_dir / ".locks" / f"driver-{token}")
+        file = self._sweep_dir / ".locks" / f"driver-{token}"
         with ExitStack() as stack:
-            stack.callback(lambda: lock.path.unlink(missing_ok=True))
-            stack.enter_context(lock)
-            lock.take()
+            stack.callback(lambda: file.unlink(missing_ok=True))
+            lock = take(file)
+            if lock is not None:
+                stack.callback(lock.release)
             stack.enter_context(study.heartbeat)
             study.heartbeat.add("driver", lambda: study.beat_driver(token))
-            identity = {"host": socket.gethostname(), "lock": str(lock.path), "token": token}
+            identity = {"host": socket.gethostname(), "lock": str(file), "token": token}
             self._prepare_launcher(stack)
             launch = self._worker_launch(worker, arguments, identity)
             driver = Driver(launch, self._settings.n_jobs, together="joblib" in self._launcher_name)

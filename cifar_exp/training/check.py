@@ -1,6 +1,7 @@
 """The checks of a training before anything is read, written or trained; torch is imported for a GPU only."""
 
 from cifar_exp.config.devices import check_compiler, check_devices
+from cifar_exp.config.messages import Errors
 from cifar_exp.config.planned import Planned, planned
 from cifar_exp.config.schema import TrainConfig, TrainerConfig
 from cifar_exp.errors import UserError
@@ -14,10 +15,17 @@ def check_config(config: TrainConfig) -> Planned[TrainConfig]:
         UserError: data or a teacher that does not exist, incompatible shapes, an exceeded budget, or a device that
             this machine does not have.
     """
-    check_devices(config.trainer)
-    check_compiler(config.compile)
-    _check_teacher(config.distill.teacher)
-    return planned(config)
+    errors = Errors()
+    with errors.collected():
+        check_devices(config.trainer)
+    with errors.collected():
+        check_compiler(config.compile)
+    with errors.collected():
+        _check_teacher(config.distill.teacher)
+    with errors.collected():
+        found = planned(config)
+    errors.raise_any()
+    return found
 
 
 def trains_alone(trainer: TrainerConfig) -> bool:

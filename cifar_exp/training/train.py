@@ -14,7 +14,7 @@ from cifar_exp.errors import UserError
 from cifar_exp.files import expanded
 from cifar_exp.process import alone, has_rank, interrupted_by_cluster, is_first_process, settle, surviving_hangup
 from cifar_exp.runs.directory import RunDir
-from cifar_exp.runs.in_use import check_not_in_use, in_use
+from cifar_exp.runs.lock import check_not_in_use, in_use
 from cifar_exp.runs.result import Result
 from cifar_exp.runs.run import Run, load_run
 from cifar_exp.training.check import check_config, trains_alone

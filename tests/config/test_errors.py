@@ -312,3 +312,56 @@ def test_user_error_is_the_whole_message(cifar_exp: CifarExp, training: FakeTrai
     ended = cifar_exp("train", "data=synthetic")
 
     assert_is_a_message(ended.err, ["line 0", "more"])
+
+
+def test_what_this_machine_lacks_is_reported_with_the_rest(
+    cifar_exp: CifarExp, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("CXX", "no-compiler")
+
+    ended = cifar_exp(
+        "train", "data=synthetic", "trainer.accelerator=mps", "compile=default", "distill.teacher=nowhere",
+        "budget.params=10",
+    )  # fmt: skip
+
+    assert ended.status == 2
+    assert_is_a_message(ended.err, ["4 errors:", "accelerator=mps", "compile=default", "nowhere", "budget.params"])
+
+
+def test_missing_data_does_not_hide_an_unknown_skip(cifar_exp: CifarExp) -> None:
+    ended = cifar_exp("train", "data=folder", "data.root=nowhere", "model.layers.conv7.skip=conv66")
+
+    assert_is_a_message(ended.err, ["2 errors:", "data.root", "'conv66'"])
+
+
+def test_a_missing_run_and_a_missing_image_are_reported_together(cifar_exp: CifarExp) -> None:
+    ended = cifar_exp("predict", "run=nowhere", "image=cat.jpg")
+
+    assert_is_a_message(ended.err, ["nowhere: no such directory", "image=cat.jpg: no such file"])
+
+
+@pytest.mark.parametrize("given", ["output/model2/first", "outputs/modle2/first", "outputs/model2/frist"])
+def test_a_run_has_a_near_one_wherever_the_typing_error_is(given: str, cifar_exp: CifarExp) -> None:
+    Path("outputs/model2/first").mkdir(parents=True)
+
+    ended = cifar_exp("eval", f"run={given}")
+
+    assert ended.err == f"{given}: no such directory. Did you mean 'outputs/model2/first'?\n"
+
+
+def test_a_directory_of_runs_is_no_run(cifar_exp: CifarExp) -> None:
+    for name in ("one", "two"):
+        Path(f"outputs/{name}/.hydra").mkdir(parents=True)
+        Path(f"outputs/{name}/.hydra/config.yaml").write_text("")
+
+    ended = cifar_exp("eval", "run=outputs")
+
+    assert "Did you mean 'outputs/two'?" in ended.err
+
+
+def test_a_job_that_fails_is_one_message(cifar_exp: CifarExp, training: FakeTraining, broken_image: Exception) -> None:
+    training.error = broken_image
+
+    ended = cifar_exp("train", "-m", "data=synthetic", "seed=0,1", "hydra/hydra_logging=disabled")
+
+    assert (ended.status, ended.err) == (2, "broken.png: not an image.\n")

@@ -28,11 +28,11 @@ def main(config: ReportConfig) -> None:
 
 def write_report(directory: Path, content: Content) -> None:
     """Writes both documents and the pictures."""
-    from cifar_exp.plots.pictures import draw
+    from cifar_exp.report.charts import draw_pictures
     from cifar_exp.report.markdown import markdown
     from cifar_exp.report.page import page
 
-    pictures = draw(directory, content)
+    pictures = draw_pictures(directory, content)
     write_text(directory / "report.md", markdown(content, pictures))
     write_text(directory / "report.html", page(content))
 

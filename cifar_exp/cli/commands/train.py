@@ -45,6 +45,7 @@ def trial_callbacks(config: TrainConfig) -> list[Callback]:
 
 def show_result(result: Result, run: RunDir) -> None:
     """Print the result table, and where the curves and the dashboard are."""
+    epochs = "1 epoch" if result.epochs == 1 else f"{result.epochs} epochs"
     rows = [
         ("model", f"{result.model}: {result.params:,} parameters, {result.macs:,} MACs"),
         ("data", f"{result.data}, seed {result.seed}"),
@@ -52,7 +53,7 @@ def show_result(result: Result, run: RunDir) -> None:
         ("validation accuracy", f"{result.val_acc:.2%}"),
         ("test accuracy", f"{result.test_acc:.2%}"),
         ("test loss", f"{result.test_loss:.4f}"),
-        ("time", f"{result.epochs} epochs, {result.seconds_per_epoch:.2f} s each, on {result.device}"),
+        ("time", f"{epochs}, {result.seconds_per_epoch:.2f} s per epoch, on {result.device}"),
         ("curves", str(run.curves)),
     ]
     if result.wandb_dir:

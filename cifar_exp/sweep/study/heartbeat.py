@@ -13,7 +13,9 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from cifar_exp.runs.lock import HAS_LOCKS, Lock
+from filelock import BaseFileLock
+
+from cifar_exp.runs.lock import take
 
 log = logging.getLogger(__name__)
 
@@ -81,18 +83,11 @@ def this_worker(lock: Path, token: str) -> dict[str, str]:
     return {"host": socket.gethostname(), "lock": str(lock), "token": token}
 
 
-def lock_of_dead(worker: dict[str, str] | None) -> Lock | None:
-    """Return the lock of a worker that died on this machine, now ours alone; None if it lives or was elsewhere."""
-    if not worker or worker["host"] != socket.gethostname() or not Path(worker["lock"]).is_file():
-        return None
-    lock = Lock(Path(worker["lock"]))
-    if lock.take():
-        return lock
-    lock.close()
-    return None
+def lock_of_dead(worker: dict[str, str] | None) -> BaseFileLock | None:
+    """Return the lock of a worker that died on this machine, now ours; None if it lives or was elsewhere."""
+    return None if worker is None or is_elsewhere(worker) else take(Path(worker["lock"]))
 
 
 def is_elsewhere(worker: dict[str, str] | None) -> bool:
     """Return whether only its counter shows if a worker is alive: no lock of it can be seen here."""
-    here = worker is not None and worker["host"] == socket.gethostname() and Path(worker["lock"]).is_file()
-    return not HAS_LOCKS or not here
+    return worker is None or worker["host"] != socket.gethostname() or not Path(worker["lock"]).is_file()

@@ -6,6 +6,7 @@ from typing import Any
 
 from cifar_exp.config.overrides import parse_overrides
 from cifar_exp.errors import UserError
+from cifar_exp.runs.directory import RunDir
 from cifar_exp.runs.saved import saved_overrides
 from cifar_exp.sweep.search.pricing import Pricer
 from cifar_exp.sweep.search.proposals import Proposal, Proposer
@@ -28,7 +29,7 @@ def recover(
     numbers = [int(path.name) for path in sweep_dir.iterdir() if path.name.isdecimal() and int(path.name) >= first]
     places = {number: sweep_dir / str(number) for number in numbers}
     known = {
-        number: _candidate(space, saved_overrides(place / ".hydra" / "overrides.yaml"), place)
+        number: _candidate(space, saved_overrides(RunDir(place).overrides), place)
         for number, place in places.items()
         if belongs_to(place, study_name, number)
     }

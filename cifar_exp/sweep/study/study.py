@@ -18,10 +18,11 @@ from typing import Any
 from uuid import uuid4
 
 import optuna
+from filelock import BaseFileLock
 from optuna.exceptions import UpdateFinishedTrialError
 from optuna.trial import FrozenTrial, TrialState
 
-from cifar_exp.runs.lock import Lock
+from cifar_exp.runs.lock import take
 from cifar_exp.sweep.search.proposals import Proposal
 from cifar_exp.sweep.search.pruners import PRUNER
 from cifar_exp.sweep.search.space import Space
@@ -50,7 +51,7 @@ class SharedStudy:
         self._locks_dir = sweep_dir / ".locks"
         file = sqlite_file(url)
         self._mutex_file = file.with_name(f".{file.name}.lock") if file else self._locks_dir / "study"
-        self._locks: dict[int, Lock] = {}
+        self._locks: dict[int, BaseFileLock | None] = {}  # of our trials; None: a file system without locks
         self._tokens: dict[int, str] = {}
         self._driver_beats = 0
         self._watch = Watch(settings.grace_period)
@@ -84,9 +85,11 @@ class SharedStudy:
     @contextmanager
     def mutex(self) -> Iterator[None]:
         """Let one process of this machine at a time propose, so that it sees the candidates of the others."""
-        with Lock(self._mutex_file) as lock:
-            lock.take(wait=True)
+        lock = take(self._mutex_file, wait=True)
+        try:
             yield
+        finally:
+            _release(lock)
 
     def trials(self) -> list[FrozenTrial]:
         """Return all trials, in the order of their numbers."""
@@ -112,13 +115,13 @@ class SharedStudy:
 
     def claim(self, trial: FrozenTrial, directory: Path) -> bool:
         """Set a waiting trial running in `directory`; return False if another process was first."""
-        lock = self._shared_lock(trial.number)
+        lock = take(self._lock_file(trial.number))
         try:
             claimed = self._storage.set_trial_state_values(self._trial_id(trial.number), state=TrialState.RUNNING)
         except UpdateFinishedTrialError:
             claimed = False
         if not claimed:
-            lock.close()
+            _release(lock)
             return False
         self._own(trial.number, lock, directory)
         return True
@@ -134,12 +137,9 @@ class SharedStudy:
         now = self._now(trial.number)
         is_unchanged = now.state == TrialState.RUNNING and now.user_attrs.get(WORKER) == worker
         if not is_unchanged or (lock is None and now.user_attrs.get(BEAT) != trial.user_attrs.get(BEAT)):
-            if lock is not None:
-                lock.close()
+            _release(lock)
             return False
-        if lock is not None:
-            lock.share()
-        self._own(trial.number, lock or self._shared_lock(trial.number), directory)
+        self._own(trial.number, lock or take(self._lock_file(trial.number)), directory)
         if is_elsewhere(worker):
             time.sleep(CONFIRM_SECONDS)
             if not self.is_still_ours(trial):
@@ -156,18 +156,17 @@ class SharedStudy:
         """Return the counter of the process that started the workers, None before its first."""
         return self._study.user_attrs.get(f"driver:{token}")
 
-    def _shared_lock(self, number: int) -> Lock:
-        lock = Lock(self._locks_dir / str(number))
-        lock.share()
-        return lock
+    def _lock_file(self, number: int) -> Path:
+        return self._locks_dir / str(number)
 
-    def _own(self, number: int, lock: Lock, directory: Path) -> None:
+    def _own(self, number: int, lock: BaseFileLock | None, directory: Path) -> None:
         token, trial_id = uuid4().hex, self._trial_id(number)
         self._locks[number], self._tokens[number] = lock, token
         attempt = int(self._now(number).user_attrs.get(ATTEMPT, 0)) + 1
         self._set(trial_id, ATTEMPT, attempt)
         self._set(trial_id, DIRECTORY, str(directory))
-        self._set(trial_id, WORKER, this_worker(lock.path, token))
+        file = self._lock_file(number) if lock is None else Path(lock.lock_file)  # that of a dead worker, if any
+        self._set(trial_id, WORKER, this_worker(file, token))
         count = iter(range(1, 10**9))
         self.heartbeat.add(number, lambda: self._set(trial_id, BEAT, f"{token} {next(count)}"))
 
@@ -214,14 +213,17 @@ class SharedStudy:
         """Release a trial of this process, for another process or a later call to take over."""
         self.heartbeat.remove(trial.number)
         self._tokens.pop(trial.number, None)
-        lock = self._locks.pop(trial.number, None)
-        if lock is not None:
-            lock.close()
+        _release(self._locks.pop(trial.number, None))
 
     def close(self) -> None:
         """Release the trials of this process."""
         for trial in [trial for trial in self.trials() if self.is_ours(trial)]:
             self.release(trial)
+
+
+def _release(lock: BaseFileLock | None) -> None:
+    if lock is not None:
+        lock.release()
 
 
 def ended(trials: Sequence[FrozenTrial]) -> list[FrozenTrial]:

@@ -87,7 +87,7 @@ class Jobs:
         """Return whether the job's directory contains an earlier attempt at the same trial."""
         if not belongs_to(job.directory, self._study_name, job.trial.number):
             return False
-        saved = saved_overrides(job.directory / ".hydra" / "overrides.yaml")
+        saved = saved_overrides(RunDir(job.directory).overrides)
         return set(self._space.overrides(job.trial.params)) <= set(saved)
 
     def prepare(self, job: Job) -> None:

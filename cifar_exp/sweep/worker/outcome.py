@@ -12,6 +12,7 @@ from omegaconf import OmegaConf
 from yaml import YAMLError
 
 from cifar_exp.errors import RunFailedError, UserError
+from cifar_exp.runs.directory import RunDir
 
 NO_VALUE = "the job returned no number"
 FULL = (errno.ENOSPC, errno.EDQUOT)
@@ -31,7 +32,7 @@ class Outcome:
 def outcome_in(directory: Path, metrics: Sequence[str]) -> Outcome | None:
     """Return the outcome in `result.json`; None where there is none yet, or where the run was interrupted."""
     try:
-        result = json.loads((directory / "result.json").read_text(encoding="utf-8"))
+        result = json.loads(RunDir(directory).result.read_text(encoding="utf-8"))
     except (FileNotFoundError, json.JSONDecodeError):
         return None
     renamed = {"val/acc": "val/acc", "seconds": "total_seconds"}
@@ -75,7 +76,7 @@ def _complete(values: Sequence[Any], metrics: Sequence[str], figures: Mapping[st
 def belongs_to(directory: Path, study_name: str, number: int) -> bool:
     """Return whether a run's directory is that of a trial, by the config in it."""
     try:
-        trial = OmegaConf.select(OmegaConf.load(directory / ".hydra" / "config.yaml"), "trial")
+        trial = OmegaConf.select(OmegaConf.load(RunDir(directory).config), "trial")
     except (OSError, ValueError, YAMLError):  # not there, or its writer was killed
         return False
     return trial is not None and trial.get("study_name") == study_name and trial.get("number") == number

@@ -16,8 +16,9 @@ from hydra.types import HydraContext, TaskFunction
 from omegaconf import DictConfig, OmegaConf
 
 from cifar_exp.errors import TakenOverError
-from cifar_exp.files import write_json
-from cifar_exp.runs.lock import Lock
+from cifar_exp.runs.directory import RunDir
+from cifar_exp.runs.lock import take
+from cifar_exp.runs.result import Result
 from cifar_exp.sweep.study.heartbeat import Watch
 from cifar_exp.sweep.study.storage import STORAGE_VARIABLE
 from cifar_exp.sweep.worker.outcome import is_common_cause, outcome_in
@@ -58,7 +59,7 @@ def _leave_reason(error: BaseException) -> None:
     directory = Path(HydraConfig.get().runtime.output_dir)
     if outcome_in(directory, ()) is None:
         reason = f"{type(error).__name__}: {error}".strip(": ")
-        write_json(directory / "result.json", {"status": "failed", "reason": reason})
+        RunDir(directory).write_result(Result.of("failed", {"reason": reason}))
 
 
 @dataclass(frozen=True)
@@ -116,8 +117,10 @@ class DriverWatch:
         path = Path(self._driver["lock"])
         if not path.exists():
             return True
-        with Lock(path) as lock:
-            return lock.take()
+        lock = take(path)
+        if lock is not None:
+            lock.release()
+        return lock is not None
 
 
 def limit_threads(threads: int) -> None:

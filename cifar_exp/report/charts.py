@@ -1,0 +1,111 @@
+"""The charts of a report, as plain data: for the pictures of the Markdown document and for the page."""
+
+from collections.abc import Mapping
+from pathlib import Path
+
+from cifar_exp.plots.chart import LEGEND_LABELS, Axis, Chart, Matrix, Series, pareto_series
+from cifar_exp.plots.curves import ACCURACY, EPOCH, LOSS, curve
+from cifar_exp.plots.pictures import draw_charts, draw_matrices
+from cifar_exp.report.content import AGAINST, Content, front
+from cifar_exp.report.runs import Run
+
+MATRICES = 6  # in one picture
+
+Variants = Mapping[str, Chart | Matrix]  # of one chart, by name; the reader chooses among several
+
+
+def charts(content: Content) -> dict[str, Variants]:
+    """Return every chart that the runs have figures for, by name."""
+    found: dict[str, Variants] = {"curves": curves(content), "costs": costs(content)}
+    if content.tested:
+        found |= {"classes": {"per-class accuracy": classes(content)}, "confusion": confusion(content)}
+    return {name: variants for name, variants in found.items() if variants}
+
+
+def draw_pictures(directory: Path, content: Content) -> dict[str, str]:
+    """Write every picture that the runs have figures for; return what each file shows."""
+    over_epochs = list(curves(content).values())
+    draw_charts(directory / "curves.png", over_epochs, "solid: validation, dotted: training")
+    draw_charts(directory / "cost.png", [cost(content, "params")])
+    written = {"curves.png": "Accuracy and loss over the epochs", "cost.png": "Validation accuracy against parameters"}
+    if content.tested:
+        by_class = classes(content)
+        height = 1.4 + 0.3 * max(len(one.y) for one in by_class.series)
+        draw_charts(directory / "classes.png", [by_class], height=height)
+        best = sorted(content.tested, key=lambda run: -run.result["val/acc"])[:MATRICES]
+        draw_matrices(directory / "confusion.png", [matrix(run) for run in best])
+        written |= {
+            "classes.png": "Per-class test accuracy",
+            "confusion.png": "Test images by true and predicted class",
+        }
+    return written
+
+
+def curves(content: Content) -> dict[str, Chart]:
+    """Return accuracy and loss over the epochs, of all runs."""
+    return {axis.title: _curves(content, name, axis) for name, axis in (("acc", ACCURACY), ("loss", LOSS))}
+
+
+def _curves(content: Content, name: str, axis: Axis) -> Chart:
+    series: list[Series] = []
+    for run in content.runs:
+        label, colour = run.label, content.colour(run)
+        series += [
+            curve(run.rows, f"val/{name}", label, colour, what="validation"),
+            curve(run.rows, f"train/{name}", label, colour, what="training", is_faint=True, in_legend=False),
+        ]
+    return Chart(EPOCH, axis, series)
+
+
+def costs(content: Content) -> dict[str, Chart]:
+    """Return validation accuracy against each cost that a run knows, with the Pareto front."""
+    known = [key for key in AGAINST if any(run.result.get(key) is not None for run in content.runs)]
+    return {AGAINST[key]: cost(content, key) for key in known}
+
+
+def cost(content: Content, key: str) -> Chart:
+    """Return validation accuracy against one figure of `result.json`."""
+    runs = [run for run in content.runs if run.result.get(key) is not None]
+    best = front(runs, key)
+    points = [
+        Series(
+            run.label,
+            [run.result[key]],
+            [run.result["val/acc"]],
+            content.colour(run),
+            mark="dots",
+            in_legend=False,
+            names=[run.label] if len(runs) <= LEGEND_LABELS else (),
+            details=[_details(run, key)],
+            marked=frozenset({0} if run in best else ()),
+        )
+        for run in runs
+    ]
+    through = pareto_series([run.result[key] for run in best], [run.result["val/acc"] for run in best])
+    return Chart(Axis(AGAINST[key], "cost"), Axis("validation accuracy", "percent"), [through, *points])
+
+
+def _details(run: Run, key: str) -> str:
+    value, accuracy = run.result[key], run.result["val/acc"]
+    number = f"{value:,}" if isinstance(value, int) else f"{value:.2f}"
+    return f"{run.label}<br>{AGAINST[key]}: {number}<br>test {run.result['test/acc']:.2%}<br>validation {accuracy:.2%}"
+
+
+def classes(content: Content) -> Chart:
+    """Return per-class test accuracy, one dot per run."""
+    series = [
+        Series(run.label, list(found.values()), list(found), content.colour(run), mark="dots", what="test accuracy")
+        for run, found in ((run, (run.test or {})["class_acc"]) for run in content.tested)
+    ]
+    return Chart(Axis("test accuracy", "percent"), Axis("", "name"), series)
+
+
+def confusion(content: Content) -> dict[str, Matrix]:
+    """Return the confusion matrix of each run that has been tested."""
+    return {run.label: matrix(run) for run in content.tested}
+
+
+def matrix(run: Run) -> Matrix:
+    """Return the confusion matrix of a run that has been tested."""
+    test = run.test or {}
+    return Matrix(run.label, list(test["class_acc"]), test["confusion"])
