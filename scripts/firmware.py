@@ -77,7 +77,7 @@ def column(measured: Measured) -> dict[str, str]:
         "parameters": f"{plan.params:,}",
         "accuracy, float32 → int8": f"{about.accuracy_float:.2%} → {about.accuracy_int8:.2%}",
         "loss, points": f"{100 * (about.accuracy_float - about.accuracy_int8):.2f}",
-        "same answers as float32": f"{about.same_answers:.2%}",
+        "same predictions as float32": f"{about.same_answers:.2%}",
         "images, simulation = host C": f"{exported.host_images:,}",
         "images, host C = emulated M4": f"{len(emulation.logits):,}",
         "arena, bytes": f"{about.arena_bytes:,}",

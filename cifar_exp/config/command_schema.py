@@ -52,7 +52,7 @@ class PredictConfig(Spec):
 
     run: Text  # the run's directory, or a weights file (.ckpt)
     image: Text  # an image file, or a directory of them, searched with its subdirectories
-    picture: Picture | None = "predictions.png"  # what the network saw, with its answers; None: no picture
+    picture: Picture | None = "predictions.png"  # the images with their predictions; None: no picture
     output: Text | None = None  # a file for the JSON document, besides what is printed
     accelerator: Literal["auto", "cpu", "gpu", "cuda", "mps"] = "auto"
     budget: Budget = Budget()

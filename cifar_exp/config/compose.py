@@ -66,7 +66,7 @@ def hydra_session(
 
 
 class Composer:
-    """Turns overrides into the config of one command, within a `hydra_session`."""
+    """Compose overrides into the config of one command, within a `hydra_session`."""
 
     def __init__(self, command: str, schema: type[BaseModel], config_name: str | None = None) -> None:
         self.command = command

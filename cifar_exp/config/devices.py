@@ -13,7 +13,7 @@ COMPILERS = ("g++", "clang++", "cl")  # that torch.compile looks for, where the 
 
 
 def check_devices(trainer: TrainerConfig) -> None:
-    """Raises UserError where `trainer` asks for GPUs that are not there."""
+    """Raise UserError where `trainer` asks for GPUs that are not there."""
     check_accelerator(trainer.accelerator, "trainer.accelerator")
     has_numbers = trainer.devices == -1 or isinstance(trainer.devices, list)
     accelerator = trainer.accelerator
@@ -26,7 +26,7 @@ def check_devices(trainer: TrainerConfig) -> None:
 
 
 def check_accelerator(accelerator: str, key: str) -> None:
-    """Raises UserError, naming `key`, where there is no such accelerator."""
+    """Raise UserError, naming `key`, where there is no such accelerator."""
     if accelerator == "tpu" and find_spec("torch_xla") is None:
         raise UserError(f"{key}=tpu: PyTorch/XLA is not installed; expected auto or cpu.")
     if accelerator not in ("gpu", "cuda", "mps"):
@@ -60,21 +60,21 @@ def _check_gpu_numbers(devices: str | int | list[int]) -> None:
 
 
 def check_compiler(mode: str | None) -> None:
-    """Raises UserError where `compile` is asked for and there is no C++ compiler for torch to use."""
+    """Raise UserError where `compile` is asked for and there is no C++ compiler for torch to use."""
     wanted = [os.environ["CXX"]] if "CXX" in os.environ else COMPILERS
     if mode is not None and not any(shutil.which(name) for name in wanted):
         raise UserError(f"compile={mode}: torch.compile needs a C++ compiler, and {' or '.join(wanted)} was not found.")
 
 
 def check_single_device(devices: Any) -> None:
-    """Raises UserError where a job of `-m` asks for several devices.
+    """Raise UserError where a job of `-m` asks for several devices.
 
     Lightning starts the other processes of a distributed run by the command of the first, which for `-m` would be the
     whole of it again.
     """
     if devices in ("auto", 1, "1") or (isinstance(devices, Sequence) and len(devices) == 1):
         return
-    if isinstance(devices, float) or devices is None:  # of which the schema will speak
+    if isinstance(devices, float) or devices is None:  # an error that the schema reports
         return
     raise UserError(
         f"trainer.devices={devices}: a job of -m trains on one device.\n"

@@ -1,4 +1,4 @@
-"""The keys of a schema, in the user's terms: their names, and what each may be."""
+"""The keys of a schema, in the user's terms: their names, and which values are valid."""
 
 from collections.abc import Iterator, Sequence
 from difflib import get_close_matches
@@ -33,24 +33,24 @@ class Keys:
         self._root = _json_schema(schema)
 
     def names(self, parent: Location = ()) -> list[str]:
-        """Every dotted key below `parent`, of every variant of a group; not what stands below free names."""
+        """Return every dotted key below `parent`, of every variant of a group; none below names that are free."""
         return list(dict.fromkeys(self._names(self._node(parent)[0], "")))
 
     def path(self, location: Location) -> tuple[str, ...]:
-        """The key that a pydantic error location refers to, without the union members it passes through."""
+        """Return the key that a pydantic error location refers to, without the union members it passes through."""
         return self._node(location)[1]
 
     def siblings(self, location: Location) -> list[str]:
-        """The names known where the last part of `location` stands."""
+        """Return the names that are known in place of the last part of `location`."""
         variants = [variant.get("properties", {}) for variant in self._variants(self._node(location[:-1])[0])]
         return list(dict.fromkeys(name for properties in variants for name in properties))
 
     def expected(self, location: Location) -> str:
-        """What may stand at `location`: `an integer ≥ 1`, `one of adamw, sgd`."""
-        return self._words(self._node(location)[0])
+        """Return what is valid at `location`: `an integer ≥ 1`, `one of adamw, sgd`."""
+        return self._text(self._node(location)[0])
 
     def choices(self, location: Location) -> list[str]:
-        """The fixed values that may stand at `location`, if it is a choice among such."""
+        """Return the fixed values that are valid at `location`, if it is a choice among such."""
         return [str(value) for variant in self._variants(self._node(location)[0]) for value in _constants(variant)]
 
     def _node(self, location: Location) -> tuple[Node, tuple[str, ...]]:
@@ -95,20 +95,20 @@ class Keys:
                 yield prefix + name
                 yield from self._names(child, f"{prefix}{name}.")
 
-    def _words(self, node: Node) -> str:
+    def _text(self, node: Node) -> str:
         variants = self._variants(node)
         constants = [_literal(value) for variant in variants for value in _constants(variant)]
-        words = [_one_of(list(dict.fromkeys(constants)))] if constants else []
-        words += [self._variant_words(variant) for variant in variants if not _constants(variant)]
-        return " or ".join(dict.fromkeys(words))
+        texts = [_one_of(list(dict.fromkeys(constants)))] if constants else []
+        texts += [self._variant_text(variant) for variant in variants if not _constants(variant)]
+        return " or ".join(dict.fromkeys(texts))
 
-    def _variant_words(self, node: Node) -> str:
+    def _variant_text(self, node: Node) -> str:
         if node.get("type") == "array":
             items = node.get("items")
-            return f"a list, each {self._words(items)}" if items else "a list"
-        words = _TYPES.get(node.get("type", ""), "a value")
+            return f"a list, each {self._text(items)}" if items else "a list"
+        kind = _TYPES.get(node.get("type", ""), "a value")
         bounds = [f"{sign} {node[name]:.10g}" for name, sign in _BOUNDS if name in node]
-        return " ".join([words, " and ".join(bounds)]).strip()
+        return " ".join([kind, " and ".join(bounds)]).strip()
 
 
 def _constants(node: Node) -> list[Any]:
@@ -119,12 +119,12 @@ def _literal(value: Any) -> str:
     return str(value).lower() if isinstance(value, bool) else str(value)
 
 
-def _one_of(words: list[str]) -> str:
-    return words[0] if len(words) == 1 else f"one of {', '.join(words)}"
+def _one_of(values: list[str]) -> str:
+    return values[0] if len(values) == 1 else f"one of {', '.join(values)}"
 
 
 def nearest_key(given: str, known: Sequence[str]) -> str | None:
-    """The known dotted key that `given` was probably meant to be: the same name elsewhere, a neighbour, a near one."""
+    """Return the known dotted key nearest to `given`: the same name elsewhere, a neighbour, or a similar one."""
     parent, _, leaf = given.rpartition(".")
     elsewhere = [key for key in known if key.rpartition(".")[2] == leaf]
     if not parent and len(elsewhere) == 1:
@@ -138,13 +138,13 @@ def nearest_key(given: str, known: Sequence[str]) -> str | None:
 
 
 def nearest_key_hint(given: str, known: Sequence[str]) -> str:
-    """` Did you mean 'trainer.max_epochs'?` where a known dotted key is near `given`, else an empty string."""
+    """Return ` Did you mean 'trainer.max_epochs'?` where a known dotted key is near `given`, else an empty string."""
     near = nearest_key(given, known)
     return f" Did you mean '{near}'?" if near else ""
 
 
 def known_there(given: str, known: Sequence[str]) -> str:
-    """` Known: lr, momentum.`, the names where `given` stands, else an empty string."""
+    """Return ` Known: lr, momentum.`, the names beside `given`, else an empty string."""
     parent, dot, _ = given.rpartition(".")
     names = [key.removeprefix(parent + dot) for key in known if key.startswith(parent + dot)]
     names = list(dict.fromkeys(name for name in names if "." not in name and name != "hydra"))

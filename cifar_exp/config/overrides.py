@@ -2,7 +2,7 @@
 
 `model.layers.conv7.skip=conv6` works though conv7's entry has no `skip`, and `eval run=DIR data.root=…` though `data`
 is null. Hydra would ask for `++`. These overrides are applied after Hydra's composition instead, where a layer that
-does not exist can be told from a field that is new; the schema then checks them as it checks everything.
+does not exist differs from a field that is new; the schema then checks them as it checks everything.
 """
 
 import re

@@ -178,7 +178,7 @@ class TrialConfig(Spec):
     storage: str  # Optuna storage URL
     study_name: str
     number: NonNegativeInt
-    attempt: NonNegativeInt = 0  # how often it had been taken up before this job was launched
+    attempt: NonNegativeInt = 0  # how often it had been started before this job was launched
 
 
 class TrainConfig(Spec):

@@ -25,22 +25,20 @@ class Predictions:
     class_names: Sequence[str]
 
     @property
-    def answers(self) -> list[str]:
+    def classes(self) -> list[str]:
         """The most probable class of each image."""
         return [self.class_names[index] for index in self.probabilities.argmax(dim=1).tolist()]
 
     def top(self, position: int, count: int = TOP_CLASSES) -> list[tuple[str, float]]:
         """Return the most probable classes of an image with their probabilities."""
-        shares, indices = self.probabilities[position].topk(min(count, len(self.class_names)))
-        return [
-            (self.class_names[index], share) for index, share in zip(indices.tolist(), shares.tolist(), strict=True)
-        ]
+        fractions, indices = self.probabilities[position].topk(min(count, len(self.class_names)))
+        return [(self.class_names[index], one) for index, one in zip(indices.tolist(), fractions.tolist(), strict=True)]
 
     def document(self) -> list[dict[str, Any]]:
         """Return the predictions as `predict format=json` prints them."""
         return [
-            {"image": str(file), "class": answer, "probabilities": dict(zip(self.class_names, shares, strict=True))}
-            for file, answer, shares in zip(self.files, self.answers, self.probabilities.tolist(), strict=True)
+            {"image": str(file), "class": name, "probabilities": dict(zip(self.class_names, row, strict=True))}
+            for file, name, row in zip(self.files, self.classes, self.probabilities.tolist(), strict=True)
         ]
 
 

@@ -8,11 +8,10 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
-import numpy as np
-
 from cifar_exp.files import atomic
 
 if TYPE_CHECKING:
+    import numpy as np
     from matplotlib.figure import Figure
 
 
@@ -41,8 +40,9 @@ def save(figure: "Figure", path: Path, dpi: int) -> None:
         figure.savefig(temporary, dpi=dpi)
 
 
-def pixels(figure: "Figure") -> np.ndarray:
+def pixels(figure: "Figure") -> "np.ndarray":
     """Return a figure as uint8 (H, W, 3)."""
+    import numpy as np
     from matplotlib.backends.backend_agg import FigureCanvasAgg
 
     canvas = FigureCanvasAgg(figure)

@@ -1,4 +1,4 @@
-"""The picture of a prediction: the image, what the network saw of it, and its answer."""
+"""The picture of a prediction: the image, the input of the network, and its predictions."""
 
 from pathlib import Path
 from typing import Any
@@ -18,7 +18,7 @@ THUMBNAIL = 512
 
 
 def draw_predictions(path: Path, predictions: Predictions) -> None:
-    """Writes one picture: of one image with its top classes, or of the first 50 of several with their answers."""
+    """Write one picture: of one image with its top classes, or of the first 50 of several with their predictions."""
     figure = new_figure(10, 3.6)
     if len(predictions.files) == 1:
         _draw_one(figure, predictions)
@@ -33,9 +33,9 @@ def _draw_one(figure: Any, predictions: Predictions) -> None:
     height, width = predictions.images.shape[2:]
     _show(seen, _pixels(predictions, 0), f"input of the network: {height} × {width} pixels")
     top = predictions.top(0)
-    names, shares = [shortened(name) for name, _ in top], [share for _, share in top]
-    drawn = bars.barh(range(len(top)), shares, color=[PREDICTED, *[OTHER] * (len(top) - 1)], height=0.7)
-    bars.bar_label(drawn, [f"{share:.1%}" for share in shares], padding=4, color=INK)
+    names, fractions = [shortened(name) for name, _ in top], [one for _, one in top]
+    drawn = bars.barh(range(len(top)), fractions, color=[PREDICTED, *[OTHER] * (len(top) - 1)], height=0.7)
+    bars.bar_label(drawn, [f"{one:.1%}" for one in fractions], padding=4, color=INK)
     bars.set_yticks(range(len(top)), names)
     bars.invert_yaxis()
     bars.set_xlim(0, 1.22)
@@ -53,8 +53,8 @@ def _draw_several(figure: Any, predictions: Predictions) -> None:
     figure.set_size_inches(2.1 * columns, 2.5 * rows + (0.3 if count < len(predictions.files) else 0))
     for position in range(count):
         axes = figure.add_subplot(rows, columns, position + 1)
-        name, share = predictions.top(position, 1)[0]
-        _show(axes, _pixels(predictions, position), f"{shortened(name)} {share:.0%}")
+        name, fraction = predictions.top(position, 1)[0]
+        _show(axes, _pixels(predictions, position), f"{shortened(name)} {fraction:.0%}")
         axes.text(
             0.5, -0.04, _middle_cut(predictions.files[position].name), transform=axes.transAxes,
             ha="center", va="top", fontsize=7, color="#777777",
@@ -70,7 +70,7 @@ def _show(axes: Any, pixels: np.ndarray, title: str) -> None:
 
 
 def _pixels(predictions: Predictions, position: int) -> np.ndarray:
-    """The image (H, W, C) that the network saw."""
+    """Return the input of the network as an image (H, W, C)."""
     return predictions.images[position].permute(1, 2, 0).numpy()
 
 

@@ -1,4 +1,4 @@
-"""The picture of a sweep: accuracy against cost with the front marked, and what mattered."""
+"""The picture of a sweep: accuracy against cost with the Pareto front, and the importance of each key."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -23,7 +23,7 @@ def plot_sweep(
     importances: Mapping[str, float],
     budget: Mapping[str, int | None],
 ) -> None:
-    """Writes one figure: val/acc over params (or over the cost that is an objective), and the importances."""
+    """Write one figure: val/acc over params (or over the cost that is an objective), and the importances."""
     figure = new_figure(12 if importances else 7.5, 4.8)
     widths = [3, 2] if importances else [1]
     axes = figure.subplots(1, len(widths), squeeze=False, width_ratios=widths)[0]
@@ -32,8 +32,8 @@ def plot_sweep(
     if importances:
         _bars(axes[1], importances)
     priced, within = ranking.candidates(trials)
-    share = f"; {within:,} of {priced:,} candidates within the budget" if priced > within else ""
-    figure.suptitle(f"{literal(settings.study_name)}: {len(ranking.complete(trials))} trials trained to the end{share}")
+    found = f"; {within:,} of {priced:,} candidates within the budget" if priced > within else ""
+    figure.suptitle(f"{literal(settings.study_name)}: {len(ranking.complete(trials))} trials trained to the end{found}")
     save(figure, path, dpi=150)
 
 
@@ -71,7 +71,7 @@ def _bars(axes: Any, importances: Mapping[str, float]) -> None:
     from matplotlib.ticker import PercentFormatter
 
     shown = list(importances.items())[:SHOWN][::-1]
-    axes.barh([_short(key) for key, _ in shown], [share for _, share in shown], color=TRIAL, height=0.65)
+    axes.barh([_short(key) for key, _ in shown], [one for _, one in shown], color=TRIAL, height=0.65)
     axes.set_xlabel("importance (PED-ANOVA)")
     axes.xaxis.set_major_formatter(PercentFormatter(1.0, decimals=0))
     axes.grid(alpha=0.25, axis="x")

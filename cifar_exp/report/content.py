@@ -1,4 +1,4 @@
-"""What a report holds, whichever way it is written."""
+"""What a report contains, whichever way it is written."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -30,7 +30,7 @@ class Content:
 
     @classmethod
     def of(cls, collection: Collection) -> "Content":
-        """Few runs stay as the user gave them; many are sorted, the best first."""
+        """Return few runs as the user gave them, many sorted, the best first."""
         runs = list(collection.runs)
         if len(runs) > RUNS_IN_ORDER:
             runs.sort(key=lambda run: -run.result["val/acc"])
@@ -44,11 +44,11 @@ class Content:
 
     @property
     def tested(self) -> Sequence[Run]:
-        """Those of them that know which class was taken for which."""
+        """Those of them whose test by class is known."""
         return [run for run in self.detailed if run.test]
 
     def colour(self, run: Run) -> str:
-        """A run's colour in every chart."""
+        """Return a run's colour in every chart."""
         return PALETTE[self.runs.index(run) % len(PALETTE)]
 
     @property

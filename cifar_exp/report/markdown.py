@@ -9,11 +9,11 @@ from cifar_exp.report.tables import Table
 
 
 def markdown(content: Content, pictures: Mapping[str, str]) -> str:
-    """The document; `pictures` are file names with what they show."""
+    """Return the document; `pictures` are file names with what they show."""
     parts = [f"# {_escaped(content.title)}", table(tables.comparison(content.runs)), _left_out(content)]
     differing = tables.overrides(content.runs)
-    for name, words in pictures.items():
-        parts += [f"## {words}", f"![{words}]({name})"]
+    for name, title in pictures.items():
+        parts += [f"## {title}", f"![{title}]({name})"]
         if name == "cost.png" and differing:
             parts += ["## What differs", table(differing)]
         if name == "classes.png" and (classes := tables.class_accuracy(content.detailed)):
@@ -31,7 +31,7 @@ def markdown(content: Content, pictures: Mapping[str, str]) -> str:
 
 
 def table(content: Table) -> str:
-    """A table of GitHub's Markdown."""
+    """Return a table in GitHub's Markdown."""
     rules = ["---" if column < content.text_columns else "---:" for column in range(len(content.columns))]
     rows = [
         [

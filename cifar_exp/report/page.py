@@ -16,7 +16,7 @@ from cifar_exp.report.tables import Table
 
 
 def page(content: Content) -> str:
-    """The whole document."""
+    """Return the whole document."""
     from plotly.offline import get_plotlyjs
 
     drawn = charts(content)
@@ -36,7 +36,7 @@ def page(content: Content) -> str:
 def _embedded(drawn: dict[str, Variants]) -> str:
     """Return the charts as JSON that cannot end the script element that contains it."""
     plain = {
-        name: {word: json.loads(figure_of(one).to_json()) for word, one in variants.items()}
+        name: {variant: json.loads(figure_of(one).to_json()) for variant, one in variants.items()}
         for name, variants in drawn.items()
     }
     return json.dumps(plain, ensure_ascii=False, separators=(",", ":")).replace("<", "\\u003c")
@@ -57,8 +57,8 @@ def _sections(content: Content, drawn: dict[str, Variants]) -> list[str]:
         sections.append(_section("What differs", _table(differing, "differing")))
     if "classes" in drawn:
         sections.append(_section("Per-class accuracy", _chart("classes", drawn["classes"], f"{detailed}Test images.")))
-        words = f"{detailed}Test images by true and predicted class."
-        sections.append(_section("Confusion", _chart("confusion", drawn["confusion"], words)))
+        caption = f"{detailed}Test images by true and predicted class."
+        sections.append(_section("Confusion", _chart("confusion", drawn["confusion"], caption)))
     networks = tables.networks(content.detailed)
     if networks:
         sections.append(_section("Networks", "\n".join(_network(runs, tables.layers(plan)) for plan, runs in networks)))
@@ -69,12 +69,12 @@ def _section(heading: str, body: str) -> str:
     return f"<section><h2>{escape(heading)}</h2>\n{body}\n</section>"
 
 
-def _chart(name: str, chart: Variants, words: str) -> str:
-    """A place for a chart, with a choice where it has several variants."""
-    options = "".join(f'<option value="{escape(word)}">{escape(word)}</option>' for word in chart)
+def _chart(name: str, chart: Variants, caption: str) -> str:
+    """Return a place for a chart, with a choice where it has several variants."""
+    options = "".join(f'<option value="{escape(one)}">{escape(one)}</option>' for one in chart)
     choice = f'<select aria-label="{name}" data-for="{name}">{options}</select>' if len(chart) > 1 else ""
-    caption = f"<figcaption>{choice}<span>{escape(words)}</span></figcaption>"
-    return f'<figure>{caption}<div class="chart" id="{name}" data-chart="{name}"></div></figure>'
+    heading = f"<figcaption>{choice}<span>{escape(caption)}</span></figcaption>"
+    return f'<figure>{heading}<div class="chart" id="{name}" data-chart="{name}"></div></figure>'
 
 
 def _table(table: Table, name: str) -> str:

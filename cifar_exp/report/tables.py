@@ -30,13 +30,13 @@ class Figure:
     better: Callable[..., Any] | None = None  # max or min
 
 
-def percent(share: float) -> str:
-    """`81.25%`."""
-    return f"{share:.2%}"
+def percent(fraction: float) -> str:
+    """Return `81.25%`."""
+    return f"{fraction:.2%}"
 
 
 def count(number: int) -> str:
-    """`704,842`."""
+    """Return `704,842`."""
     return f"{number:,}"
 
 
@@ -66,7 +66,7 @@ def comparison(runs: Sequence[Run], figures: Sequence[Figure] = FIGURES) -> Tabl
     figures = [one for one in figures if any(run.result.get(one.key) is not None for run in runs)]
     texts = [
         Figure("run", "", str),
-        *(Figure(key, key, str) for key in ("model", "data", "device") if _tells(runs, key)),
+        *(Figure(key, key, str) for key in ("model", "data", "device") if _adds(runs, key)),
     ]
     rows = [
         [run.label, *(str(run.result.get(one.key)) for one in texts[1:]), *(_cell(run, one) for one in figures)]
@@ -76,8 +76,8 @@ def comparison(runs: Sequence[Run], figures: Sequence[Figure] = FIGURES) -> Tabl
     return Table([one.title for one in (*texts, *figures)], rows, len(texts), frozenset(best))
 
 
-def _tells(runs: Sequence[Run], key: str) -> bool:
-    """Whether a column of `key` would say more than the labels do."""
+def _adds(runs: Sequence[Run], key: str) -> bool:
+    """Return whether a column of `key` adds something to the labels."""
     values = [run.result.get(key) for run in runs]
     return len(set(values)) > 1 and values != [run.label for run in runs]
 
@@ -97,7 +97,7 @@ def _best_rows(runs: Sequence[Run], figure: Figure) -> list[int]:
 
 
 def overrides(runs: Sequence[Run]) -> Table | None:
-    """The overridden keys whose values differ, a column a run; a row a run where there are more runs than keys."""
+    """Return the overridden keys whose values differ: one column per run, or one row where runs outnumber keys."""
     labels = [run.label for run in runs]
     shown = {key: [_plain(value) for value in each] for key, each in differing(runs).items()}
     shown = {key: texts for key, texts in shown.items() if texts != labels}
@@ -110,19 +110,19 @@ def overrides(runs: Sequence[Run]) -> Table | None:
 
 
 def _plain(value: Any) -> str:
-    """As it would be written on the command line."""
+    """Return a value as it is written on the command line."""
     if value is None:
         return "–"
     return str(value).lower() if isinstance(value, bool) else str(value)
 
 
 def class_accuracy(runs: Sequence[Run]) -> Table | None:
-    """Test accuracy a class, a column a run, of the runs that know it."""
+    """Return per-class test accuracy, one column per run that has been tested."""
     known: list[tuple[Run, Mapping[str, float]]] = [(run, run.test["class_acc"]) for run in runs if run.test]
     if not known:
         return None
-    names = list(dict.fromkeys(name for _, shares in known for name in shares))
-    rows = [[name, *(percent(shares[name]) if name in shares else "–" for _, shares in known)] for name in names]
+    names = list(dict.fromkeys(name for _, found in known for name in found))
+    rows = [[name, *(percent(found[name]) if name in found else "–" for _, found in known)] for name in names]
     return Table(["class", *(run.label for run, _ in known)], rows)
 
 
@@ -132,7 +132,7 @@ def layers(plan: Plan) -> Table:
 
 
 def networks(runs: Sequence[Run]) -> list[tuple[Plan, list[Run]]]:
-    """The different networks among the runs, each with the runs that trained it."""
+    """Return the different networks among the runs, each with the runs that trained it."""
     groups: list[tuple[Plan, list[Run]]] = []
     for run in runs:
         if run.plan is None:

@@ -34,8 +34,8 @@ def command() -> str:
     """Return the command line of this process, as a shell reads it, without passwords in URLs."""
     program, *arguments = sys.argv or [""]
     is_ours = Path(program).stem == "cifar-exp" or Path(program).parts[-2:] == ("cifar_exp", "__main__.py")
-    words = ["cifar-exp", *arguments] if is_ours else sys.orig_argv
-    return PASSWORD.sub(r"\1:***@", shlex.join(words))
+    parts = ["cifar-exp", *arguments] if is_ours else sys.orig_argv
+    return PASSWORD.sub(r"\1:***@", shlex.join(parts))
 
 
 @cache

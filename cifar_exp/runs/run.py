@@ -93,5 +93,5 @@ def chosen_data(run: Run, given: Mapping[str, Any] | None) -> DataConfig:
     if "name" in given:
         return parse(_ChosenData, {"data": given}).data
     if run.config is None:
-        raise UserError(f"run={run.checkpoint}: weights alone do not say what to test on; choose data=… too.")
+        raise UserError(f"run={run.checkpoint}: weights alone have no data to test on; choose data=… too.")
     return parse(_ChosenData, {"data": {**run.config.data.model_dump(), **given}}).data

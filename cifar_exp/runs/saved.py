@@ -74,7 +74,7 @@ def load_config(files: RunDir) -> TrainConfig:
 
 
 def save_config(files: RunDir, config: TrainConfig) -> None:
-    """Write a run's config with every value, unless its directory contains the same one in other words."""
+    """Write a run's config with every value, unless its directory contains an equal one."""
     document = config.model_dump(mode="json", exclude={"resume"})
     with suppress(UserError):
         if load_config(files).model_dump(mode="json", exclude={"resume"}) == document:

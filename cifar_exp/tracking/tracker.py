@@ -1,4 +1,4 @@
-"""Who follows a run: the interface, the one that does nothing, and the one that cannot cost a training."""
+"""Trackers of a run: the interface, one that does nothing, and one whose errors do not end a training."""
 
 import logging
 from collections.abc import Callable, Mapping

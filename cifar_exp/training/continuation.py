@@ -11,7 +11,7 @@ from cifar_exp.runs.saved import load_config
 from cifar_exp.training.callbacks.run_state import RunState
 
 TEACHER = "distill.teacher"  # where it is may change, not whether there is one
-# What does not change the figures of a run: where its images and its teacher are now, who shows it, what it may cost
+# What does not change the figures of a run: where its images and its teacher are now, how it is shown, its budget
 FREE = (
     "resume",
     "trial",
@@ -47,7 +47,7 @@ def _differences(saved: Mapping[str, Any], given: Mapping[str, Any], prefix: str
         before, now = saved.get(name), given.get(name)
         if before == now or (key in FREE and (key != TEACHER or None not in (before, now))):
             continue
-        if key == "trainer.devices" and "auto" in (before, now):  # a job of -m trains on one where this says auto
+        if key == "trainer.devices" and "auto" in (before, now):  # a job of -m has 1 for auto
             continue
         if isinstance(before, Mapping) and isinstance(now, Mapping):
             yield from _differences(before, now, f"{key}.")

@@ -22,23 +22,23 @@ class Teacher:
     def __init__(self, config: DistillConfig, classifier: Classifier) -> None:
         self.config = config
         self.classifier = classifier.eval().requires_grad_(requires_grad=False)
-        self._answer: Callable[[Tensor], Tensor] = self.classifier
+        self._soft_logits: Callable[[Tensor], Tensor] = self.classifier
 
     def prepare(self, device: torch.device, compile_mode: str | None) -> None:
-        """Moves to the student's device; `compile_mode` is torch.compile's."""
+        """Move to the student's device; `compile_mode` is torch.compile's."""
         self.classifier.to(device)
         if compile_mode is not None:
-            self._answer = torch.compile(self.classifier.forward, mode=compile_mode, dynamic=False)
+            self._soft_logits = torch.compile(self.classifier.forward, mode=compile_mode, dynamic=False)
 
-    def answer(self, pixels: Tensor) -> Tensor:
-        """Raw pixels 0–255 (B, C, H, W) to logits (B, K)."""
+    def logits(self, pixels: Tensor) -> Tensor:
+        """Return the logits (B, K) for raw pixels 0–255 (B, C, H, W)."""
         with torch.no_grad():
-            return self._answer(pixels)
+            return self._soft_logits(pixels)
 
     def blend(self, loss: Tensor, logits: Tensor, pixels: Tensor) -> Tensor:
         """Return the weighted mean () of the loss from labels and that from soft targets, for logits (B, K)."""
         weight, temperature = self.config.weight, self.config.temperature
-        return (1 - weight) * loss + weight * distillation_loss(logits, self.answer(pixels), temperature)
+        return (1 - weight) * loss + weight * distillation_loss(logits, self.logits(pixels), temperature)
 
 
 def distillation_loss(logits: Tensor, teacher_logits: Tensor, temperature: float) -> Tensor:

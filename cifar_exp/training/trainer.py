@@ -22,7 +22,7 @@ OUR_OWN = {"enable_progress_bar", "profiler", "limit_train_batches", "gradient_c
 
 
 def build_trainer(config: TrainConfig, run: RunDir, callbacks: Sequence[Callback]) -> pl.Trainer:
-    """A Trainer without a logger and without per-step bookkeeping, which keeps the best and the last checkpoint."""
+    """Return a Trainer without logger and per-step bookkeeping, which keeps the best and the last checkpoint."""
     quieten_libraries()
     return pl.Trainer(
         **trainer_arguments(config),
@@ -51,7 +51,7 @@ def plugins(config: TrainConfig) -> list[Any]:
 
 
 def trainer_arguments(config: TrainConfig) -> dict[str, Any]:
-    """What Lightning's Trainer is given of the user's `trainer`; the rest is done by the module, its data and ours."""
+    """Return what Lightning's Trainer receives of the user's `trainer`; our module and data do the rest."""
     given = config.trainer.model_dump(exclude=OUR_OWN)
     if given["precision"] == "auto":
         given["precision"] = fastest_precision(config.trainer.accelerator)
@@ -59,7 +59,7 @@ def trainer_arguments(config: TrainConfig) -> dict[str, Any]:
 
 
 def configured_callbacks(config: CallbacksConfig) -> list[Callback]:
-    """The callbacks that the config turns on."""
+    """Return the callbacks that the config asks for."""
     callbacks: list[Callback] = []
     if config.ema.decay is not None:
         callbacks.append(MovingAverage(config.ema.decay))
@@ -73,7 +73,7 @@ class ResumableEarlyStopping(EarlyStopping):
     """Lightning's, which also remembers in a resumed run that it had stopped."""
 
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """Stops at once where the run had been stopped."""
+        """Stop at once where the run had been stopped."""
         if self.wait_count >= self.patience:
             trainer.should_stop = True
 
@@ -84,12 +84,12 @@ class Unprofiled(PassThroughProfiler):
     _nothing = nullcontext()
 
     def profile(self, action_name: str) -> AbstractContextManager[Any]:  # type: ignore[override]
-        """Does nothing."""
+        """Do nothing."""
         return self._nothing
 
 
 def quieten_libraries() -> None:
-    """Turns off what they say of themselves: hardware lists, hints on DataLoader workers, a compiler without CUDA."""
+    """Turn off what they report of themselves: hardware lists, hints on DataLoader workers, a compiler without CUDA."""
     for name in ("pytorch_lightning", "lightning_fabric"):
         logging.getLogger(name).setLevel(logging.WARNING)
     logging.getLogger("pytorch_lightning.profilers").setLevel(logging.INFO)  # where its table is asked for

@@ -118,7 +118,7 @@ def test_a_file_that_answers_otherwise_is_not_kept(
     write, answers = export.FORMATS["torch"]
     monkeypatch.setitem(export.FORMATS, "torch", (write, lambda path, images: answers(path, images) + 1))
     assert cifar_exp("export", f"run={run}", "format=torch", f"output={tmp_path / 'out' / 'kept.pt2'}") == 1
-    assert "kept.pt2 is not kept: its answers differ from PyTorch's by up to 1 " in capsys.readouterr().err
+    assert "kept.pt2 is not kept: its logits differ from PyTorch's by up to 1 " in capsys.readouterr().err
     assert not list((tmp_path / "out").iterdir())
 
 

@@ -16,11 +16,11 @@ from cifar_exp.inference.evaluation import Evaluation, evaluate
 from cifar_exp.network import check_budget
 from cifar_exp.runs.directory import RunDir
 
-CLASSES_SHOWN = 20  # more make a confusion matrix that no terminal holds
+CLASSES_SHOWN = 20  # more make a confusion matrix that is wider than a terminal
 
 
 def main(checked: CheckedEval) -> None:
-    """Prints what the test found, or with `format=json` one JSON document."""
+    """Print the figures of the test, or with `format=json` one JSON document."""
     plain, flipped = test(checked)
     keep_for_report(checked, plain)
     if checked.config.format == "json":
@@ -30,7 +30,7 @@ def main(checked: CheckedEval) -> None:
 
 
 def test(checked: CheckedEval) -> tuple[Evaluation, Evaluation]:
-    """Answers all test images of the checked data source, as they are and averaged with their mirror images."""
+    """Return the predictions for all test images, as they are and averaged with those for their mirror images."""
     trained = load_trained(checked.run.checkpoint)
     check_budget(trained.plan, checked.config.budget)
     trained.check_fits(checked.data.name, checked.data_info)
@@ -44,7 +44,7 @@ def test(checked: CheckedEval) -> tuple[Evaluation, Evaluation]:
 
 
 def keep_for_report(checked: CheckedEval, evaluation: Evaluation) -> None:
-    """Gives a finished run the `test.json` that it lacks, where these are its own test images."""
+    """Write the `test.json` that a finished run lacks, where these are its own test images."""
     run = RunDir(checked.run.directory)
     own = checked.run.config is not None and checked.data == checked.run.config.data
     if own and run.finished and not run.test.exists() and os.access(run.path, os.W_OK):
@@ -52,7 +52,7 @@ def keep_for_report(checked: CheckedEval, evaluation: Evaluation) -> None:
 
 
 def document(plain: Evaluation, flipped: Evaluation) -> dict[str, Any]:
-    """The answers as contract section 2 has them, and what flip averaging makes of them."""
+    """Return the figures that `format=json` prints, those with flip averaging too."""
     averaged = {f"{key}_flip": value for key, value in flipped.document().items() if key.startswith("test/")}
     return {**plain.document(), **averaged}
 

@@ -34,7 +34,7 @@ IMAGES_CHECKED = 1000  # enough for a difference to show; int8 is measured on th
 
 
 class ExportError(RunFailedError):
-    """The file that was written does not answer as PyTorch does."""
+    """The predictions of the file that was written are not those of PyTorch."""
 
 
 class Sample(NamedTuple):
@@ -42,11 +42,11 @@ class Sample(NamedTuple):
 
     images: Tensor
     labels: Tensor | None
-    words: str  # "1,000 test images of cifar10"
+    about: str  # "1,000 test images of cifar10"
 
 
 def main(checked: tuple[ExportConfig, Run]) -> None:
-    """Writes the file, and with `int8=true` a second one; prints how far their answers are from PyTorch's."""
+    """Write the file, and with `int8=true` a second one; print how far their logits are from PyTorch's."""
     config, run = checked
     if config.format == "onnx":
         require_onnx()
@@ -70,8 +70,8 @@ def main(checked: tuple[ExportConfig, Run]) -> None:
             found = Agreement.of(torch_answers(trained.classifier, sample.images), answers(temporary, sample.images))
         if not found.is_close:
             raise ExportError(
-                f"{path} is not kept: its answers differ from PyTorch's by up to {found.greatest_difference:.2g} of a "
-                f"logit on {sample.words}"
+                f"{path} is not kept: its logits differ from PyTorch's by up to {found.greatest_difference:.2g} of a "
+                f"logit on {sample.about}"
             )
     if config.int8 and data is not None:
         show_int8(path, trained, data)
@@ -86,7 +86,7 @@ def default_path(run: Run, file_format: str) -> Path:
 
 
 def known_data(run: Run, config: ExportConfig, trained: TrainedNetwork) -> DataConfig | None:
-    """The data that the run was trained on, or that the user chose; None where nothing says what it was."""
+    """Return the data that the run was trained on, or that the user chose; None where it is not known."""
     if run.config is None and config.data is None:
         return None
     data = chosen_data(run, config.data)
@@ -96,20 +96,20 @@ def known_data(run: Run, config: ExportConfig, trained: TrainedNetwork) -> DataC
 
 
 def show_file(path: Path, trained: TrainedNetwork, sample: Sample, found: Agreement) -> None:
-    """Size of the file, and its answers beside PyTorch's."""
+    """Print the size of the file, and how its predictions compare with PyTorch's."""
     rows = [
         ("file", str(path)),
         ("size", f"{path.stat().st_size:,} bytes"),
         ("input", f"images: uint8, N×{'×'.join(map(str, trained.plan.input_shape))}, raw pixels 0–255"),
-        ("checked on", sample.words),
+        ("checked on", sample.about),
         ("greatest difference", f"{found.greatest_difference:.2g} of a logit"),
-        ("same answers", f"{found.same_answers:.2%}"),
+        ("same predictions", f"{found.same_answers:.2%}"),
     ]
     show(result_table("Export", rows))
 
 
 def show_int8(path: Path, trained: TrainedNetwork, data: DataConfig) -> None:
-    """Writes the 8-bit file; both files' sizes, and their answers to the whole test set."""
+    """Write the 8-bit file; print both files' sizes, and their predictions for the whole test set."""
     int8_path = path.with_suffix(f".int8{path.suffix}")
     train, _ = load_train_val(data)
     test = load_test(data)
@@ -124,7 +124,7 @@ def show_int8(path: Path, trained: TrainedNetwork, data: DataConfig) -> None:
         ["file, bytes", *(f"{file.stat().st_size:,}" for file in files)],
         ["weights, bytes", *(f"{onnx_file.weight_bytes(file):,}" for file in files)],
         ["test accuracy", *(f"{accuracy(given, test.labels):.2%}" for given in answers)],
-        ["same answers as PyTorch", *(f"{one.same_answers:.2%}" for one in found)],
+        ["same predictions as PyTorch", *(f"{one.same_answers:.2%}" for one in found)],
         ["difference of a logit, mean", *(f"{one.mean_difference:.2g}" for one in found)],
         ["difference of a logit, greatest", *(f"{one.greatest_difference:.2g}" for one in found)],
     ]
@@ -134,7 +134,7 @@ def show_int8(path: Path, trained: TrainedNetwork, data: DataConfig) -> None:
 
 
 def check_sample(trained: TrainedNetwork, data: DataConfig | None) -> Sample:
-    """Up to 1,000 test images; random pixels where the data is not at hand."""
+    """Return up to 1,000 test images; random pixels where the data is not at hand."""
     if data is not None:
         try:
             trained.check_fits(data.name, describe(data))

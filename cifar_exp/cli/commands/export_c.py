@@ -38,7 +38,7 @@ def show_exported(exported: Exported, trained: TrainedNetwork) -> None:
     rows = [
         ["test accuracy, float32", f"{about.accuracy_float:.2%}", ""],
         ["test accuracy, int8", f"{about.accuracy_int8:.2%}", ""],
-        ["same answers as float32", f"{about.same_answers:.2%}", ""],
+        ["same predictions as float32", f"{about.same_answers:.2%}", ""],
         ["flash, bytes", f"{measured.flash_bytes:,}" if measured else "–", f"{plan.flash_bytes:,}"],
         ["SRAM, bytes", f"{measured.sram_bytes:,}" if measured else "–", f"{plan.sram_bytes:,}"],
         ["of which arena", f"{about.arena_bytes:,}", ""],

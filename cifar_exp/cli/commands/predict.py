@@ -1,4 +1,4 @@
-"""`cifar-exp predict`: classifies one image file, or every image in a directory."""
+"""`cifar-exp predict`: classify one image file, or every image in a directory."""
 
 from pathlib import Path
 
@@ -17,7 +17,7 @@ DEFAULT_PICTURE = PredictConfig.model_fields["picture"].default
 
 
 def main(checked: tuple[PredictConfig, Run]) -> None:
-    """Prints the top classes, or with `format=json` one JSON document; writes the picture."""
+    """Print the top classes, or with `format=json` one JSON document; write the picture."""
     config, run = checked
     files = image_files(Path(config.image))
     trained = load_trained(run.checkpoint)
@@ -51,7 +51,7 @@ def draw_picture(path: str, predictions: Predictions) -> None:
 
 
 def image_files(path: Path) -> list[Path]:
-    """`path` itself, or the image files in it and below it, sorted; raises UserError where there are none."""
+    """Return `path` itself, or the image files in it and below it, sorted. Raises UserError where there are none."""
     if path.is_file():
         return [path]
     files = sorted(file for file in path.rglob("*") if file.suffix.lower() in image_suffixes() and is_shown(file, path))
@@ -61,20 +61,20 @@ def image_files(path: Path) -> list[Path]:
 
 
 def is_shown(file: Path, below: Path) -> bool:
-    """Whether neither the file nor a directory on the way to it is hidden."""
+    """Return whether neither the file nor a directory on the way to it is hidden."""
     return file.is_file() and not any(part.startswith(".") for part in file.relative_to(below).parts)
 
 
 def show_predictions(predictions: Predictions) -> None:
     """Print the top classes of one image, or the prediction of each of several."""
     if len(predictions.files) == 1:
-        top: list[list[Cell]] = [[name, bar(share), f"{share:.2%}"] for name, share in predictions.top(0)]
+        top: list[list[Cell]] = [[name, bar(one), f"{one:.2%}"] for name, one in predictions.top(0)]
         show(figures_table(str(predictions.files[0]), ["class", "", "probability"], top, text_columns=2))
         return
     rows: list[list[Cell]] = []
     for position, file in enumerate(predictions.files):
-        (name, share), *others = predictions.top(position, 2)
+        (name, first), *others = predictions.top(position, 2)
         second = " ".join(f"{other} {less:.1%}" for other, less in others)
-        rows.append([str(file), name, bar(share, width=12), f"{share:.2%}", second])
+        rows.append([str(file), name, bar(first, width=12), f"{first:.2%}", second])
     columns = ["image", "class", "", "probability", "then"]
     show(figures_table(f"{len(rows):,} images", columns, rows, text_columns=3))

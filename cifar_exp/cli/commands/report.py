@@ -13,7 +13,7 @@ from cifar_exp.report.runs import collect, listed
 
 
 def main(config: ReportConfig) -> None:
-    """Writes `report.md` with its pictures and `report.html`, and prints the comparison."""
+    """Write `report.md` with its pictures and `report.html`; print the comparison."""
     runs = [config.runs] if isinstance(config.runs, str) else config.runs
     collection = collect(Path(run) for run in runs)
     if collection.left_out:
@@ -27,7 +27,7 @@ def main(config: ReportConfig) -> None:
 
 
 def write_report(directory: Path, content: Content) -> None:
-    """Writes both documents and the pictures."""
+    """Write both documents and the pictures."""
     from cifar_exp.report.charts import draw_pictures
     from cifar_exp.report.markdown import markdown
     from cifar_exp.report.page import page
@@ -38,7 +38,7 @@ def write_report(directory: Path, content: Content) -> None:
 
 
 def show_comparison(content: Content) -> None:
-    """The comparison table, the best of each column in bold."""
+    """Print the comparison table, the best of each column in bold."""
     table = tables.comparison(content.runs, tables.NARROW)
     rows = [
         [Text(text, style="bold" if (row, column) in table.best else "") for column, text in enumerate(texts)]

@@ -10,7 +10,7 @@ from cifar_exp.network.plan import Plan
 
 
 def main(checked: Planned[SummaryConfig]) -> None:
-    """Prints the layer table, or with `format=json` one JSON document."""
+    """Print the layer table, or with `format=json` one JSON document."""
     if checked.config.format == "json":
         print(json_text(document(checked.plan)))
     else:
@@ -18,7 +18,7 @@ def main(checked: Planned[SummaryConfig]) -> None:
 
 
 def document(plan: Plan) -> dict[str, Any]:
-    """The plan as contract section 4 has it; shapes are (channels, height, width)."""
+    """Return the plan as plain data; shapes are (channels, height, width)."""
     return {
         "name": plan.name,
         **costs_of(plan),
