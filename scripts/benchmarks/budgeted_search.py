@@ -58,7 +58,7 @@ def taught_by_constraints(space: Space, pricer: PlanPricer, seed: int) -> float:
     while len(fitting) < TRIALS:
         trial = study.ask(space.distributions)
         price = pricer.price(trial.params)
-        trial.set_constraint("params", (price.costs["params"] or 0) / BUDGET - 1)
+        trial.set_constraint("params", price.excess)
         if price.fits:
             fitting.append(trial.params)
             study.tell(trial, score(trial.params) + random.gauss(0, 0.05))

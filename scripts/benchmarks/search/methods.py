@@ -80,7 +80,7 @@ class Method:
             trial = self.study.ask(distributions)
             price = self._search.pricer.price(trial.params)
             # No plan at all, a skip that cannot be adapted, counts as twice the budget
-            over = price.excess if price.costs else 1.0
+            over = price.excess if price.is_valid else 1.0
             trial.set_constraint("params", over if not price.fits else -1e-6)
             if price.fits:
                 return trial
