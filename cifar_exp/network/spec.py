@@ -114,7 +114,8 @@ class ModelSpec(Spec):
         defaults = data.get("layer") or {}
         if not isinstance(defaults, Mapping):
             return data
-        known = {key: value for key, value in defaults.items() if key in LayerDefaults.model_fields}
+        fields = LayerDefaults.model_fields
+        known = {key: value for key, value in defaults.items() if key in fields}
         if known.get("channels", 1) is None:
             del known["channels"]
         layers = {

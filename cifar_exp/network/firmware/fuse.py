@@ -151,7 +151,7 @@ class _Fuser:
 
     def _weights_of(self, key: Key) -> str:
         share = self._layer.share
-        return self._weights[Key(share, key.step, key.position)] if share else ""
+        return self._weights[key._replace(layer=share)] if share else ""
 
     def _may_clamp(self, atoms: list[Atom]) -> bool:
         """Whether a ReLU may work on the accumulator: a norm before it must not meet shared weights.
