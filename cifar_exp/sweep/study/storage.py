@@ -145,8 +145,8 @@ def check_file_exists(url: str) -> None:
 
 def reason_of(error: BaseException) -> str:
     """Return the first line of what a storage's driver reports."""
-    text = str(error.__cause__ or error).strip() or type(error).__name__
-    return text.splitlines()[0]
+    texts = (str(error.__cause__ or ""), str(error), type(error).__name__)
+    return next(text for text in texts if text.strip()).strip().splitlines()[0]
 
 
 def storage_errors() -> tuple[type[Exception], ...]:
