@@ -20,13 +20,10 @@ from cifar_exp.cli.jobs import Prepared, run_jobs, run_one, run_sweeper, set_hyd
 from cifar_exp.cli.multirun import combinations, is_plain
 from cifar_exp.cli.resume import resumed, resumed_directory
 from cifar_exp.cli.run_directory import (
-    check_is_free,
-    check_is_writable,
     chosen_directory,
     is_named_by_clock,
-    resume_override,
     show_finished,
-    undone_on_error,
+    used,
 )
 from cifar_exp.cli.sweep_file import expand_sweep
 from cifar_exp.cli.tables import note
@@ -41,6 +38,7 @@ from cifar_exp.plots.figure import without_window
 from cifar_exp.process import alone, has_rank, is_first_process
 from cifar_exp.runs.directory import RunDir
 from cifar_exp.runs.lock import in_use
+from cifar_exp.runs.new_directory import check_is_writable, resume_override
 from cifar_exp.training.check import trains_alone
 from cifar_exp.training.train import check_directory
 
@@ -91,22 +89,19 @@ def _run_one(composer: Composer, overrides: Sequence[Override]) -> None:
     set_hydra(cfg, {"job.chdir": False})  # only a run has a directory of its own
     directory = _configure(cfg, "hydra.run.dir")
     checked = CHECKS[composer.command](cfg)
-    with undone_on_error(directory) as directory:
+    with used(directory) as directory:
         run_one(cfg, Task(composer.command, checked), directory)
 
 
 def _train_one(composer: Composer, overrides: Sequence[Override]) -> None:
     cfg = resumed(composer, overrides)
-    is_new = cfg is None
     if cfg is None:
         cfg = composer.compose(overrides)
     by_clock = is_named_by_clock(cfg, "run", overrides)
     directory = _configure(cfg, "hydra.run.dir")
     checked = CHECKS["train"](cfg)
     with alone(has_rank() and trains_alone(checked.config.trainer)):
-        if is_new and cfg.resume != "auto" and not by_clock:
-            check_is_free(directory)
-        if cfg.resume is not None and check_directory(RunDir(directory), checked.config, resume=True):
+        if not by_clock and check_directory(RunDir(directory), checked.config, resume=cfg.resume is not None):
             show_finished(RunDir(directory))
             return
         _train_in(directory, cfg, Task("train", checked), is_default=by_clock and is_first_process())
@@ -114,7 +109,7 @@ def _train_one(composer: Composer, overrides: Sequence[Override]) -> None:
 
 def _train_in(directory: Path, cfg: DictConfig, task: Task, is_default: bool) -> None:
     try:
-        with undone_on_error(directory, is_alone=True, is_default=is_default) as directory:
+        with used(directory, is_alone=True, is_default=is_default) as directory:
             run_one(cfg, task, directory)
     except KeyboardInterrupt:
         resumable = is_first_process() and RunDir(directory).last.is_file()
@@ -150,7 +145,7 @@ def _run_several(composer: Composer, overrides: Sequence[Override]) -> None:
     directory = _configure(cfg, "hydra.sweep.dir")
     check_is_writable(directory)
     kept = tuple(str(path) for path in directory.glob("*"))
-    with alone(has_rank()), undone_on_error(directory, unless_trained=True, is_default=by_clock) as directory:
+    with alone(has_rank()), used(directory, has_jobs=True, is_default=by_clock) as directory:
         known = [f"hydra.sweep.dir={written(str(directory))}", "hydra.output_subdir=null"]
         hydras = [*lines(one for one in overrides if one.is_hydra_override()), "hydra.mode=MULTIRUN", *known]
         set_hydra(cfg, {"sweep.dir": str(directory), "overrides.hydra": hydras, "overrides.task": lines(given)})

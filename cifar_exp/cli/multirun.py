@@ -10,7 +10,7 @@ from omegaconf import DictConfig, OmegaConf
 
 from cifar_exp.checks import CHECKS
 from cifar_exp.cli.jobs import Job, set_hydra
-from cifar_exp.cli.run_directory import check_is_free, chosen_directory, referenced
+from cifar_exp.cli.run_directory import chosen_directory, referenced
 from cifar_exp.config.compose import Composer
 from cifar_exp.config.devices import check_single_device
 from cifar_exp.config.overrides import lines, parse_overrides
@@ -72,10 +72,8 @@ def _checked(composer: Composer, overrides: Sequence[Override], master: DictConf
     if composer.command == "train":
         check_single_device(OmegaConf.select(cfg, "trainer.devices"))
     checked = CHECKS[composer.command](cfg)
-    if composer.command == "train" and cfg.resume != "auto":
-        check_is_free(_directory(cfg))
-    elif composer.command == "train":
-        check_directory(RunDir(_directory(cfg)), checked.config, resume=True)
+    if composer.command == "train":
+        check_directory(RunDir(_directory(cfg)), checked.config, resume=cfg.resume == "auto")
     return Job(number, tuple(lines(overrides)), cfg, checked)
 
 

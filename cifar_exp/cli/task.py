@@ -1,7 +1,6 @@
 """A command as Hydra's task function."""
 
 import importlib
-import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, field
@@ -13,13 +12,12 @@ from omegaconf import DictConfig, OmegaConf
 
 from cifar_exp.checks import check_train
 from cifar_exp.cli.jobs import Prepared
-from cifar_exp.cli.run_directory import check_is_free
 from cifar_exp.config.schema import TrainConfig
-from cifar_exp.errors import UserError
 from cifar_exp.files import write_text
 from cifar_exp.process import alone, has_rank, is_first_process
 from cifar_exp.runs.directory import RunDir
 from cifar_exp.runs.lock import in_use
+from cifar_exp.runs.new_directory import undone_on_error
 from cifar_exp.runs.saved import save_config
 from cifar_exp.training.check import trains_alone
 
@@ -41,7 +39,7 @@ class Task:
         if self.command != "train":
             main(self.checked)
             return None
-        with nullcontext() if self.keep is None else self._alone(directory, cfg.resume == "auto"):
+        with nullcontext() if self.keep is None else self._alone(directory):
             checked = self.checked or self.prepared.checked(HydraConfig.get().job.num)
             if checked is None:
                 checked = check_train(cfg, Path(runtime.cwd))
@@ -52,17 +50,11 @@ class Task:
         return result
 
     @contextmanager
-    def _alone(self, directory: Path, may_continue: bool) -> Iterator[None]:
-        with in_use(RunDir(directory)):
-            try:
-                if not may_continue:
-                    check_is_free(directory)
-                yield
-            except UserError:
-                kept = {Path(path) for path in self.keep or ()}
-                if kept.isdisjoint((directory, *directory.parents)) and RunDir(directory).trace is None:
-                    shutil.rmtree(directory, ignore_errors=True)
-                raise
+    def _alone(self, directory: Path) -> Iterator[None]:
+        kept = {Path(path) for path in self.keep or ()}
+        new = [directory] if kept.isdisjoint((directory, *directory.parents)) else []
+        with in_use(RunDir(directory)), undone_on_error(directory, new, lambda: RunDir(directory).trace is not None):
+            yield
 
 
 def record(run: RunDir, config: TrainConfig) -> None:

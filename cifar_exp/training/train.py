@@ -1,9 +1,6 @@
 """`train()`: one run from a checked config to the files of contract section 6."""
 
-import shlex
-import shutil
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -15,6 +12,7 @@ from cifar_exp.files import expanded
 from cifar_exp.process import alone, has_rank, interrupted_by_cluster, is_first_process, settle, surviving_hangup
 from cifar_exp.runs.directory import RunDir
 from cifar_exp.runs.lock import check_not_in_use, in_use
+from cifar_exp.runs.new_directory import check_is_writable, missing, near, resume_override, undone_on_error
 from cifar_exp.runs.result import Result
 from cifar_exp.runs.run import Run, load_run
 from cifar_exp.training.check import check_config, trains_alone
@@ -52,7 +50,7 @@ def train_checked(
     with alone(has_rank() and trains_alone(checked.config.trainer)):
         if check_directory(run, checked.config, resume):
             return run.read_result()
-        with undone_on_user_error(run), in_use(run), surviving_hangup(), interrupted_by_cluster():
+        with undone_on_error(run.path, missing(run.path)), in_use(run), surviving_hangup(), interrupted_by_cluster():
             return Job(checked, run, callbacks).train()
 
 
@@ -70,28 +68,11 @@ def check_directory(run: RunDir, config: TrainConfig, resume: bool) -> bool:
         check_continues(run, config)
         if run.finished:
             return True
+    check_is_writable(run.path)
     check_not_in_use(run)
     if not resume and run.trace is not None:
         raise UserError(
-            f"{run.path}: already contains a run ({run.trace.name}).\n"
-            f"To continue it: cifar-exp train resume={shlex.quote(str(run.path))}"
+            f"{near(run.path)}: already contains a run ({run.trace.name}).\n"
+            f"Continue it with: cifar-exp train {resume_override(run.path)}"
         )
     return False
-
-
-@contextmanager
-def undone_on_user_error(run: RunDir) -> Iterator[None]:
-    """Remove a run's directory, and those of its parents, where they are new and a UserError passes.
-
-    A run that has trained an epoch stays.
-    """
-    new = [path for path in (run.path, *run.path.parents) if not path.exists()]
-    try:
-        yield
-    except UserError:
-        if new and not run.last.exists():
-            shutil.rmtree(run.path, ignore_errors=True)
-            for parent in new[1:]:
-                with suppress(OSError):  # no longer empty: another process uses it
-                    parent.rmdir()
-        raise

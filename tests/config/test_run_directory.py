@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 from filelock import FileLock
 
-from cifar_exp.cli.run_directory import undone_on_error
+from cifar_exp.cli.run_directory import used
 from cifar_exp.errors import UserError
 from tests.config.harness import CifarExp, FakeTraining
 
@@ -176,7 +176,7 @@ def test_paths_start_from_where_the_command_was_given(cifar_exp: CifarExp, train
 
 def test_two_commands_in_one_second_have_their_own_directories() -> None:
     directory = Path("run").absolute()
-    with undone_on_error(directory, is_default=True) as first, undone_on_error(directory, is_default=True) as second:
+    with used(directory, is_default=True) as first, used(directory, is_default=True) as second:
         assert (first.name, second.name) == ("run", "run-2")
 
 
