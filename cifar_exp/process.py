@@ -83,18 +83,18 @@ def discard_output(stream: IO[str]) -> None:
         return
 
 
-def settle() -> None:
+def configure_process() -> None:
     """Configure threads and memory before torch is loaded; may be called twice.
 
     A process takes as many threads as its container may use, and keeps freed memory: steps of a few milliseconds
     depend on both.
     """
     if sys.platform.startswith("linux"):
-        _settle_threads()
+        _configure_threads()
         _keep_freed_memory()
 
 
-def _settle_threads() -> None:
+def _configure_threads() -> None:
     """torch takes as many threads as it sees cores; where a container may use fewer, they would wait for each other."""
     quota = cpu_quota()
     if quota is not None and quota < len(os.sched_getaffinity(0)):
@@ -102,7 +102,7 @@ def _settle_threads() -> None:
 
 
 def cpu_quota(cgroup: Path = CGROUP) -> float | None:
-    """How many cores the control group may use at once (cgroup v2's `cpu.max`, v1's CFS quota); None for no limit."""
+    """Return how many cores the control group may use (cgroup v2's `cpu.max`, v1's CFS quota); None for no limit."""
     for names in (["cpu.max"], ["cpu/cpu.cfs_quota_us", "cpu/cpu.cfs_period_us"]):
         try:
             quota, period = " ".join((cgroup / name).read_text(encoding="ascii") for name in names).split()

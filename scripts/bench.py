@@ -26,7 +26,7 @@ from typing import Any
 from benchmarks import machine, table
 
 from cifar_exp.files import write_text
-from cifar_exp.process import settle
+from cifar_exp.process import configure_process
 
 RESULTS = Path(__file__).parents[1] / "results" / "bench"
 SUBJECTS = ("training", "startup", "memory", "scaling", "pricing", "bfloat16")
@@ -104,7 +104,7 @@ def devices(chosen: str | None) -> list[str]:
 
 def main() -> None:
     options = parse(sys.argv[1:])
-    settle()
+    configure_process()
     if options.subjects == ["search"]:
         compare_searches(options.data, options.processes)
         return

@@ -26,7 +26,7 @@ EXAMPLES = """\
 
 
 def help_text() -> str:
-    """What `cifar-exp --help` prints."""
+    """Return what `cifar-exp --help` prints."""
     commands = "\n".join(f"  {name:<8}  {line}" for name, line in COMMANDS.items())
     return (
         "Small CNNs for CIFAR: described in YAML, launched with overrides, searched under hard budgets.\n\n"
@@ -37,7 +37,7 @@ def help_text() -> str:
 
 
 def run(arguments: Sequence[str]) -> int:
-    """Runs `cifar-exp ARGUMENTS…` and returns its exit status."""
+    """Run `cifar-exp ARGUMENTS…` and return its exit status."""
     command, rest = (arguments[0], arguments[1:]) if arguments else ("--help", [])
     if command in ("--help", "-h", "help"):
         print(help_text())

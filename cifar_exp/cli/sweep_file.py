@@ -69,7 +69,7 @@ def _overrides(content: DictConfig, composer: Composer) -> list[str]:
 
 
 def _flattened(node: Mapping[str, Any], composer: Composer, prefix: str) -> Iterator[str]:
-    """An override for each leaf, and for each name of an option where a group stands."""
+    """Yield an override for each leaf, and for each name of an option in place of a group."""
     for key, value in node.items():
         path = f"{prefix}{key}"
         group = path.replace(".", "/")
@@ -82,5 +82,5 @@ def _flattened(node: Mapping[str, Any], composer: Composer, prefix: str) -> Iter
 
 
 def _expression(value: Any) -> str:
-    """A sweep expression as it stands in the file, or a plain value."""
+    """Return a sweep expression as the file has it, or a plain value."""
     return value if isinstance(value, str) else written(value)

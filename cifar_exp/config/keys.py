@@ -65,7 +65,7 @@ class Keys:
         return node, tuple(path)
 
     def _step(self, node: Node, part: str | int) -> tuple[Node, bool] | None:
-        """The node below `part`, and whether `part` is a key (and not the tag of a union's member)."""
+        """Return the node below `part`, and whether `part` is a key (and not the tag of a union's member)."""
         node = self._resolve(node)
         tags = node.get("discriminator", {}).get("mapping", {})
         if part in tags:

@@ -38,14 +38,14 @@ class Classifier(nn.Module):
         self.register_buffer("std", std.float().view(1, -1, 1, 1))
 
     def forward(self, pixels: Tensor) -> Tensor:
-        """Raw pixels 0–255 (B, C, H, W), uint8 or floating, to logits (B, K)."""
+        """Return the logits (B, K) for raw pixels 0–255 (B, C, H, W), uint8 or floating."""
         mean, std = _spread(self.mean, pixels), _spread(self.std, pixels)
         logits: Tensor = self.network((pixels.to(mean.dtype) - mean) / std)
         return logits
 
 
 def _spread(statistic: Tensor, pixels: Tensor) -> Tensor:
-    """A statistic of each channel (1, C, 1, 1) as one of each column too, (1, C, 1, W), where that is faster.
+    """Return a statistic of each channel (1, C, 1, 1) as one of each column too, (1, C, 1, W), where that is faster.
 
     With channels_last pixels a processor would work on runs of C numbers; of C · W it is ten times as fast.
     """
@@ -123,7 +123,7 @@ class TrainedNetwork:
         return Prediction(max(by_name, key=by_name.__getitem__), by_name)
 
     def check_fits(self, data_name: str, info: DataInfo) -> None:
-        """Raises UserError where the images or the classes of a data source are not those of the training."""
+        """Raise UserError where the images or the classes of a data source are not those of the training."""
         if info.input_shape == self.plan.input_shape and tuple(info.class_names) == self.class_names:
             return
         if len(info.class_names) == len(self.class_names):

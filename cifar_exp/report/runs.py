@@ -36,7 +36,7 @@ class Run:
     plan: Plan | None = None
 
     def value(self, key: str) -> Any:
-        """What `key` was in this run: a group's option, or a config value; None where it has none."""
+        """Return what `key` was in this run: a group's option, or a config value; None where it has none."""
         if key in self.choices:
             return self.choices[key]
         value: Any = self.config
@@ -54,7 +54,7 @@ class Collection:
 
 
 def collect(paths: Iterable[Path]) -> Collection:
-    """The finished runs in `paths`; a directory that is no run stands for the runs in it.
+    """Return the finished runs in `paths`; a directory that is no run stands for the runs in it.
 
     Raises:
         UserError: a directory without any run, or no finished one in all of them.
@@ -88,7 +88,7 @@ def _all_or_every_error(read: Callable[[Path], T], directories: Iterable[Path]) 
 
 
 def listed(left_out: Mapping[Path, str]) -> str:
-    """The directories of runs that have not finished, at most 8, a line each."""
+    """Return the directories of runs that have not finished, at most 8, one per line."""
     lines = [f"  {path}: {status}" for path, status in left_out.items()]
     more = [f"  … and {len(lines) - NAMES_SHOWN} more"] if len(lines) > NAMES_SHOWN else []
     return "\n".join([*lines[:NAMES_SHOWN], *more])
@@ -111,7 +111,7 @@ def _status(directory: Path) -> str:
 
 
 def read_run(directory: Path) -> Run:
-    """A finished run, labelled by its name."""
+    """Return a finished run, labelled by its name."""
     files = RunDir(directory)
     result = files.read_result().document()
     config = _config(files)
@@ -151,14 +151,14 @@ def _plan(config: Mapping[str, Any], test: Mapping[str, Any] | None) -> Plan | N
 
 
 def differing(runs: Sequence[Run]) -> dict[str, list[Any]]:
-    """The overridden keys whose values are not the same in all runs, with the value of each run."""
+    """Return the overridden keys whose values are not the same in all runs, with the value of each run."""
     keys = dict.fromkeys(key for run in runs for key in run.overrides if not key.startswith(("hydra.", "logger.")))
     values = {key: [run.value(key) for run in runs] for key in keys if key not in ("name", "tags", "resume", "trial")}
     return {key: each for key, each in values.items() if any(value != each[0] for value in each)}
 
 
 def with_labels(runs: Sequence[Run]) -> list[Run]:
-    """The runs with labels that tell them apart: the name, then what differs, then the directory."""
+    """Return the runs with labels that differ: the name, then what differs, then the directory."""
     labels = [run.label for run in runs]
     if len(set(labels)) < len(labels):
         namesakes = {label: [run for run in runs if run.label == label] for label in labels}
@@ -172,7 +172,7 @@ def with_labels(runs: Sequence[Run]) -> list[Run]:
 
 
 def _endings(namesakes: Sequence[Run]) -> dict[Run, str]:
-    """` seed=1`: what tells runs of the same name apart; their directories where that is much."""
+    """Return ` seed=1`: how runs of the same name differ; their directories where that is much."""
     keys = list(differing(namesakes))
     if len(keys) > OVERRIDES_IN_LABEL:
         return {run: f" {run.directory.name}" for run in namesakes}

@@ -97,7 +97,7 @@ class Job:
             )
 
     def _loaded_teacher(self) -> Teacher | None:
-        """Raises UserError for a teacher of other images or classes."""
+        """Return the teacher, if there is one. Raises UserError for one of other images or classes."""
         given = self.config.distill.teacher
         if given is None:
             return None

@@ -22,21 +22,21 @@ class RunningMetrics:
         self.reset(torch.device("cpu"))
 
     def reset(self, device: torch.device) -> None:
-        """Starts anew on `device`."""
+        """Start anew on `device`."""
         exact = torch.float32 if device.type == "mps" else torch.float64  # Apple's GPUs have no more
         self._loss = torch.zeros((), device=device, dtype=exact)
         self._correct = torch.zeros((), device=device, dtype=torch.int64)
         self.images = 0
 
     def add(self, loss: Tensor, logits: Tensor, targets: Tensor) -> None:
-        """Adds a batch: its mean loss (), logits (B, K), labels (B,) or class probabilities (B, K)."""
+        """Add a batch: its mean loss (), logits (B, K), labels (B,) or class probabilities (B, K)."""
         labels = targets if targets.dim() == 1 else targets.argmax(dim=1)
         self._loss += loss.detach() * len(logits)
         self._correct += (logits.detach().argmax(dim=1) == labels).sum()
         self.images += len(logits)
 
     def summed_over(self, trainer: pl.Trainer) -> Metrics:
-        """The means over the images of all processes."""
+        """Return the means over the images of all processes."""
         images = torch.tensor(self.images, device=self._loss.device)
         sums = torch.stack([figure.to(self._loss.dtype) for figure in (self._loss, self._correct, images)])
         if trainer.world_size > 1:

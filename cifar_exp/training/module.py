@@ -59,7 +59,7 @@ class ImageClassifier(pl.LightningModule):
         return logits
 
     def on_fit_start(self) -> None:
-        """Compiles what trains, for batches of one size; evaluation, in other sizes, stays as it is."""
+        """Compile what trains, for batches of one size; evaluation, in other sizes, stays as it is."""
         mode = self.config.compile
         if mode is not None:
             self._compiled = torch.compile(self.classifier.forward, mode=mode, dynamic=False)
@@ -72,7 +72,7 @@ class ImageClassifier(pl.LightningModule):
         self.train_metrics.reset(self.device)
 
     def training_step(self, batches: Iterator[Batch], batch_idx: int) -> None:
-        """One optimizer step for each of a few batches, so that what Lightning does around a call is shared by them."""
+        """Make one optimizer step for each of a few batches, which share what Lightning does around a call."""
         optimizer, schedule = self.optimizers(), self.lr_schedulers()
         assert isinstance(optimizer, LightningOptimizer)
         assert isinstance(schedule, LRScheduler)
@@ -85,7 +85,7 @@ class ImageClassifier(pl.LightningModule):
             schedule.step()
 
     def training_loss(self, pixels: Tensor, targets: Tensor) -> Tensor:
-        """The mean loss of a batch: pixels (B, C, H, W), and labels (B,) or class probabilities (B, K)."""
+        """Return the mean loss of a batch: pixels (B, C, H, W), and labels (B,) or class probabilities (B, K)."""
         logits = self(pixels) if self._compiled is None else self._compiled(pixels)
         loss = F.cross_entropy(logits, targets, label_smoothing=self.config.loss.label_smoothing)
         if self.teacher is not None:
@@ -94,13 +94,13 @@ class ImageClassifier(pl.LightningModule):
         return loss
 
     def _full_precision(self) -> AbstractContextManager[Any]:
-        """Leaves the autocast in which Lightning calls `training_step`: it is for the forward pass alone."""
+        """Leave the autocast in which Lightning calls `training_step`: it is for the forward pass alone."""
         if not torch.is_autocast_enabled(self.device.type):
             return nullcontext()
         return torch.autocast(self.device.type, enabled=False)
 
     def on_before_optimizer_step(self, optimizer: Optimizer) -> None:
-        """Clips the gradients, whose scale (`16-mixed`) has been undone by now."""
+        """Clip the gradients, whose scale (`16-mixed`) has been undone by now."""
         trainer = self.config.trainer
         if trainer.gradient_clip_val:
             self.clip_gradients(optimizer, trainer.gradient_clip_val, trainer.gradient_clip_algorithm)
@@ -122,11 +122,11 @@ class ImageClassifier(pl.LightningModule):
         return metrics
 
     def on_validation_epoch_start(self) -> None:
-        """Starts counting anew."""
+        """Start counting anew."""
         self.val_metrics.reset(self.device)
 
     def validation_step(self, batch: tuple[Tensor, Tensor], batch_idx: int) -> None:
-        """Counts a batch: pixels (B, C, H, W), labels (B,)."""
+        """Count a batch: pixels (B, C, H, W), labels (B,)."""
         pixels, labels = batch
         logits = self(pixels)
         self.val_metrics.add(F.cross_entropy(logits, labels), logits, labels)
@@ -147,5 +147,5 @@ class ImageClassifier(pl.LightningModule):
         return [optimizer], [build_schedule(config.scheduler, optimizer, steps, epochs)]
 
     def transfer_batch_to_device(self, batch: Any, device: torch.device, dataloader_idx: int) -> Any:
-        """The loader's batches are on the device already."""
+        """Return the batch: the loader's are on the device already."""
         return batch

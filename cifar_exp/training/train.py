@@ -9,7 +9,14 @@ from cifar_exp.config.planned import Planned
 from cifar_exp.config.schema import TrainConfig
 from cifar_exp.errors import UserError
 from cifar_exp.files import expanded
-from cifar_exp.process import alone, has_rank, interrupted_by_cluster, is_first_process, settle, surviving_hangup
+from cifar_exp.process import (
+    alone,
+    configure_process,
+    has_rank,
+    interrupted_by_cluster,
+    is_first_process,
+    surviving_hangup,
+)
 from cifar_exp.runs.directory import RunDir
 from cifar_exp.runs.lock import check_not_in_use, in_use
 from cifar_exp.runs.new_directory import check_is_writable, missing, near, resume_override, undone_on_error
@@ -44,7 +51,7 @@ def train_checked(
     checked: Planned[TrainConfig], run: RunDir, resume: bool = False, callbacks: Sequence["Callback"] = ()
 ) -> Result:
     """Train a checked config, whose paths are absolute; see `train`."""
-    settle()
+    configure_process()
     from cifar_exp.training.fit import Job
 
     with alone(has_rank() and trains_alone(checked.config.trainer)):

@@ -6,14 +6,14 @@ import logging
 import sys
 import warnings
 
-from cifar_exp.process import settle
+from cifar_exp.process import configure_process
 
 
 def main() -> None:
     """Runs the pipeline until its stdin is closed."""
     name, setting = sys.argv[1], json.loads(sys.argv[2])
     if name != "usual":
-        settle()
+        configure_process()
     from benchmarks.gate import Gate, Setting
 
     warnings.filterwarnings("ignore")

@@ -12,9 +12,9 @@ from cifar_exp.process import cpu_quota
 
 FAULTS = """
 import resource, sys
-from cifar_exp.process import settle
+from cifar_exp.process import configure_process
 if sys.argv[1] == "settled":
-    settle()
+    configure_process()
 import torch
 def step():
     kept = [torch.ones(2_000_000) for _ in range(8)]
@@ -66,7 +66,7 @@ def test_a_training_has_no_more_threads_than_its_container_may_use(own: dict[str
     code = (
         "import os; import cifar_exp.process as process\n"
         "process.cpu_quota = lambda: 0.5\n"
-        "process.settle(); print(os.environ['OMP_NUM_THREADS'])"
+        "process.configure_process(); print(os.environ['OMP_NUM_THREADS'])"
     )
     inherited = {name: value for name, value in os.environ.items() if name != "OMP_NUM_THREADS"}
     ended = subprocess.run(
@@ -84,8 +84,8 @@ def test_help_imports_neither_torch_nor_hydra() -> None:
 def test_a_training_settles_its_process_before_torch_is_loaded() -> None:
     code = (
         "import sys; import cifar_exp.process as process\n"
-        "def settle(): print('torch' in sys.modules); sys.exit()\n"
-        "process.settle = settle\n"
+        "def configure_process(): print('torch' in sys.modules); sys.exit()\n"
+        "process.configure_process = configure_process\n"
         "from cifar_exp.cli import run; run(['train', 'data=synthetic', 'trainer.accelerator=cpu'])"
     )
     assert output(code) == "False"

@@ -20,7 +20,7 @@ class BatchedMuon(Muon):
 
     @torch.no_grad()
     def step(self, closure: None = None) -> None:  # type: ignore[override]
-        """One step on the gradients that are there."""
+        """Make one step on the gradients that exist."""
         for group in self.param_groups:
             of_shape: dict[torch.Size, list[Tensor]] = {}
             for matrix in group["params"]:
@@ -52,7 +52,7 @@ class BatchedMuon(Muon):
 
 
 def orthogonalised(matrices: Tensor, coefficients: tuple[float, float, float], steps: int) -> Tensor:
-    """Each of the matrices (N, rows, columns) with its singular values near 1: between 0.7 and 1.2 after five steps.
+    """Return the matrices (N, rows, columns) with singular values near 1: between 0.7 and 1.2 after five steps.
 
     Newton–Schulz iterations of a quintic polynomial (Jordan et al. 2024, "Muon", kellerjordan.github.io/posts/muon).
     """
@@ -75,7 +75,7 @@ def _iterated(x: Tensor, coefficients: tuple[float, float, float], steps: int) -
 
 
 def _iterated_on_gram(x: Tensor, coefficients: tuple[float, float, float], steps: int) -> Tensor:
-    """The same with products of (rows, rows) but for the first and the last: all factors are polynomials of one G."""
+    """Return the same with products of (rows, rows) except for the first and last: all factors are polynomials of G."""
     a, b, c = coefficients
     gram = x @ x.mT
     identity = torch.eye(x.size(1), device=x.device, dtype=x.dtype)
@@ -116,7 +116,7 @@ class MuonAndAdamW(Optimizer):
         super().__init__([{"params": matrices, "lr": config.lr}, {"params": rest, "lr": config.adamw_lr}], {})
 
     def step(self, closure: Callable[[], float] | None = None) -> float | None:  # type: ignore[override]
-        """One step of both, at the rates that the schedule has set."""
+        """Make one step of both, at the rates that the schedule has set."""
         loss = None
         if closure is not None:
             with torch.enable_grad():
@@ -132,11 +132,11 @@ class MuonAndAdamW(Optimizer):
         return loss
 
     def state_dict(self) -> dict[str, Any]:
-        """The states of both, and the groups' rates."""
+        """Return the states of both, and the groups' rates."""
         return {**super().state_dict(), "muon": self._muon.state_dict(), "adamw": self._adamw.state_dict()}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """Takes back what `state_dict` gave."""
+        """Restore what `state_dict` returned."""
         self._muon.load_state_dict(state_dict["muon"])
         self._adamw.load_state_dict(state_dict["adamw"])
         super().load_state_dict({key: state_dict[key] for key in ("state", "param_groups")})

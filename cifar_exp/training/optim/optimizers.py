@@ -10,7 +10,7 @@ from cifar_exp.training.optim.muon import MuonAndAdamW
 
 
 def build_optimizer(config: OptimizerConfig, module: nn.Module, fused: bool = True) -> Optimizer:
-    """The optimizer of `module`'s parameters; `fused` into one kernel, or as torch chooses."""
+    """Return the optimizer of `module`'s parameters; `fused` into one kernel, or as torch chooses."""
     if isinstance(config, MuonConfig):
         return MuonAndAdamW(module, config)
     groups = decayed_groups(module, config.weight_decay)
@@ -22,7 +22,7 @@ def build_optimizer(config: OptimizerConfig, module: nn.Module, fused: bool = Tr
 
 
 def decayed_groups(module: nn.Module, weight_decay: float) -> list[dict[str, Any]]:
-    """Two parameter groups: weights, which decay, and one-dimensional parameters, which do not."""
+    """Return two parameter groups: weights, which decay, and one-dimensional parameters, which do not."""
     parameters = list(module.parameters())
     weights = [p for p in parameters if p.dim() > 1]
     others = [p for p in parameters if p.dim() <= 1]

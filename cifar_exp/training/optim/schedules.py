@@ -16,7 +16,7 @@ from cifar_exp.config.schema import ConstantConfig, CosineConfig, OneCycleConfig
 
 
 def build_schedule(config: SchedulerConfig, optimizer: Optimizer, steps: int, epochs: int) -> LRScheduler:
-    """The schedule of a run of `steps` optimizer steps in `epochs` epochs; each group's own rate is its peak."""
+    """Return the schedule of a run of `steps` optimizer steps in `epochs` epochs; each group's own rate is its peak."""
     if isinstance(config, OneCycleConfig):
         total, rising = max(steps, 2), config.pct_start
         if rising * total == 1.0:
