@@ -74,8 +74,8 @@ def write_bytes(path: Path, content: bytes | memoryview) -> None:
 
 
 def write_text(path: Path, text: str) -> None:
-    """Write a whole file of UTF-8 text; raises as `write_bytes`."""
-    write_bytes(path, text.encode("utf-8"))
+    """Write a whole file of UTF-8 text; raises as `write_bytes`. Undecodable bytes of a file's name are escaped."""
+    write_bytes(path, text.encode("utf-8", "backslashreplace"))
 
 
 def json_text(document: Any) -> str:

@@ -1,5 +1,6 @@
 """The directory that a command uses, as its config names it."""
 
+import errno
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, nullcontext
 from pathlib import Path
@@ -10,11 +11,17 @@ from omegaconf.errors import OmegaConfBaseException
 
 from cifar_exp.cli.tables import line
 from cifar_exp.config.parse import unresolved
+from cifar_exp.errors import UserError
 from cifar_exp.files import expanded
 from cifar_exp.runs.directory import RunDir
 from cifar_exp.runs.lock import in_use
 from cifar_exp.runs.new_directory import created, missing, undone_on_error
 from cifar_exp.runs.result import Result
+
+REFUSALS = {
+    *(errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM, errno.EIO),
+    *(errno.ENAMETOOLONG, errno.ELOOP, errno.ENOTDIR, errno.EISDIR, errno.EEXIST),
+}
 
 
 def referenced(cfg: DictConfig, key: str) -> str:
@@ -48,6 +55,17 @@ def show_finished(run: RunDir) -> Result:
 
 
 @contextmanager
+def refused_paths() -> Iterator[None]:
+    """Turn the system's refusal of a path (a full or read-only disk, missing rights) into a UserError that names it."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno not in REFUSALS or error.filename is None:
+            raise
+        raise UserError(f"{error.filename}: {error.strerror}.") from None
+
+
+@contextmanager
 def used(directory: Path, has_jobs: bool = False, is_alone: bool = False, is_default: bool = False) -> Iterator[Path]:
     """Use a directory, which is removed when a UserError passes, where it is new.
 
@@ -68,5 +86,6 @@ def used(directory: Path, has_jobs: bool = False, is_alone: bool = False, is_def
     def stays() -> bool:
         return has_jobs and any(path.is_dir() for path in directory.glob("[!.]*"))
 
-    with undone_on_error(directory, new, stays), in_use(RunDir(directory)) if is_alone else nullcontext():
+    lock = in_use(RunDir(directory)) if is_alone else nullcontext()
+    with undone_on_error(directory, new, stays), refused_paths(), lock:
         yield directory

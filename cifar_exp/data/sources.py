@@ -102,7 +102,7 @@ def _load_cifar(data: DataConfig, split: str) -> tuple[np.ndarray, np.ndarray]:
     train = split == "train"
     try:
         images = dataset(str(root), train=train)
-    except RuntimeError:  # not there, or not what the checksums say
+    except (RuntimeError, OSError):  # not there, not readable, or not what the checksums say
         images = _download(dataset, root, train)
     return images.data, np.asarray(images.targets, dtype=np.int64)
 

@@ -60,5 +60,8 @@ def _boxes_for_unknown_letters() -> Iterator[None]:
 
 
 def literal(name: str) -> str:
-    """Return `name` such that matplotlib draws it as it is; it would take two dollar signs for a formula."""
-    return name.replace("$", r"\$")
+    """Return `name` such that matplotlib draws it as it is.
+
+    It would take two dollar signs for a formula, and it rejects undecodable bytes of a file's name.
+    """
+    return name.encode("utf-8", "backslashreplace").decode("utf-8").replace("$", r"\$")

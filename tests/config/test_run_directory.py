@@ -233,3 +233,21 @@ def test_a_user_without_a_home_gets_a_message(
 
     ended = cifar_exp("train", "data=synthetic", "hydra.run.dir=~/run")
     assert (ended.status, ended.err.count("no home directory")) == (2, 1)
+
+
+def test_what_the_system_refuses_is_named_and_leaves_nothing(cifar_exp: CifarExp, training: FakeTraining) -> None:
+    training.error = OSError(28, "No space left on device", "run/result.json")
+
+    ended = cifar_exp("train", "data=synthetic", "hydra.run.dir=run")
+
+    assert (ended.status, ended.err) == (2, "run/result.json: No space left on device.\n")
+    assert not Path("run").exists()
+
+
+@pytest.mark.parametrize("target", ["nowhere", "link"])
+def test_a_link_that_leads_nowhere_is_no_directory(target: str, cifar_exp: CifarExp, training: FakeTraining) -> None:
+    Path("link").symlink_to(target)
+
+    assert cifar_exp("train", "data=synthetic", "hydra.run.dir=link").status == 2
+    assert Path("link").is_symlink()
+    assert not training.configs

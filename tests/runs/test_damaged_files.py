@@ -1,4 +1,4 @@
-"""A damaged file in a run's directory: one message that names it, from every command that reads it."""
+"""What is wrong with a run's directory: one message that names it, from every command that reads it."""
 
 import shutil
 from pathlib import Path
@@ -80,3 +80,40 @@ def test_weights_that_are_not_finite_print_no_nan(
     printed = capsys.readouterr()
     assert "nan" not in printed.out.lower()
     assert "not finite" in printed.err
+
+
+def test_a_test_that_cannot_be_kept_is_printed(
+    trained_run: Path, cifar_exp: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run = copy_of(trained_run, tmp_path)
+    (run / "test.json").unlink()
+
+    def full(*_: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("cifar_exp.runs.directory.write_json", full)
+    assert cifar_exp("eval", f"run={run}") == 0
+
+
+def test_a_picture_that_nobody_asked_for_and_that_cannot_be_drawn_costs_nothing(
+    trained_run: Path, cifar_exp: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:  # fmt: skip
+    from PIL import Image
+
+    def broken(*_: object) -> None:
+        raise ValueError("unknown letter")
+
+    monkeypatch.setattr("cifar_exp.plots.predictions.draw_predictions", broken)
+    Image.new("RGB", (32, 32)).save(tmp_path / "image.png")
+    assert cifar_exp("predict", f"run={trained_run}", "image=image.png") == 0
+    assert "no picture: unknown letter" in capsys.readouterr().err
+
+
+def test_a_teacher_cannot_be_added_to_a_run_that_continues(
+    trained_run: Path, cifar_exp: Run, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run = copy_of(trained_run, tmp_path)
+    (run / "result.json").unlink()
+    assert cifar_exp("train", f"resume={run}", f"distill.teacher={trained_run}") == 2
+    assert "distill.teacher: the run has null" in capsys.readouterr().err

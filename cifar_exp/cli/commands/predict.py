@@ -36,13 +36,13 @@ def main(checked: tuple[PredictConfig, Run]) -> None:
 
 
 def draw_picture(path: str, predictions: Predictions) -> None:
-    """Write the picture. One that the user did not ask for is worth no error where it cannot be written."""
+    """Write the picture. One that the user did not ask for is worth no error where it cannot be drawn or written."""
     from cifar_exp.plots.predictions import draw_predictions
 
     try:
         with users_choice(Path(path)):
             draw_predictions(Path(path), predictions)
-    except UserError as error:
+    except Exception as error:  # of matplotlib's many
         if path != DEFAULT_PICTURE:
             raise
         note(f"no picture: {error}")

@@ -272,5 +272,8 @@ def _comment(text: str) -> str:
 
 def _quoted(text: str) -> str:
     """Return a C string; what is not printable ASCII as octal escapes of its UTF-8 bytes."""
-    letters = (chr(byte) if 32 <= byte < 127 and chr(byte) not in '"\\?' else f"\\{byte:03o}" for byte in text.encode())
+    letters = (
+        chr(byte) if 32 <= byte < 127 and chr(byte) not in '"\\?' else f"\\{byte:03o}"
+        for byte in text.encode("utf-8", "backslashreplace")
+    )
     return f'"{"".join(letters)}"'

@@ -69,7 +69,7 @@ class EpochProgress(pl.Callback):
         with self._unless_closed():
             if self._bar is not None:
                 self._bar.update(self._task, completed=row["epoch"] + 1)
-            self.console.print(line, highlight=False)
+            self.console.print(line, highlight=False, soft_wrap=True)
 
     def close(self) -> None:
         """Remove the bar; may be called twice."""
