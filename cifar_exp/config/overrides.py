@@ -23,6 +23,7 @@ _OPEN_KEYS = {
     "eval": re.compile(r"data\.\w+"),
     "export": re.compile(r"data\.\w+"),
 }
+_WHERE = ("Error parsing override", "Error when parsing index")  # the lines of Hydra's message that repeat the override
 _NOT_TEXT = ("null", "true", "false", "nan", "inf")  # what the grammar reads as something else
 _LAYER = re.compile(r"model\.layers\.([^.=]+)")
 
@@ -57,7 +58,7 @@ def lines(overrides: Iterable[Override]) -> list[str]:
 def _not_understood(override: str, error: OverrideParseException) -> str:
     if "=" not in override:
         return f"'{override}': expected KEY=VALUE."
-    reason = next(line for line in str(error.message).splitlines() if not line.startswith("Error parsing override"))
+    reason = next(line for line in str(error.message).splitlines() if not line.startswith(_WHERE))
     if reason.startswith("LexerNoViableAltException"):
         reason = "a character that is special there"
     return f"'{override}': not understood ({reason}). Quote a value with special characters: KEY=\"'…'\"."

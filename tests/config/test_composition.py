@@ -19,19 +19,27 @@ from tests.config.harness import CifarExp, FakeTraining
 def calls(monkeypatch: pytest.MonkeyPatch) -> Counter[str]:
     """How often a command composes with Hydra, validates a config, plans a network, and parses an override."""
     counts: Counter[str] = Counter()
+    within: list[str] = []  # one call may make another of the same kind
 
     def counted(owner: Any, name: str, as_what: str, of: Callable[..., int] = lambda *_, **__: 1) -> None:
         original = getattr(owner, name)
 
         def counting(*args: Any, **kwargs: Any) -> Any:
+            if as_what in within:
+                return original(*args, **kwargs)
             counts[as_what] += of(*args, **kwargs)
-            return original(*args, **kwargs)
+            within.append(as_what)
+            try:
+                return original(*args, **kwargs)
+            finally:
+                within.remove(as_what)
 
         monkeypatch.setattr(owner, name, counting)
 
     with hydra_session("train"):
         loader = type(GlobalHydra.instance().config_loader())
     counted(loader, "load_configuration", "composed")
+    counted(loader, "load_sweep_config", "composed")
     counted(TrainConfig, "model_validate", "validated")
     counted(planned, "plan_network", "planned")
     counted(OverridesParser, "parse_overrides", "parsed", lambda _, overrides: len(overrides))
