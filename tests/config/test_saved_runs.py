@@ -60,5 +60,5 @@ def test_a_run_without_weights_is_none(run: Path) -> None:
 
 
 def test_a_near_directory_is_suggested(run: Path) -> None:
-    with pytest.raises(UserError, match="Did you mean 'first'"):
+    with pytest.raises(UserError, match="Did you mean 'runs/first'"):
         load_run("runs/fist")
