@@ -82,7 +82,9 @@ def test_the_jobs_of_a_multirun_share_a_directory(cifar_exp: CifarExp, training:
 
 
 @pytest.mark.parametrize("left", ["result.json", "checkpoints"])
-def test_a_directory_that_holds_a_run_is_not_used_again(left: str, cifar_exp: CifarExp, training: FakeTraining) -> None:
+def test_a_directory_that_contains_a_run_is_not_used_again(
+    left: str, cifar_exp: CifarExp, training: FakeTraining
+) -> None:
     (Path("old") / left).mkdir(parents=True)
 
     ended = cifar_exp("train", "data=synthetic", "hydra.run.dir=old")
@@ -107,7 +109,7 @@ def test_other_commands_leave_no_directory(cifar_exp: CifarExp) -> None:
     assert not list(Path.cwd().iterdir())
 
 
-def test_ctrl_c_says_how_to_go_on(cifar_exp: CifarExp, training: FakeTraining) -> None:
+def test_ctrl_c_reports_how_to_continue(cifar_exp: CifarExp, training: FakeTraining) -> None:
     def interrupted(cfg: object) -> float:
         Path("run/checkpoints").mkdir()
         Path("run/checkpoints/last.ckpt").write_text("")

@@ -28,13 +28,13 @@ def test_calibration_errors_of_different_confidence_do_not_cancel() -> None:
     assert evaluation(half_over_half_under, [0, 1, 0, 0]).calibration_error == pytest.approx(0.45, abs=1e-6)
 
 
-def test_the_most_confident_mistakes_come_first() -> None:
+def test_the_most_confident_errors_come_first() -> None:
     found = evaluation([[0.9, 0.1], [0.6, 0.4], [0.2, 0.8], [0.3, 0.7]], [1, 1, 1, 0])
     assert found.most_wrong(36).tolist() == [0, 3, 1]
     assert found.most_wrong(2).tolist() == [0, 3]
 
 
-def test_a_mosaic_shows_mistakes_and_is_none_without() -> None:
+def test_a_mosaic_shows_errors_and_is_none_without() -> None:
     images = torch.zeros(2, 3, 8, 8, dtype=torch.uint8)
     picture = mosaic_of_errors(evaluation([[0.9, 0.1], [0.6, 0.4]], [1, 0]), images)
     assert picture is not None

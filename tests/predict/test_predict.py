@@ -107,7 +107,7 @@ def test_a_broken_image_is_named(
         ("budget.params=10", "exceeds budget.params"),
     ],
 )
-def test_mistakes_are_told(
+def test_errors_are_reported(
     override: str, said: str, cifar_exp: Run, trained_run: Path, photo: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     Path("empty").mkdir()
@@ -129,7 +129,7 @@ def test_a_weights_file_answers_like_its_run(
     assert cifar_exp("predict", f"run={weights}", f"image={photo}", "budget.params=10") == 2
 
 
-def test_the_terminal_shows_bars_and_the_picture_goes_where_it_is_told(
+def test_the_terminal_shows_bars_and_the_picture_goes_where_the_user_wants_it(
     cifar_exp: Run, trained_run: Path, photo: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     overrides = ("picture=seen/answer.png", "output=answer.json")

@@ -113,7 +113,7 @@ def test_a_sweep_s_directory_stands_for_its_finished_trials(
     assert [row[0] for row in page.rows[1:3]] == ["model2 seed=0", "model2 seed=1"]
 
 
-def test_unfinished_runs_alone_are_a_mistake_that_names_them(
+def test_unfinished_runs_alone_are_an_error_that_names_them(
     cifar_exp: Run, copies: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     edited(copies / "0", status="failed")
@@ -125,13 +125,13 @@ def test_unfinished_runs_alone_are_a_mistake_that_names_them(
     assert not Path("report").exists()
 
 
-def test_a_directory_without_runs_is_a_mistake(cifar_exp: Run, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_directory_without_runs_is_an_error(cifar_exp: Run, capsys: pytest.CaptureFixture[str]) -> None:
     Path("nothing").mkdir()
     assert cifar_exp("report", "runs=[nothing]") == 2
     assert "nothing: neither a run nor a directory of runs" in capsys.readouterr().err
 
 
-def test_an_output_that_cannot_be_written_is_a_mistake(
+def test_an_output_that_cannot_be_written_is_an_error(
     cifar_exp: Run, seeds: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     Path("taken").write_text("")

@@ -52,7 +52,7 @@ def test_the_summary_has_the_costs_and_the_test(seeds: Path) -> None:
         assert found[key] > 0
 
 
-def test_layers_mistakes_classes_and_confusion_are_kept_as_media(seeds: Path) -> None:
+def test_layers_errors_classes_and_confusion_are_kept_as_media(seeds: Path) -> None:
     found = summary(seeds / "0")["summary"]
     kinds = {"layers": "table-file", "test/most_wrong": "image-file"}
     kinds |= {"test/class_acc_table": "table-file", "test/confusion_table": "table-file"}
