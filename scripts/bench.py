@@ -1,5 +1,5 @@
 #!/usr/bin/env python
-"""Measures cifar-exp's speed, shows it, and keeps it in results/bench/.
+"""Measure cifar-exp's speed, show the figures, and keep them in results/bench/.
 
   python scripts/bench.py                      everything, on the processor and on a CUDA GPU where there is one
   python scripts/bench.py training --rounds 7  ours, the usual pipeline and a bare loop; see scripts/benchmarks/
@@ -10,9 +10,11 @@
   python scripts/bench.py search --data data=folder data.root=IMAGES
                                                search methods on real trainings, for results/search.md: minutes on a
                                                GPU, hours on a processor, there with a command as results/search.md has
+  python scripts/bench.py sweep                workers, proposals, large studies, and a storm of kills, with trainings
+                                               that only sleep: an hour; `--parts workers proposals` some of them
 
-On two cores everything but `search` takes a quarter of an hour. Leave the machine alone meanwhile: its load is kept
-with the figures.
+On two cores everything but `search` and `sweep` takes a quarter of an hour. Leave the machine alone meanwhile: its load
+is kept with the figures.
 """
 
 import argparse
@@ -24,20 +26,26 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks import machine, table
+from benchmarks.sweeps.parts import PARTS
 
 from cifar_exp.files import write_text
 from cifar_exp.process import configure_process
 
 RESULTS = Path(__file__).parents[1] / "results" / "bench"
 SUBJECTS = ("training", "startup", "memory", "scaling", "pricing", "bfloat16")
+ALONE = ("search", "sweep")
 STEPS = {"cpu": 60, "cuda": 391}  # of an epoch; on a GPU a whole one of 50,000 images
 COUNTS = (10_000, 30_000, 100_000, 300_000, 1_000_000)
+SIZES = (10, 100, 1000, 2000, 5000)
 
 
 def parse(arguments: Sequence[str]) -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument(
-        "subjects", nargs="*", metavar="SUBJECT", help=f"of {', '.join(SUBJECTS)}; default: all. Or `search` alone"
+        "subjects",
+        nargs="*",
+        metavar="SUBJECT",
+        help=f"of {', '.join(SUBJECTS)}; default: all. Or one of {', '.join(ALONE)}",
     )
     parser.add_argument("--device", choices=("cpu", "cuda"), help="default: each that is there")
     parser.add_argument("--models", nargs="+", default=["model2", "model3", "model50k"])
@@ -56,9 +64,12 @@ def parse(arguments: Sequence[str]) -> argparse.Namespace:
         help="of `startup`, `memory` and `search`, e.g. data=cifar10",
     )
     parser.add_argument("--processes", type=int, default=1, help="searches at a time")
+    parser.add_argument("--parts", nargs="+", choices=PARTS, default=list(PARTS), help="of `sweep`")
+    parser.add_argument("--sizes", nargs="+", type=int, default=SIZES, help="trials of the studies of `sweep`")
+    parser.add_argument("--kills", type=int, default=100, help="of the storm of `sweep`")
     parser.add_argument("--output", type=Path, default=RESULTS, help="directory of the JSON")
     options = parser.parse_args(arguments)
-    if options.subjects == ["search"]:
+    if len(options.subjects) == 1 and options.subjects[0] in ALONE:
         return options
     unknown = [subject for subject in options.subjects if subject not in SUBJECTS]
     if unknown:
@@ -108,14 +119,22 @@ def main() -> None:
     if options.subjects == ["search"]:
         compare_searches(options.data, options.processes)
         return
+    if options.subjects == ["sweep"]:
+        parts = {name: PARTS[name](options) for name in options.parts}
+        keep({"machine": machine.facts("cpu"), "sweep": parts}, options.output, "sweep")
+        return
     for device in devices(options.device):
         document = {"machine": machine.facts(device), "precision": options.precision, **measure(options, device)}
-        table.show(document)
-        options.output.mkdir(parents=True, exist_ok=True)
-        stamp = datetime.now(UTC).strftime("%Y-%m-%d-%H%M")
-        file = options.output / f"{stamp}-{machine.slug(device)}.json"
-        file.write_text(json.dumps(document, indent=1) + "\n", encoding="utf-8")
-        print(file)
+        keep(document, options.output, machine.slug(device))
+
+
+def keep(document: dict[str, Any], directory: Path, name: str) -> None:
+    """Show the figures and write them to a new file."""
+    table.show(document)
+    directory.mkdir(parents=True, exist_ok=True)
+    file = directory / f"{datetime.now(UTC):%Y-%m-%d-%H%M}-{name}.json"
+    file.write_text(json.dumps(document, indent=1) + "\n", encoding="utf-8")
+    print(file)
 
 
 if __name__ == "__main__":

@@ -17,9 +17,12 @@ from hydra.errors import OverrideParseException
 from cifar_exp.config.messages import ConfigError
 from cifar_exp.errors import did_you_mean
 
+_OF_MODEL = re.compile(
+    r"model\.(layers\.[^.=]+(\.\w+)?|(layer|head)\.\w+)"
+)  # a whole layer too: model.layers.conv1={…}
 _OPEN_KEYS = {
-    "train": re.compile(r"model\.(layers\.[^.=]+|layer|head)\.\w+"),
-    "summary": re.compile(r"model\.(layers\.[^.=]+|layer|head)\.\w+"),
+    "train": _OF_MODEL,
+    "summary": _OF_MODEL,
     "eval": re.compile(r"data\.\w+"),
     "export": re.compile(r"data\.\w+"),
 }

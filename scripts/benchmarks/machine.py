@@ -3,9 +3,10 @@
 import os
 import platform
 import re
+import sys
 import time
 from datetime import UTC, datetime
-from importlib.metadata import version
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
@@ -24,8 +25,17 @@ def facts(device: str) -> dict[str, Any]:
         "load_average": load(),
         "system": platform.system(),
         "python": platform.python_version(),
-        **{name: version(name) for name in PACKAGES},
+        **{name: version_of(name) for name in PACKAGES},
     }
+
+
+def version_of(package: str) -> str | None:
+    """Return a package's version; of one that runs from a clone that was never installed, where it can be imported."""
+    try:
+        return version(package)
+    except PackageNotFoundError:
+        module = sys.modules.get(package.replace("-", "_"))
+        return getattr(module, "__version__", None)
 
 
 def device_name(device: str) -> str:

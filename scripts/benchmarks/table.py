@@ -24,6 +24,8 @@ def show(document: Figures) -> None:
         console.print(_table("Commands", ("figure", "measured"), rows))
     if "scaling" in document:
         console.print(scaling(document["scaling"]))
+    for one in sweep(document.get("sweep", {})):
+        console.print(one)
 
 
 def training(models: dict[str, Figures]) -> Table:
@@ -67,6 +69,64 @@ def scaling(figures: Figures) -> Table:
     ]
     title = f"An epoch of a small network; off a straight line by at most {figures['straightness']:.1%}"
     return _table(title, ("images", "epoch", "an image"), rows)
+
+
+def sweep(parts: Figures) -> list[Table]:
+    """The tables of `bench.py sweep`."""
+    makers = {"workers": _workers, "proposals": _proposals, "studies": _studies}
+    tables = [make(parts[name]) for name, make in makers.items() if name in parts]
+    rows = [
+        (f"growth of a process over {parts[name][count]:,} {count}", _megabytes(parts[name]["grown_bytes"]))
+        for name, count in (("growth", "trials"), ("prices", "candidates"))
+        if name in parts
+    ]
+    rows += [(f"storm: {name.replace('_', ' ')}", str(count)) for name, count in parts.get("storm", {}).items()]
+    return [*tables, _table("Memory, and a storm", ("figure", "measured"), rows)] if rows else tables
+
+
+def _workers(figures: Figures) -> Table:
+    rows = [
+        (
+            count,
+            f"{one['busy']:.1%}",
+            _gap(one["gap_seconds"]),
+            f"{one['trial_seconds']:.1f} s",
+            str(one["processes"]),
+        )
+        for count, one in figures.items()
+    ]
+    header = ("workers", "busy", "gap between trials", "a trial", "processes")
+    return _table("Trials of 1 to 12 epochs that only sleep, on joblib", header, rows)
+
+
+def _proposals(figures: list[Figures]) -> Table:
+    rows = [
+        (
+            one["sampler"],
+            f"{one['trials']:,}",
+            f"{one['first_seconds']:.2f} s",
+            f"{one['seconds']:.2f} s",
+            f"{one['cpu_seconds']:.2f} s",
+            _megabytes(one["grown_bytes"]),
+        )
+        for one in figures
+    ]
+    header = ("sampler", "trials", "first proposal", "further ones", "processor time", "memory")
+    return _table("Proposals of seven widths within 50,000 parameters", header, rows)
+
+
+def _studies(figures: list[Figures]) -> Table:
+    rows = [(f"{one['trials']:,}", f"{one['open_seconds']:.2f} s", _gap(one["overhead_seconds"])) for one in figures]
+    header = ("trials", "opened in", "from a training's end to the next one's begin")
+    return _table("A study of many trials, one worker", header, rows)
+
+
+def _gap(figures: Figures) -> str:
+    return f"{figures['median']:.2f} s (largest {figures['max']:.2f})"
+
+
+def _megabytes(count: int) -> str:
+    return f"{count / 1e6:.1f} MB"
 
 
 def _startup(document: Figures) -> list[tuple[str, str]]:

@@ -8,6 +8,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -61,23 +62,23 @@ def starts(log: Path) -> list[tuple[int, int, int]]:
     return [tuple(map(int, line.split())) for line in log.read_text().splitlines()] if log.exists() else []  # type: ignore[misc]
 
 
-@pytest.fixture
-def pretend(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
-) -> Iterator[Callable[..., int]]:
-    """Runs `cifar-exp ARGUMENTS…` in this process; its trainings pretend."""
+def run_pretended(directory: Path, *arguments: str, misfortunes: dict[int, str] | None = None) -> int:
+    """Run `cifar-exp ARGUMENTS…` in this process and in `directory`; its trainings pretend."""
     import cifar_exp.cli.commands.train as train
     from cifar_exp.cli import run
 
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(train, "main", stand_in.main)
-    monkeypatch.setenv(stand_in.LOG, str(tmp_path / "starts.log"))
-
-    def pretended(*arguments: str, misfortunes: dict[int, str] | None = None) -> int:
-        monkeypatch.setenv(stand_in.MISFORTUNES, json.dumps(misfortunes or {}))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(directory)
+        patch.setattr(train, "main", stand_in.main)
+        patch.setenv(stand_in.LOG, str(directory / "starts.log"))
+        patch.setenv(stand_in.MISFORTUNES, json.dumps(misfortunes or {}))
         return run(list(arguments))
 
-    return pretended
+
+@pytest.fixture
+def pretend(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> Callable[..., int]:
+    """`run_pretended` in the test's directory."""
+    return partial(run_pretended, tmp_path)
 
 
 @pytest.fixture

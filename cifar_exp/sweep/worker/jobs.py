@@ -1,7 +1,7 @@
 """A trial as a job of Hydra: its directory, its overrides, and what an earlier attempt left in the directory."""
 
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -55,18 +55,32 @@ class Jobs:
         """Return whether the application is `cifar-exp train` rather than another one that uses the sweeper."""
         return "trial" in self._base and "model" in self._base
 
-    def directory(self, trial: FrozenTrial) -> Path:
-        """Return where a trial was started, if this process can reach it, else its place in the sweep's directory."""
+    def directory(self, trial: FrozenTrial, trials: Sequence[FrozenTrial]) -> Path:
+        """Return where a trial was started, if this process can reach it, else its place in the sweep's directory.
+
+        Args:
+            trial: one of `trials`.
+            trials: all of the study; the number is appended to a name that another one of them has already.
+        """
         started = trial.user_attrs.get(DIRECTORY)
         if started and belongs_to(Path(started), self._study_name, trial.number):
             return Path(started)
         subdir = OmegaConf.to_container(self._base.hydra.sweep, resolve=False)["subdir"]  # type: ignore[index,call-overload]
         if subdir in BY_NUMBER or self.missing_keys(trial):
             return self._sweep_dir / str(trial.number)
-        cfg = self._compose(self._overrides(trial))
+        own = self._sweep_dir / self._subdir(trial)
+        others = (other.user_attrs.get(DIRECTORY) for other in trials if other.number != trial.number)
+        return own.with_name(f"{own.name}-{trial.number}") if str(own) in others else own
+
+    def _subdir(self, trial: FrozenTrial) -> str:
+        """The name that the user's `hydra.sweep.subdir` gives, in which the sweep's own overrides have no part."""
+        kept = OmegaConf.to_container(self._base.hydra.job.config.override_dirname.exclude_keys)
+        keys = [one.partition("=")[0] for one in self._own_overrides(trial)]
+        exclude = f"hydra.job.config.override_dirname.exclude_keys={written([*kept, *keys])}"  # type: ignore[misc]
+        cfg = self._compose([*self._overrides(trial), exclude])
         with open_dict(cfg):
             cfg.hydra.job.num, cfg.hydra.job.id = trial.number, str(trial.number)
-        return self._sweep_dir / str(cfg.hydra.sweep.subdir)
+        return str(cfg.hydra.sweep.subdir)
 
     def missing_keys(self, trial: FrozenTrial) -> list[str]:
         """Return the swept keys without a value in a trial that was put into the study by other means."""
@@ -107,15 +121,18 @@ class Jobs:
             shutil.rmtree(job.directory, ignore_errors=True)
 
     def _overrides(self, trial: FrozenTrial, attempt: int = 0) -> list[str]:
-        overrides = self._space.overrides(trial.params)
+        """The user's, between those that they may replace and the one that says which trial it is."""
+        own = self._own_overrides(trial, attempt)
+        return [*own[:-1], *self._space.overrides(trial.params), *own[-1:]]
+
+    def _own_overrides(self, trial: FrozenTrial, attempt: int = 0) -> list[str]:
         if not self.are_runs:
-            return overrides
+            return []
         name, number = self._study_name, trial.number
         about = {"storage": masked(self._url), "study_name": name, "number": number, "attempt": attempt}
         defaults = {"name": f"{name}-{number}", "trainer.enable_progress_bar": False}
         given = self._space.fixed_keys
         return [
             *(f"{key}={written(value)}" for key, value in defaults.items() if key not in given),
-            *overrides,
             f"trial={written(about)}",
         ]

@@ -153,7 +153,7 @@ class Worker:
         for trial in trials[: self._settings.n_trials]:
             if trial.state.is_finished() or study.is_ours(trial):
                 continue
-            directory = self._jobs.directory(trial)
+            directory = self._jobs.directory(trial, trials)
             take = study.claim if trial.state == TrialState.WAITING else study.take_over
             if take(trial, directory):
                 return trial, directory

@@ -1,0 +1,1 @@
+"""Figures of sweeps: workers, proposals, studies of thousands of trials, and sudden death."""

@@ -1,0 +1,49 @@
+"""How busy workers are: trials of 1 to 12 epochs, side by side, on joblib."""
+
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+from statistics import median
+from typing import Any
+
+from benchmarks.sweeps.pretended import Training, finish, gaps, log, start
+
+EPOCH_SECONDS = 1.5
+TRIALS_EACH = 6
+
+
+def measure(workers: Sequence[int]) -> dict[str, Any]:
+    """Return the busy share and the gaps of each number of workers."""
+    return {str(count): _measure_one(count) for count in workers}
+
+
+def _measure_one(count: int) -> dict[str, Any]:
+    with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as directory:
+        overrides = (
+            f"hydra.sweep.dir={directory}/sweep",
+            f"hydra.sweeper.n_trials={TRIALS_EACH * count}",
+            "hydra/launcher=joblib",
+            f"hydra.sweeper.n_jobs={count}",
+            "trainer.max_epochs=range(1,13)",
+        )
+        finish(start(Path(directory), EPOCH_SECONDS, *overrides))
+        trainings = log(Path(directory))
+    between = gaps(trainings)
+    return {
+        "trials": len(trainings),
+        "processes": len({one.process for one in trainings}),
+        "trial_seconds": round(sum((one.end or one.begin) - one.begin for one in trainings) / len(trainings), 2),
+        "busy": round(busy(trainings), 4),
+        "gap_seconds": {"median": round(median(between), 3), "max": round(max(between), 3)},
+    }
+
+
+def busy(trainings: Sequence[Training]) -> float:
+    """Return the fraction of time in which workers train, from each one's first training until the last one begins."""
+    last = max(one.begin for one in trainings)
+    first: dict[int, float] = {}
+    trained = 0.0
+    for one in trainings:
+        first.setdefault(one.process, one.begin)
+        trained += min(one.end or last, last) - one.begin
+    return trained / sum(last - begin for begin in first.values())
