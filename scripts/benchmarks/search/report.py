@@ -19,14 +19,16 @@ def page(lanes: Sequence[Lane]) -> str:
     task = lanes[0]["task"]
     epochs = lanes[0]["epochs"]
     seeds = sorted({lane["task"]["seed"] for lane in lanes})
+    shown_seeds = ", ".join(map(str, seeds))
     return "\n".join(
         [
             "# Search methods compared",
             "",
             f"Each search may train on as many images as {task['trials']} full trials of {epochs} epochs do. The "
             "winner, the full trial with the best validation accuracy, is trained again for longer; its weights are "
-            "selected by validation and tested once. Means over the seeds "
-            f"{', '.join(map(str, seeds))}, ± the standard deviation. Written by:",
+            "selected by validation and tested once. "
+            + (f"Means over the seeds {shown_seeds}, ± the standard deviation. " if len(seeds) > 1 else "One seed. ")
+            + "Written by:",
             "",
             "```console",
             f"$ python scripts/bench.py search --data {_shown(_given(task))}",
@@ -35,6 +37,10 @@ def page(lanes: Sequence[Lane]) -> str:
             f"- Trial: `{_shown([*task['fixed'], *task['trial']])}`",
             f"- Winner: `{_shown([*task['fixed'], *task['final']])}`",
             f"- Space: {', '.join(f'`{key}={values}`' for key, values in task['widths'].items())}",
+            "",
+            "`ours` is the sweep's own search, `optuna` TPE with soft constraints and the median rule, as Optuna's "
+            "documentation has it, `asha` asynchronous successive halving at Ray Tune's defaults. `random` trains "
+            "uniform candidates in full. All of them run on Optuna: Ray Tune and KerasTuner themselves were not run.",
             "",
             "Over the budget are candidates that were reported to the method and rejected; none of them was trained. "
             "The other methods propose only candidates within the budget.",
