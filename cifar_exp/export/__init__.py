@@ -1,1 +1,1 @@
-"""Trained networks for other runtimes, and proof that they answer as PyTorch does."""
+"""Trained networks for other runtimes, checked against PyTorch."""

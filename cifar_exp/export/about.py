@@ -1,4 +1,4 @@
-"""What an exported file says of itself."""
+"""The metadata of an exported file."""
 
 import json
 from collections.abc import Mapping
@@ -11,7 +11,7 @@ INPUT, OUTPUT = "images", "logits"
 
 
 def about(trained: TrainedNetwork, data_name: str | None) -> dict[str, str]:
-    """Input, output, classes, normalisation, cost and training data, as texts; lists are JSON."""
+    """Return input, output, classes, normalisation, cost and training data as texts; lists are JSON."""
     plan, classifier = trained.plan, trained.classifier
     channels, height, width = plan.input_shape
     facts: Mapping[str, object] = {

@@ -1,4 +1,4 @@
-"""How far another runtime's answers are from PyTorch's."""
+"""How far another runtime's logits are from PyTorch's."""
 
 from dataclasses import dataclass
 
@@ -13,17 +13,17 @@ TOLERANCE = 1e-3  # of the largest logit; other orders of the same sums give 1e-
 
 @dataclass(frozen=True)
 class Agreement:
-    """Two runtimes' answers to the same images."""
+    """Two runtimes' logits of the same images."""
 
     images: int
     greatest_difference: float  # of a logit
     mean_difference: float
-    same_answers: float  # share of images with the same most probable class
+    same_predictions: float  # fraction of the images with the same most probable class
     largest_logit: float  # of PyTorch's, whatever its sign
 
     @classmethod
     def of(cls, expected: Tensor, given: Tensor) -> "Agreement":
-        """Of logits (N, K)."""
+        """Return the agreement of logits (N, K)."""
         same = (expected.argmax(dim=1) == given.argmax(dim=1)).double().mean().item()
         difference = (expected - given).abs()
         largest = expected.abs().max().item()
@@ -31,16 +31,16 @@ class Agreement:
 
     @property
     def is_close(self) -> bool:
-        """Whether the difference is one of float32's rounding; an infinite or undefined answer never is."""
+        """Whether the difference is one of float32's rounding; that of an infinite or undefined logit never is."""
         return self.greatest_difference <= TOLERANCE * max(1.0, self.largest_logit)
 
 
-def torch_answers(classifier: Classifier, images: Tensor) -> Tensor:
-    """What PyTorch answers to images uint8 (N, C, H, W): float (N, K)."""
+def torch_logits(classifier: Classifier, images: Tensor) -> Tensor:
+    """Return the float logits (N, K) that PyTorch computes of images uint8 (N, C, H, W)."""
     with torch.inference_mode():
         return torch.cat([classifier(some) for some in images.split(IMAGES_AT_ONCE)])
 
 
 def accuracy(logits: Tensor, labels: Tensor) -> float:
-    """Share of right answers among logits (N, K) for labels (N,)."""
+    """Return the fraction of the logits (N, K) whose largest is that of the label (N,)."""
     return (logits.argmax(dim=1) == labels).double().mean().item()

@@ -16,12 +16,12 @@ IMAGES_AT_ONCE = 250
 
 
 def example(trained: TrainedNetwork) -> Tensor:
-    """Two blank images, uint8 (2, C, H, W): a batch of one would be taken for a constant."""
+    """Return two blank images, uint8 (2, C, H, W): a batch of one would be exported as a constant."""
     return torch.zeros(2, *trained.plan.input_shape, dtype=torch.uint8)
 
 
 def write_onnx(path: Path, trained: TrainedNetwork, facts: Mapping[str, str]) -> None:
-    """Writes the network with `facts` as its metadata, and without the exporter's notes on our source files."""
+    """Write the network with `facts` as its metadata, and without torch's notes on our source files."""
     import onnx
 
     with quietly():
@@ -44,7 +44,7 @@ def write_onnx(path: Path, trained: TrainedNetwork, facts: Mapping[str, str]) ->
 
 
 def _strip(model: Any) -> None:
-    """Removes the notes of the exporter: stack traces with paths of the machine that exported."""
+    """Remove the notes of torch's exporter: stack traces with paths of this machine."""
     graph = model.graph
     del model.functions[:], graph.metadata_props[:], graph.value_info[:]
     graph.doc_string = ""
@@ -54,22 +54,22 @@ def _strip(model: Any) -> None:
 
 
 def weight_bytes(path: Path) -> int:
-    """Bytes of the file's constants: what a microcontroller's flash would hold beside its code."""
+    """Return the bytes of the file's constants: what a microcontroller's flash contains beside its code."""
     import onnx
 
     initializers = onnx.load(path).graph.initializer
     return sum(onnx.numpy_helper.to_array(constant).nbytes for constant in initializers)
 
 
-def answers(path: Path, images: Tensor) -> Tensor:
-    """What onnxruntime answers to images uint8 (N, C, H, W): float (N, K)."""
+def logits_of(path: Path, images: Tensor) -> Tensor:
+    """Return the float logits (N, K) that onnxruntime computes of images uint8 (N, C, H, W)."""
     session = open_session(path)
     batches = (some.contiguous().numpy() for some in images.split(IMAGES_AT_ONCE))
     return torch.from_numpy(np.concatenate([session.run([OUTPUT], {INPUT: batch})[0] for batch in batches]))
 
 
 def open_session(path: Path) -> Any:
-    """The file in onnxruntime, on the CPU, with as many threads as torch has."""
+    """Return the file in onnxruntime, on the CPU, with as many threads as torch has."""
     import onnxruntime
 
     options = onnxruntime.SessionOptions()

@@ -1,4 +1,4 @@
-"""Silence for libraries that tell each of their steps."""
+"""Silence for libraries that log each of their steps."""
 
 import logging
 import warnings
@@ -8,7 +8,7 @@ from contextlib import contextmanager
 
 @contextmanager
 def quietly() -> Iterator[None]:
-    """Lets nothing below an error through, neither logged nor warned of."""
+    """Suppress log messages below an error, and warnings."""
     before = logging.root.manager.disable
     logging.disable(logging.WARNING)
     try:

@@ -15,15 +15,15 @@ METADATA = "metadata.json"
 
 
 def write_torch(path: Path, trained: TrainedNetwork, facts: Mapping[str, str]) -> None:
-    """Writes the network with `facts` as the extra file `metadata.json`."""
+    """Write the network with `facts` as the extra file `metadata.json`."""
     shapes = ({0: torch.export.Dim("batch")},)
     program = torch.export.export(trained.classifier, (example(trained),), dynamic_shapes=shapes)
     with quietly():
         torch.export.save(program, path, extra_files={METADATA: json.dumps(facts, ensure_ascii=False)})
 
 
-def answers(path: Path, images: Tensor) -> Tensor:
-    """What the file answers to images uint8 (N, C, H, W): float (N, K)."""
+def logits_of(path: Path, images: Tensor) -> Tensor:
+    """Return the float logits (N, K) that the file's network computes of images uint8 (N, C, H, W)."""
     module = torch.export.load(path).module()
     with torch.inference_mode():
         return torch.cat([module(some) for some in images.split(IMAGES_AT_ONCE)])

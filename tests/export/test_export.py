@@ -1,4 +1,4 @@
-"""`cifar-exp export`: files that answer as PyTorch does, and say what they are."""
+"""`cifar-exp export`: files that compute what PyTorch does, with metadata."""
 
 import json
 import shutil
@@ -99,9 +99,9 @@ def test_int8_is_smaller_and_its_accuracy_stands_beside_the_float_one(
     assert f"{(run / 'model.int8.onnx').stat().st_size:,}" in printed
 
 
-def test_torch_export_answers_the_same(cifar_exp: Run, run: Path, pixels: Tensor) -> None:
+def test_torch_export_computes_the_same(cifar_exp: Run, run: Path, pixels: Tensor) -> None:
     assert cifar_exp("export", f"run={run}", "format=torch") == 0
-    torch.testing.assert_close(torch_file.answers(run / "model.pt2", pixels), expected(run, pixels))
+    torch.testing.assert_close(torch_file.logits_of(run / "model.pt2", pixels), expected(run, pixels))
     assert cifar_exp("export", f"run={run}", "format=torch", "int8=true") == 2
 
 
@@ -112,11 +112,11 @@ def test_the_check_is_printed(cifar_exp: Run, run: Path, capsys: pytest.CaptureF
     assert "100.00%" in printed
 
 
-def test_a_file_that_answers_otherwise_is_not_kept(
+def test_a_file_that_computes_something_else_is_not_kept(
     cifar_exp: Run, run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    write, answers = export.FORMATS["torch"]
-    monkeypatch.setitem(export.FORMATS, "torch", (write, lambda path, images: answers(path, images) + 1))
+    write, logits_of = export.FORMATS["torch"]
+    monkeypatch.setitem(export.FORMATS, "torch", (write, lambda path, images: logits_of(path, images) + 1))
     assert cifar_exp("export", f"run={run}", "format=torch", f"output={tmp_path / 'out' / 'kept.pt2'}") == 1
     assert "kept.pt2 is not kept: its logits differ from PyTorch's by up to 1 " in capsys.readouterr().err
     assert not list((tmp_path / "out").iterdir())
@@ -162,8 +162,8 @@ def test_every_network_exports(model: Path | dict[str, Any], tmp_path: Path, pix
     classifier = Classifier(network, torch.tensor([125.0, 122, 113]), torch.tensor([63.0, 62, 66])).eval()
     trained = TrainedNetwork(classifier, plan, [f"class{number}" for number in range(10)])
     onnx_file.write_onnx(tmp_path / "model.onnx", trained, about(trained, None))
-    given = onnx_file.answers(tmp_path / "model.onnx", pixels)
+    given = onnx_file.logits_of(tmp_path / "model.onnx", pixels)
     with torch.inference_mode():
-        answers = classifier(pixels)
-    assert answers.std() > 0
-    torch.testing.assert_close(given, answers, atol=2e-3 * answers.abs().max().item(), rtol=1e-3)
+        expected = classifier(pixels)
+    assert expected.std() > 0
+    torch.testing.assert_close(given, expected, atol=2e-3 * expected.abs().max().item(), rtol=1e-3)

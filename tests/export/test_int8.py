@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from cifar_exp.export.about import about
-from cifar_exp.export.agreement import Agreement, torch_answers
+from cifar_exp.export.agreement import Agreement, torch_logits
 from cifar_exp.inference.classifier import Classifier, TrainedNetwork
 from cifar_exp.network import ModelSpec, build_network, plan_network
 
@@ -72,14 +72,14 @@ def exported(trained: TrainedNetwork, directory: Path) -> tuple[Path, Path]:
 def test_batch_norms_behind_a_relu_keep_their_accuracy(norm_factors: tuple[float, float], tmp_path: Path) -> None:
     trained = random_network(STUDY, norm_factors)
     _, int8 = exported(trained, tmp_path)
-    found = Agreement.of(torch_answers(trained.classifier, pixels()), onnx_file.answers(int8, pixels()))
+    found = Agreement.of(torch_logits(trained.classifier, pixels()), onnx_file.logits_of(int8, pixels()))
     assert found.mean_difference < 0.05 * found.largest_logit
 
 
 def test_shared_weights_are_stored_once(tmp_path: Path) -> None:
     trained = random_network(SHARED, (0.5, 1.5))
     _, int8 = exported(trained, tmp_path)
-    found = Agreement.of(torch_answers(trained.classifier, pixels()), onnx_file.answers(int8, pixels()))
+    found = Agreement.of(torch_logits(trained.classifier, pixels()), onnx_file.logits_of(int8, pixels()))
     assert found.mean_difference < 0.05 * found.largest_logit
     shared = 9 * 24 * 24
     others = 9 * 3 * 24 + 24 * 10

@@ -17,7 +17,7 @@ from cifar_exp.data.sources import load_test, load_train_val
 from cifar_exp.errors import RunFailedError, UserError
 from cifar_exp.export import onnx_file, torch_file
 from cifar_exp.export.about import about
-from cifar_exp.export.agreement import Agreement, accuracy, torch_answers
+from cifar_exp.export.agreement import Agreement, accuracy, torch_logits
 from cifar_exp.export.int8.quantise import write_int8
 from cifar_exp.export.packages import require_onnx
 from cifar_exp.files import atomic, users_choice
@@ -26,8 +26,8 @@ from cifar_exp.network import check_budget
 from cifar_exp.runs.run import Run, chosen_data
 
 FORMATS = {
-    "onnx": (onnx_file.write_onnx, onnx_file.answers),
-    "torch": (torch_file.write_torch, torch_file.answers),
+    "onnx": (onnx_file.write_onnx, onnx_file.logits_of),
+    "torch": (torch_file.write_torch, torch_file.logits_of),
 }
 SUFFIXES = {"onnx": ".onnx", "torch": ".pt2", "c": "_c"}
 IMAGES_CHECKED = 1000  # enough for a difference to show; int8 is measured on the whole test set
@@ -64,10 +64,10 @@ def main(checked: tuple[ExportConfig, Run]) -> None:
     sample = check_sample(trained, data)
     with users_choice(path), atomic(path) as temporary:
         with working(f"writing {path.name}"):
-            write, answers = FORMATS[config.format]
+            write, logits_of = FORMATS[config.format]
             write(temporary, trained, facts)
         with working("checking against PyTorch"):
-            found = Agreement.of(torch_answers(trained.classifier, sample.images), answers(temporary, sample.images))
+            found = Agreement.of(torch_logits(trained.classifier, sample.images), logits_of(temporary, sample.images))
         if not found.is_close:
             raise ExportError(
                 f"{path} is not kept: its logits differ from PyTorch's by up to {found.greatest_difference:.2g} of a "
@@ -103,7 +103,7 @@ def show_file(path: Path, trained: TrainedNetwork, sample: Sample, found: Agreem
         ("input", f"images: uint8, N×{'×'.join(map(str, trained.plan.input_shape))}, raw pixels 0–255"),
         ("checked on", sample.about),
         ("greatest difference", f"{found.greatest_difference:.2g} of a logit"),
-        ("same predictions", f"{found.same_answers:.2%}"),
+        ("same predictions", f"{found.same_predictions:.2%}"),
     ]
     show(result_table("Export", rows))
 
@@ -116,15 +116,15 @@ def show_int8(path: Path, trained: TrainedNetwork, data: DataConfig) -> None:
     with users_choice(int8_path), working("calibrating and quantising"):
         write_int8(int8_path, path, train.images)
     with working(f"testing both on {len(test):,} images"):
-        expected = torch_answers(trained.classifier, test.images)
-        answers = [onnx_file.answers(file, test.images) for file in (path, int8_path)]
-    found = [Agreement.of(expected, given) for given in answers]
+        expected = torch_logits(trained.classifier, test.images)
+        logits = [onnx_file.logits_of(file, test.images) for file in (path, int8_path)]
+    found = [Agreement.of(expected, given) for given in logits]
     files = (path, int8_path)
     rows = [
         ["file, bytes", *(f"{file.stat().st_size:,}" for file in files)],
         ["weights, bytes", *(f"{onnx_file.weight_bytes(file):,}" for file in files)],
-        ["test accuracy", *(f"{accuracy(given, test.labels):.2%}" for given in answers)],
-        ["same predictions as PyTorch", *(f"{one.same_answers:.2%}" for one in found)],
+        ["test accuracy", *(f"{accuracy(given, test.labels):.2%}" for given in logits)],
+        ["same predictions as PyTorch", *(f"{one.same_predictions:.2%}" for one in found)],
         ["difference of a logit, mean", *(f"{one.mean_difference:.2g}" for one in found)],
         ["difference of a logit, greatest", *(f"{one.greatest_difference:.2g}" for one in found)],
     ]

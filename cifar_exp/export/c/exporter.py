@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from cifar_exp.errors import RunFailedError, UserError
-from cifar_exp.export.agreement import torch_answers
+from cifar_exp.export.agreement import torch_logits
 from cifar_exp.export.c.emit import Emitter
 from cifar_exp.export.c.emulation import Emulation, emulate
 from cifar_exp.export.c.header import header_text
@@ -145,8 +145,8 @@ def export_firmware(
         if emulated:
             emulation = emulate(temporary, cpu, pixels[: _count(plan.macs, MACS_EMULATED)], prefix)
             _check_equal(f"the emulated {cpu}", emulation.logits, simulated)
-        expected = torch_answers(trained.classifier, test_images).argmax(dim=1)
-        answers = torch.from_numpy(simulated.argmax(axis=1))
+        expected = torch_logits(trained.classifier, test_images).argmax(dim=1)
+        predicted = torch.from_numpy(simulated.argmax(axis=1))
         toolchain = find_toolchain(cpu) if emulated else None
         about = About(
             name=plan.name,
@@ -157,8 +157,8 @@ def export_firmware(
             sram_bytes=emulation.sram_bytes if emulation else plan.sram_bytes,
             flash_bytes=emulation.flash_bytes if emulation else plan.flash_bytes,
             accuracy_float=(expected == test_labels).double().mean().item(),
-            accuracy_int8=(answers == test_labels).double().mean().item(),
-            same_answers=(answers == expected).double().mean().item(),
+            accuracy_int8=(predicted == test_labels).double().mean().item(),
+            same_answers=(predicted == expected).double().mean().item(),
             instructions=emulation.instructions_per_image if emulation else None,
             macs=plan.macs,
             toolchain=str(toolchain) if toolchain else None,

@@ -1,4 +1,4 @@
-"""Programs on an emulated Cortex-M: answers, instruction counts, stack, flash and SRAM of a known network."""
+"""Programs on an emulated Cortex-M: logits, instruction counts, stack, flash and SRAM of a known network."""
 
 from pathlib import Path
 

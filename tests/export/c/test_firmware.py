@@ -12,7 +12,7 @@ from hypothesis import HealthCheck, given, reject, settings
 from hypothesis import strategies as st
 
 from cifar_exp.errors import UserError
-from cifar_exp.export.agreement import torch_answers
+from cifar_exp.export.agreement import torch_logits
 from cifar_exp.export.c.emulation import emulate
 from cifar_exp.export.c.exporter import integer_operations, write_source
 from cifar_exp.export.c.layout import FirmwareDir
@@ -78,7 +78,7 @@ def compiled_as_simulated(network: TrainedNetwork, shape: tuple[int, int, int], 
         shutil.copy(KERNELS, firmware.kernels)
         write_source(firmware, network, integers, arena)
         np.testing.assert_array_equal(run_sanitized(firmware, pixels), expected)
-    exact = torch_answers(network.classifier, seen)
+    exact = torch_logits(network.classifier, seen)
     error = (torch.from_numpy(expected.astype(np.float64)) * integers[-1].logit_scale - exact).abs().mean()
     return (error / exact.abs().mean()).item()
 
