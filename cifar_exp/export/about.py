@@ -18,7 +18,7 @@ def about(trained: TrainedNetwork, data_name: str | None) -> dict[str, str]:
         "input": f"{INPUT}: uint8, N×{channels}×{height}×{width}, raw pixels 0–255, RGB, channels first; "
         "normalisation is in the graph",
         "output": f"{OUTPUT}: float32, N×{plan.num_classes}, in the order of class_names; softmax gives probabilities",
-        "class_names": json.dumps(list(trained.class_names), ensure_ascii=False),
+        "class_names": json.dumps(list(trained.class_names)),  # in ASCII: a name may have undecodable bytes
         "mean": json.dumps(classifier.mean.flatten().tolist()),
         "std": json.dumps(classifier.std.flatten().tolist()),
         "model": plan.name,

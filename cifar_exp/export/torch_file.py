@@ -19,7 +19,7 @@ def write_torch(path: Path, trained: TrainedNetwork, facts: Mapping[str, str]) -
     shapes = ({0: torch.export.Dim("batch")},)
     program = torch.export.export(trained.classifier, (example(trained),), dynamic_shapes=shapes)
     with quietly():
-        torch.export.save(program, path, extra_files={METADATA: json.dumps(facts, ensure_ascii=False)})
+        torch.export.save(program, path, extra_files={METADATA: json.dumps(facts)})
 
 
 def logits_of(path: Path, images: Tensor) -> Tensor:

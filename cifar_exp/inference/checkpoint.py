@@ -16,7 +16,7 @@ def load_checkpoint(path: Path, map_location: Any | None = "cpu") -> dict[str, A
         UserError: the file is missing, damaged, or contains anything else.
     """
     try:
-        checkpoint: dict[str, Any] = torch.load(path, map_location=map_location, weights_only=True)
+        checkpoint: Any = torch.load(path, map_location=map_location, weights_only=True)
     except FileNotFoundError:
         raise UserError(f"{path}: no such checkpoint.") from None
     except pickle.UnpicklingError as error:
@@ -27,4 +27,8 @@ def load_checkpoint(path: Path, map_location: Any | None = "cpu") -> dict[str, A
     except (RuntimeError, EOFError, OSError, ValueError) as error:
         reason = (str(error).strip() or type(error).__name__).splitlines()[0].split(". ")[0][:160]
         raise UserError(f"{path}: not a readable checkpoint ({reason}).") from None
+    except Exception:  # of torch's unpickler, which fails in many ways on what is no pickle
+        checkpoint = None
+    if not isinstance(checkpoint, dict):
+        raise UserError(f"{path}: not a readable checkpoint.")
     return checkpoint

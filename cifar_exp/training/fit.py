@@ -67,7 +67,7 @@ class Job:
         self._start_tracker()
         try:
             self._fit()
-            result = self._finish() if self.trainer.is_global_zero else self._result("finished", self._reached())
+            result = self._finish() if self.trainer.is_global_zero else self._untested()
         except BaseException as error:
             is_interrupted = _is_interruption(error)
             error = KeyboardInterrupt() if is_interrupted else _with_reason(error)
@@ -178,8 +178,12 @@ class Job:
             self.tracker.summarise({"status": status, "reason": reason})
         self.tracker.finish(exit_code=0 if status == "pruned" else 1)
 
+    def _untested(self) -> Result:
+        """Return what a process knows that is not the first, which alone tests and writes the result."""
+        return Result.model_construct(status="finished", val_acc=self.history.best["val/acc"])
+
     def _reached(self) -> dict[str, Any]:
-        """Return what is known without the test, in every process."""
+        """Return what is known without the test."""
         rows = self.history.rows
         return {"epochs": len(rows), **({"val/acc": self.history.best["val/acc"]} if rows else {})}
 

@@ -82,6 +82,19 @@ def test_weights_that_are_not_finite_print_no_nan(
     assert "not finite" in printed.err
 
 
+@pytest.mark.parametrize("content", [b"", b"hello world", b"{", b"\x80\x02]q\x01.", b"PK\x03\x04"])
+@pytest.mark.parametrize(("command", "file"), [(EVAL, "best.ckpt"), (RESUME, "last.ckpt")], ids=["eval", "resume"])
+def test_a_damaged_checkpoint_is_named(
+    command: tuple[str, ...], file: str, content: bytes, trained_run: Path, cifar_exp: Run, tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+) -> None:  # fmt: skip
+    run = copy_of(trained_run, tmp_path)
+    (run / "checkpoints" / file).write_bytes(content)
+    (run / "result.json").unlink()
+    assert cifar_exp(*(word.format(run=run) for word in command)) == 2
+    assert f"{run / 'checkpoints' / file}: not a readable checkpoint" in capsys.readouterr().err
+
+
 def test_a_test_that_cannot_be_kept_is_printed(
     trained_run: Path, cifar_exp: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -7,6 +7,7 @@ from typing import Any
 import pytorch_lightning as pl
 from pytorch_lightning.callbacks import Callback
 
+from cifar_exp.errors import UserError
 from cifar_exp.inference.checkpoint import load_checkpoint
 from cifar_exp.inference.classifier import DESCRIPTION
 from cifar_exp.runs.directory import RunDir
@@ -57,6 +58,12 @@ class RunState(Callback):
 
     @classmethod
     def saved(cls, run: RunDir) -> dict[str, Any]:
-        """Return the state in the last checkpoint of an interrupted run; an older run lacks some of its keys."""
-        state: dict[str, Any] = load_checkpoint(run.last)["callbacks"][cls.state_key]
+        """Return the state in the last checkpoint of an interrupted run; an older run lacks some of its keys.
+
+        Raises:
+            UserError: the checkpoint is damaged, or not that of a run.
+        """
+        state = load_checkpoint(run.last).get("callbacks", {}).get(cls.state_key)
+        if not isinstance(state, dict):
+            raise UserError(f"{run.last}: not a checkpoint of a run.")
         return state
