@@ -1,5 +1,6 @@
 """The figures as tables."""
 
+from collections.abc import Callable
 from typing import Any
 
 from rich.console import Console
@@ -73,7 +74,7 @@ def scaling(figures: Figures) -> Table:
 
 def sweep(parts: Figures) -> list[Table]:
     """The tables of `bench.py sweep`."""
-    makers = {"workers": _workers, "proposals": _proposals, "studies": _studies}
+    makers: dict[str, Callable[[Figures], Table]] = {"workers": _workers, "proposals": _proposals, "studies": _studies}
     tables = [make(parts[name]) for name, make in makers.items() if name in parts]
     rows = [
         (f"growth of a process over {parts[name][count]:,} {count}", _megabytes(parts[name]["grown_bytes"]))

@@ -41,7 +41,7 @@ def install() -> None:
     """Replace the training of this process."""
     import cifar_exp.cli.commands.train as train
 
-    train.main = main  # type: ignore[assignment]
+    train.main = main
 
 
 def main(checked: Any) -> float:
