@@ -74,7 +74,7 @@ def scaling(figures: Figures) -> Table:
 
 def sweep(parts: Figures) -> list[Table]:
     """The tables of `bench.py sweep`."""
-    makers: dict[str, Callable[[Figures], Table]] = {"workers": _workers, "proposals": _proposals, "studies": _studies}
+    makers: dict[str, Callable[[Any], Table]] = {"workers": _workers, "proposals": _proposals, "studies": _studies}
     tables = [make(parts[name]) for name, make in makers.items() if name in parts]
     rows = [
         (f"growth of a process over {parts[name][count]:,} {count}", _megabytes(parts[name]["grown_bytes"]))
