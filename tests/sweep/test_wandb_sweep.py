@@ -61,7 +61,7 @@ def test_a_candidate_over_budget_is_answered_and_not_trained(
     assert wandb_trial.main() == 0
     assert wandb_run.logged == [{"best/val/acc": 0.0}]
     assert wandb_run.summary["params"] > 50_000
-    assert "budget.params=50,000" in wandb_run.summary["turned_down"]
+    assert "budget.params=50,000" in wandb_run.summary["rejected"]
 
 
 @pytest.mark.parametrize("more", [[], ["model=model51k"], ["optimizer.lr=fast"]])

@@ -40,7 +40,7 @@ class Display:
         else:
             self._told = {trial.number for trial in self._trials() if trial.state.is_finished()}
             if self._told:
-                self._print(f"{self._settings.study_name}: going on, {self._status(self._trials())}")
+                self._print(f"{self._settings.study_name}: continues, {self._status(self._trials())}")
         return self
 
     def __exit__(self, *error: object) -> None:

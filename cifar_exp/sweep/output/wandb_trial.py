@@ -42,7 +42,7 @@ def answer(pricer: PlanPricer, cfg: DictConfig) -> None:
         project=cfg.logger.project, entity=cfg.logger.entity, mode=cfg.logger.mode, settings=settings
     ) as trial:
         trial.log({METRIC: 0.0})
-        trial.summary.update({**pricer.costs({}), "turned_down": pricer.price({}).reason})
+        trial.summary.update({**pricer.costs({}), "rejected": pricer.price({}).reason})
 
 
 def main() -> int:
@@ -52,7 +52,7 @@ def main() -> int:
     if found is None or found[0].price({}).fits or found[1].logger.mode == "disabled":
         return run(["train", *overrides])
     answer(*found)
-    print(f"turned down: {found[0].price({}).reason}", file=sys.stderr)
+    print(f"rejected: {found[0].price({}).reason}", file=sys.stderr)
     return 0
 
 
