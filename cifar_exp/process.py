@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
 from pathlib import Path
-from typing import IO
+from typing import IO, Any
 
 M_TRIM_THRESHOLD, M_MMAP_THRESHOLD = -1, -3  # of mallopt(3)
 KEPT_BYTES = 128 * 2**20
@@ -47,15 +47,8 @@ def alone(is_alone: bool) -> Iterator[None]:
 @contextmanager
 def surviving_hangup() -> Iterator[None]:
     """Ignore the hang-up of a terminal that is closed (SIGHUP), unless it is handled already."""
-    is_ours = threading.current_thread() is threading.main_thread() and hasattr(signal, "SIGHUP")
-    if not is_ours or signal.getsignal(signal.SIGHUP) is not signal.SIG_DFL:
+    with _default_replaced("SIGHUP", signal.SIG_IGN):
         yield
-        return
-    signal.signal(signal.SIGHUP, signal.SIG_IGN)
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGHUP, signal.SIG_DFL)
 
 
 @contextmanager
@@ -64,15 +57,23 @@ def interrupted_by_cluster() -> Iterator[None]:
 
     A handler that exists already is kept.
     """
-    is_ours = threading.current_thread() is threading.main_thread() and hasattr(signal, "SIGUSR1")
-    if not is_ours or signal.getsignal(signal.SIGUSR1) is not signal.SIG_DFL:
+    with _default_replaced("SIGUSR1", signal.default_int_handler):
+        yield
+
+
+@contextmanager
+def _default_replaced(name: str, handler: Any) -> Iterator[None]:
+    """Handle a signal where the system has it and its handler is the default; only the main thread can."""
+    is_ours = threading.current_thread() is threading.main_thread() and hasattr(signal, name)
+    number = getattr(signal, name, None)
+    if not is_ours or signal.getsignal(number) is not signal.SIG_DFL:
         yield
         return
-    signal.signal(signal.SIGUSR1, signal.default_int_handler)
+    signal.signal(number, handler)
     try:
         yield
     finally:
-        signal.signal(signal.SIGUSR1, signal.SIG_DFL)
+        signal.signal(number, signal.SIG_DFL)
 
 
 def discard_output(stream: IO[str]) -> None:

@@ -208,11 +208,16 @@ def apply_open(cfg: DictConfig, overrides: Sequence[Override], command: str) -> 
         elif not one.is_sweep_override():
             OmegaConf.update(cfg, one.key_or_group, one.value(), merge=True, force_add=True)
     of_task = [one for one in overrides if not one.is_hydra_override()]
-    settings = cfg.hydra.job.config.override_dirname
-    named = sorted(lines(one for one in of_task if one.key_or_group not in settings.exclude_keys))
     cfg.hydra.overrides.task = lines(of_task)
-    cfg.hydra.job.override_dirname = settings.item_sep.join(named).replace("=", settings.kv_sep)
+    cfg.hydra.job.override_dirname = override_dirname(cfg, of_task)
     return errors
+
+
+def override_dirname(cfg: DictConfig, overrides: Sequence[Override]) -> str:
+    """Return Hydra's name of a directory that contains the overrides, which are none of Hydra's own node."""
+    settings = cfg.hydra.job.config.override_dirname
+    named = sorted(lines(one for one in overrides if one.key_or_group not in settings.exclude_keys))
+    return str(settings.item_sep.join(named).replace("=", settings.kv_sep))
 
 
 def load_job(

@@ -11,8 +11,8 @@ from hydra.core.config_loader import ConfigLoader
 from hydra.core.override_parser.types import Override
 from omegaconf import DictConfig, OmegaConf, open_dict
 
-from cifar_exp.config.compose import COMPOSITION_ERRORS, composition_error
-from cifar_exp.config.overrides import parse_overrides
+from cifar_exp.config.compose import COMPOSITION_ERRORS, composition_error, override_dirname
+from cifar_exp.config.overrides import lines, parse_overrides
 from cifar_exp.errors import UserError
 
 TEMPLATES = 16  # composed configs that are kept
@@ -74,12 +74,12 @@ class TrialConfigs:
             if not self._is_group(one):
                 OmegaConf.update(cfg, one.key_or_group, one.value(), merge=True, force_add=True)
         given = OmegaConf.to_container(self._base.hydra.overrides.hydra, resolve=False) or ()
-        own = [str(one.input_line) for one in overrides if not one.is_hydra_override()]
-        hydras = [str(one.input_line) for one in overrides if one.is_hydra_override()]
+        own = [one for one in overrides if not one.is_hydra_override()]
+        hydras = [one for one in overrides if one.is_hydra_override()]
         with open_dict(cfg):
-            cfg.hydra.overrides.task = own
-            cfg.hydra.overrides.hydra = [*given, *hydras]
-            cfg.hydra.job.override_dirname = _override_dirname(cfg, overrides)
+            cfg.hydra.overrides.task = lines(own)
+            cfg.hydra.overrides.hydra = [*given, *lines(hydras)]
+            cfg.hydra.job.override_dirname = override_dirname(cfg, own)
         OmegaConf.copy_cache(from_config=self._base, to_config=cfg)
         return cfg
 
@@ -87,17 +87,6 @@ class TrialConfigs:
 def _keys(value: object) -> str:
     """The keys of a mapping, which is merged into what is there; nothing for any other value."""
     return "{" + ",".join(f"{key}{_keys(one)}" for key, one in value.items()) + "}" if isinstance(value, dict) else ""
-
-
-def _override_dirname(cfg: DictConfig, overrides: Sequence[Override]) -> str:
-    """Hydra's name of a directory that contains the overrides."""
-    style = cfg.hydra.job.config.override_dirname
-    lines = [
-        str(one.input_line)
-        for one in overrides
-        if not one.is_hydra_override() and one.key_or_group not in style.exclude_keys
-    ]
-    return str(style.item_sep.join(sorted(lines)).replace("=", style.kv_sep))
 
 
 @lru_cache(maxsize=1024)
