@@ -65,7 +65,7 @@ def interrupted_by_cluster() -> Iterator[None]:
 def _default_replaced(name: str, handler: Any) -> Iterator[None]:
     """Handle a signal where the system has it and its handler is the default; only the main thread can."""
     is_ours = threading.current_thread() is threading.main_thread() and hasattr(signal, name)
-    number = getattr(signal, name, None)
+    number: Any = getattr(signal, name, None)
     if not is_ours or signal.getsignal(number) is not signal.SIG_DFL:
         yield
         return
