@@ -7,6 +7,9 @@ from types import ModuleType, SimpleNamespace
 
 import pytest
 import torch
+import yaml
+
+from cifar_exp.config.location import conf_dir
 
 SCRIPTS = Path(__file__).parents[2] / "scripts"
 WIDTH = "model.layers.conv7.channels"
@@ -75,6 +78,16 @@ def test_a_training_that_another_search_has_made_counts_but_is_not_repeated(
     same = search.lane.search(replace(first, method="asha"), tmp_path / "asha-0.json")
 
     assert {**same, "task": None} == {**trained, "task": None}
+
+
+def test_ours_prunes_from_the_epoch_of_the_shipped_sweep_on(search: SimpleNamespace) -> None:
+    shipped = yaml.safe_load((conf_dir() / "hydra" / "sweeper" / "pruner" / "median.yaml").read_text())
+    method = search.methods.Method("ours", search.methods.SearchSpace(WIDTHS, TINY), 0)
+    for number in range(shipped["n_startup_trials"] + 1):
+        trial = method.propose()
+        decisions = [method.is_over(trial, epoch, 0.5 - 0.01 * number) for epoch in range(6)]
+        method.finish(trial, 0.5 - 0.01 * number, False)
+    assert 1 + decisions.index(True) == shipped["n_warmup_steps"]
 
 
 def test_whether_a_trial_is_over_can_be_written_as_json(search: SimpleNamespace) -> None:

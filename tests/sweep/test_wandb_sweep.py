@@ -1,25 +1,32 @@
 """The same sweep on wandb's server: what its agent would run."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
 
+from cifar_exp.config.location import conf_dir
+from cifar_exp.config.overrides import parse_overrides
 from cifar_exp.sweep.output import wandb_trial
+from cifar_exp.sweep.search.space import build_space
 
 FILE = Path(__file__).parents[2] / "scripts" / "wandb_width50k.yaml"
+SMALLEST, LARGEST = 0, -1
 
 
-def command(choose: Callable[[list[int]], int]) -> list[str]:
+def values_of(parameter: dict[str, Any]) -> list[Any]:
+    return parameter["values"] if "values" in parameter else list(range(parameter["min"], parameter["max"] + 1))
+
+
+def command(place: int) -> list[str]:
     """The overrides of one run, as wandb's agent fills in `${args_no_hyphens}`."""
     file = yaml.safe_load(FILE.read_text())
     *given, last = file["command"]
     assert given[:4] == ["${env}", "python", "-m", wandb_trial.__name__]
     assert last == "${args_no_hyphens}"
-    values = {key: choose(one["values"]) if "values" in one else one["min"] for key, one in file["parameters"].items()}
-    return [*given[4:], *(f"{key}={value}" for key, value in values.items())]
+    return [*given[4:], *(f"{key}={values_of(one)[place]}" for key, one in file["parameters"].items())]
 
 
 class Recorded:
@@ -44,8 +51,19 @@ def wandb_run(monkeypatch: pytest.MonkeyPatch) -> Iterator[Recorded]:
     return recorded
 
 
+def test_its_space_is_that_of_the_shipped_sweep() -> None:
+    sweep = yaml.safe_load((conf_dir() / "sweep" / "width50k.yaml").read_text())
+    space = build_space(parse_overrides([f"{key}={one}" for key, one in sweep["hydra"]["sweeper"]["params"].items()]))
+    swept = {key: [one.override(value) for value in one.values] for key, one in space.swept.items()}
+    parameters = yaml.safe_load(FILE.read_text())["parameters"]
+    assert {key: [f"{key}={value}" for value in values_of(one)] for key, one in parameters.items()} == swept
+    assert {*space.fixed, f"model={sweep['model']}", f"budget.params={sweep['budget']['params']}"} < {
+        *command(SMALLEST)
+    }
+
+
 def test_its_candidates_are_configs_that_hydra_accepts() -> None:
-    small, large = wandb_trial.priced(command(min)), wandb_trial.priced(command(max))
+    small, large = wandb_trial.priced(command(SMALLEST)), wandb_trial.priced(command(LARGEST))
     assert small is not None
     assert large is not None
     assert small[0].price({}).fits
@@ -53,10 +71,10 @@ def test_its_candidates_are_configs_that_hydra_accepts() -> None:
     assert large[0].price({}).excess < float("inf")  # too large, rather than of shapes that do not fit
 
 
-def test_a_candidate_over_budget_is_answered_and_not_trained(
+def test_a_candidate_over_budget_is_reported_and_not_trained(
     monkeypatch: pytest.MonkeyPatch, wandb_run: Recorded
 ) -> None:
-    monkeypatch.setattr("sys.argv", ["wandb_trial", *command(max)])
+    monkeypatch.setattr("sys.argv", ["wandb_trial", *command(LARGEST)])
     monkeypatch.setattr(wandb_trial, "run", lambda arguments: pytest.fail("trained"))
     assert wandb_trial.main() == 0
     assert wandb_run.logged == [{"best/val/acc": 0.0}]
@@ -65,11 +83,11 @@ def test_a_candidate_over_budget_is_answered_and_not_trained(
 
 
 @pytest.mark.parametrize("more", [[], ["model=model51k"], ["optimizer.lr=fast"]])
-def test_one_that_fits_is_trained_and_a_mistake_told_by_the_same_command(
+def test_one_within_the_budget_is_trained_and_an_error_reported_by_the_same_command(
     monkeypatch: pytest.MonkeyPatch, more: list[str]
 ) -> None:
     ran: list[list[str]] = []
-    monkeypatch.setattr("sys.argv", ["wandb_trial", *command(min), *more])
+    monkeypatch.setattr("sys.argv", ["wandb_trial", *command(SMALLEST), *more])
     monkeypatch.setattr(wandb_trial, "run", lambda arguments: ran.append(arguments) or 0)
     assert wandb_trial.main() == 0
-    assert ran == [["train", *command(min), *more]]
+    assert ran == [["train", *command(SMALLEST), *more]]

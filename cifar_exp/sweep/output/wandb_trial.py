@@ -1,7 +1,7 @@
 """One trial of a sweep on wandb's server: `python -m cifar_exp.sweep.output.wandb_trial [overrides]`.
 
-It is `cifar-exp train [overrides]`, but what does not fit the budget is answered at once, with an accuracy of 0,
-so that wandb's search learns where not to look. `scripts/wandb_width50k.yaml` is such a sweep.
+It is `cifar-exp train [overrides]`, but a candidate over the budget is reported at once with an accuracy of 0, so that
+wandb's search avoids such candidates. `scripts/wandb_width50k.yaml` is such a sweep.
 """
 
 import sys
@@ -17,7 +17,7 @@ from cifar_exp.errors import UserError
 from cifar_exp.sweep.search.pricing import PlanPricer
 from cifar_exp.sweep.search.space import build_space
 
-METRIC = "best/val/acc"  # what a run logs each epoch
+METRIC = "best/val/acc"  # what a run logs after each epoch
 
 
 def priced(overrides: Sequence[str]) -> tuple[PlanPricer, DictConfig] | None:
@@ -33,7 +33,7 @@ def priced(overrides: Sequence[str]) -> tuple[PlanPricer, DictConfig] | None:
             return None
 
 
-def answer(pricer: PlanPricer, cfg: DictConfig) -> None:
+def reject(pricer: PlanPricer, cfg: DictConfig) -> None:
     """Report to wandb's server that this candidate is rejected."""
     import wandb
 
@@ -46,12 +46,12 @@ def answer(pricer: PlanPricer, cfg: DictConfig) -> None:
 
 
 def main() -> int:
-    """Runs the trial of the command line; returns its exit status."""
+    """Run the trial of the command line and return its exit status."""
     overrides = sys.argv[1:]
     found = priced(overrides)
     if found is None or found[0].price({}).fits or found[1].logger.mode == "disabled":
         return run(["train", *overrides])
-    answer(*found)
+    reject(*found)
     print(f"rejected: {found[0].price({}).reason}", file=sys.stderr)
     return 0
 

@@ -17,8 +17,7 @@ from optuna.distributions import CategoricalDistribution
 from cifar_exp.errors import UserError
 from cifar_exp.sweep.search.space import Candidate, Swept
 
-REJECTIONS = 100  # uniform draws before the walk
-REJECTION_SECONDS = 0.1
+REJECTIONS = 30  # uniform draws before the walk
 ROUNDS = 12  # of the walk through all keys
 NEW_ROUNDS = 40  # more of them for a new candidate
 CATEGORICAL_TRIES = 4
@@ -57,13 +56,10 @@ class FeasibleDraws:
             is_new: whether a candidate has not been tried.
             counted: `fits`, for draws that count in the share of candidates within the budget.
         """
-        deadline = monotonic() + REJECTION_SECONDS
         for _ in range(REJECTIONS):
             drawn = self.uniform(random)
             if counted(drawn) and is_new(drawn):
                 return drawn
-            if monotonic() > deadline:
-                break
         walked = random.choice(starts)
         for step in range(ROUNDS + NEW_ROUNDS):
             walked = self._round(walked, random)

@@ -18,7 +18,7 @@ from cifar_exp.errors import UserError
 from cifar_exp.sweep.search.feasible import FeasibleDraws
 from cifar_exp.sweep.search.history import History
 from cifar_exp.sweep.search.pricing import Costs, Price, Pricer
-from cifar_exp.sweep.search.samplers import WithinBudgetSampler, build_sampler
+from cifar_exp.sweep.search.samplers import ASKS, DEFAULT_ASKS, WithinBudgetSampler, build_sampler
 from cifar_exp.sweep.search.space import Candidate, Space, Swept
 from cifar_exp.sweep.settings import SweepSettings
 
@@ -155,7 +155,9 @@ class Proposer:
             return fallback(None), {}
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            return self._history.ask(trials, WithinBudgetSampler(wrapped, accepts, fallback, self._distributions))
+            asks = ASKS.get(str(self._settings.sampler.get("name")), DEFAULT_ASKS)
+            within = WithinBudgetSampler(wrapped, asks, accepts, fallback, self._distributions)
+            return self._history.ask(trials, within)
 
     @property
     def _distributions(self) -> dict[str, Any]:

@@ -6,7 +6,6 @@ soft constraints instead made it avoid the neighbourhood of the budget, where th
 """
 
 from collections.abc import Callable, Mapping
-from time import monotonic
 from typing import Any
 
 import optuna
@@ -21,15 +20,17 @@ SAMPLERS = ("tpe", "random", "gp", "nsgaii", "grid")
 HISTORY = {"gp": 120}  # trials that a sampler learns from; a Gaussian process takes cubic time
 DEFAULT_HISTORY = 1000
 
-ASKS = 60  # of the wrapped sampler for one proposal
-ASK_SECONDS = 0.25  # for all of them; the first is always made
+# Asks of the wrapped sampler for one proposal. A count, not a time: a proposal depends on the seed and the study alone.
+ASKS = {"gp": 2}
+DEFAULT_ASKS = 8
 
 
 class WithinBudgetSampler(BaseSampler):
     """Ask another sampler until a candidate is accepted.
 
     Args:
-        wrapped: the sampler that is asked, at most `ASKS` times for one trial.
+        wrapped: the sampler that is asked.
+        asks: how often it is asked for one trial, at most.
         accepts: whether a candidate is within the budget and new.
         fallback: a candidate that is accepted, given the last one that was not (None: the sampler has not begun).
         searched: the space of every trial, without keys of a single value.
@@ -38,12 +39,14 @@ class WithinBudgetSampler(BaseSampler):
     def __init__(
         self,
         wrapped: BaseSampler,
+        asks: int,
         accepts: Callable[[Candidate], bool],
         fallback: Callable[[Candidate | None], Candidate],
         searched: Mapping[str, BaseDistribution],
     ) -> None:
         self._searched = dict(searched)
         self._wrapped = wrapped
+        self._asks = asks
         self._accepts = accepts
         self._fallback = fallback
 
@@ -55,17 +58,14 @@ class WithinBudgetSampler(BaseSampler):
         self, study: optuna.Study, trial: FrozenTrial, search_space: dict[str, BaseDistribution]
     ) -> Candidate:
         """Return values for `search_space` that are accepted together with the keys of a single value."""
-        deadline = monotonic() + ASK_SECONDS
         last: Candidate | None = None
-        for ask in range(ASKS):
+        for _ in range(self._asks):
             sampled = self._wrapped.sample_relative(study, trial, search_space)
             if search_space.keys() - sampled.keys():  # fewer trials than the sampler needs to begin
                 break
             if self._accepts(sampled):
                 return sampled
             last = sampled
-            if ask and monotonic() > deadline:
-                break
         return self._fallback(last)
 
     def sample_independent(

@@ -1,7 +1,7 @@
 """The search methods that are compared, each as an Optuna study that proposes only what may be trained.
 
 - `ours`: TPE among the candidates within the budget, the last width as large as fits, median rule (the shipped sweep).
-- `ours, halving`: the same, but trials are ended by asynchronous successive halving.
+- `ours, halving`: the same with `hydra/sweeper/pruner=successive_halving`.
 - `optuna`: TPE with soft constraints and the median rule, as Optuna's documentation has it; a candidate over the budget
   is reported as infeasible at once and costs no training.
 - `asha`: uniform candidates, rejected while over the budget, with asynchronous successive halving (Li et al. 2020,
@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import optuna
+import yaml
 from hydra import compose, initialize_config_dir
 from optuna.trial import Trial, TrialState
 
@@ -21,10 +22,12 @@ from cifar_exp.config.overrides import parse_overrides
 from cifar_exp.network import ModelSpec, Plan, plan_network
 from cifar_exp.sweep.search.pricing import PlanPricer
 from cifar_exp.sweep.search.proposals import Proposer
+from cifar_exp.sweep.search.pruners import build_pruner
 from cifar_exp.sweep.search.space import Candidate, Space, build_space
 from cifar_exp.sweep.settings import parse_settings
 
 METHODS = ("ours", "ours, halving", "optuna", "random", "asha")
+SHIPPED_PRUNERS = {"ours": "median", "ours, halving": "successive_halving"}
 
 
 @dataclass
@@ -89,7 +92,7 @@ class Method:
 
     def is_over(self, trial: Trial, epoch: int, accuracy: float) -> bool:
         """Report an epoch's validation accuracy; True where the trial should end."""
-        trial.report(accuracy, epoch)
+        trial.report(accuracy, epoch + 1)  # epochs trained, as the sweep and Ray Tune count them
         return bool(trial.should_prune())  # may be one of NumPy
 
     def finish(self, trial: Trial, best_accuracy: float, is_pruned: bool) -> None:
@@ -101,12 +104,13 @@ class Method:
 
 
 def _pruner(name: str) -> optuna.pruners.BasePruner:
-    if name == "ours":
-        return optuna.pruners.MedianPruner(n_startup_trials=5, n_warmup_steps=3)
+    """The pruner of a method; those of `ours` as the sweep ships them."""
+    if name in SHIPPED_PRUNERS:
+        file = conf_dir() / "hydra" / "sweeper" / "pruner" / f"{SHIPPED_PRUNERS[name]}.yaml"
+        pruner: optuna.pruners.BasePruner = build_pruner(yaml.safe_load(file.read_text(encoding="utf-8")))
+        return pruner
     if name == "optuna":
         return optuna.pruners.MedianPruner()
-    if name == "ours, halving":
-        return optuna.pruners.SuccessiveHalvingPruner(min_resource=2, reduction_factor=2)
     if name == "asha":
         return optuna.pruners.SuccessiveHalvingPruner(min_resource=1, reduction_factor=4)
     return optuna.pruners.NopPruner()
