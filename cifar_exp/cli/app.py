@@ -37,7 +37,6 @@ from cifar_exp.errors import RunFailedError, UserError
 from cifar_exp.plots.figure import without_window
 from cifar_exp.process import alone, has_rank, is_first_process
 from cifar_exp.runs.directory import RunDir
-from cifar_exp.runs.lock import in_use
 from cifar_exp.runs.new_directory import check_is_writable, resume_override
 from cifar_exp.training.check import trains_alone
 from cifar_exp.training.train import check_directory
@@ -145,13 +144,13 @@ def _run_several(composer: Composer, overrides: Sequence[Override]) -> None:
     directory = _configure(cfg, "hydra.sweep.dir")
     check_is_writable(directory)
     kept = tuple(str(path) for path in directory.glob("*"))
-    with alone(has_rank()), used(directory, has_jobs=True, is_default=by_clock) as directory:
+    is_alone = is_plain(cfg)  # a sweep's study may be several processes'
+    with alone(has_rank()), used(directory, has_jobs=True, is_alone=is_alone, is_default=by_clock) as directory:
         known = [f"hydra.sweep.dir={written(str(directory))}", "hydra.output_subdir=null"]
         hydras = [*lines(one for one in overrides if one.is_hydra_override()), "hydra.mode=MULTIRUN", *known]
         set_hydra(cfg, {"sweep.dir": str(directory), "overrides.hydra": hydras, "overrides.task": lines(given)})
-        if not is_plain(cfg):
+        if not is_alone:
             return run_sweeper(cfg, Task("train"), lines(given))
         jobs = combinations(composer, given, cfg)
         prepared = Prepared(jobs)
-        with in_use(RunDir(directory)):
-            run_jobs(cfg, Task("train", prepared=prepared, keep=kept), jobs, prepared)
+        run_jobs(cfg, Task("train", prepared=prepared, keep=kept), jobs, prepared)

@@ -14,11 +14,12 @@ from hydra.core.config_loader import ConfigLoader
 from hydra.core.global_hydra import GlobalHydra
 from hydra.core.plugins import Plugins
 from hydra.core.utils import JobReturn, JobStatus, configure_log, run_job
+from hydra.errors import InstantiationException
 from hydra.types import HydraContext, TaskFunction
 from hydra.utils import instantiate
 from omegaconf import DictConfig, OmegaConf, open_dict, read_write
 
-from cifar_exp.config.compose import load_job
+from cifar_exp.config.compose import composition_error, load_job
 from cifar_exp.config.messages import ConfigError
 from cifar_exp.config.overrides import parse_overrides
 from cifar_exp.errors import RunFailedError, UserError
@@ -85,6 +86,15 @@ class JobLoader:
         return cfg
 
 
+@contextmanager
+def hydras_settings() -> Iterator[None]:
+    """Turn what Hydra raises for its own settings, such as a class or a log that is not there, into a UserError."""
+    try:
+        yield
+    except (InstantiationException, ValueError) as error:
+        raise UserError(f"hydra: {composition_error(error)}") from None
+
+
 class Callbacks:
     """The callbacks of `hydra.callbacks` as one: each event goes to all of them."""
 
@@ -117,45 +127,55 @@ def run_one(cfg: DictConfig, task: TaskFunction, directory: Path) -> None:
             errors.append(error)  # Hydra would print the overrides before raising it
             raise
 
-    configure_log(cfg.hydra.hydra_logging, cfg.hydra.verbose)
-    callbacks = Callbacks(cfg)
+    callbacks = _set_up(cfg)
     callbacks.on_run_start(config=cfg, config_name=cfg.hydra.job.config_name)
-    done = run_job(
-        task_function=kept,
-        config=cfg,
-        job_dir_key="hydra.run.dir",
-        job_subdir_key=None,
-        hydra_context=HydraContext(GlobalHydra.instance().config_loader(), callbacks),  # type: ignore[arg-type]
-    )
+    with hydras_settings():  # what the task raises is kept
+        done = run_job(
+            task_function=kept,
+            config=cfg,
+            job_dir_key="hydra.run.dir",
+            job_subdir_key=None,
+            hydra_context=HydraContext(GlobalHydra.instance().config_loader(), callbacks),  # type: ignore[arg-type]
+        )
     callbacks.on_run_end(config=cfg, config_name=cfg.hydra.job.config_name, job_return=done)
     if errors:
         raise errors[0]
+
+
+def _set_up(cfg: DictConfig) -> Callbacks:
+    """Configure Hydra's own log; return the callbacks."""
+    with hydras_settings():
+        configure_log(cfg.hydra.hydra_logging, cfg.hydra.verbose)
+        return Callbacks(cfg)
 
 
 def run_jobs(cfg: DictConfig, task: TaskFunction, jobs: Sequence[Job], prepared: Prepared) -> None:
     """Run the jobs of a plain `-m` with the config's launcher; raises what the first job that failed has raised."""
     batch = cfg.hydra.sweeper.get("max_batch_size") or len(jobs)
     with _multirun(cfg, prepared) as context:
-        launcher = Plugins.instance().instantiate_launcher(config=cfg, hydra_context=context, task_function=task)
+        with hydras_settings():
+            launcher = Plugins.instance().instantiate_launcher(config=cfg, hydra_context=context, task_function=task)
         write_text(Path(cfg.hydra.sweep.dir) / "multirun.yaml", OmegaConf.to_yaml(cfg))
         for first in range(0, len(jobs), batch):
             overrides = [job.overrides for job in jobs[first : first + batch]]
-            for done in launcher.launch(overrides, initial_job_idx=first):
+            with hydras_settings():
+                ended = launcher.launch(overrides, initial_job_idx=first)
+            for done in ended:
                 _raise_error(done)
 
 
 def run_sweeper(cfg: DictConfig, task: TaskFunction, overrides: Sequence[str]) -> None:
     """Run the sweep that the config's sweeper makes of the overrides."""
     with _multirun(cfg, Prepared()) as context:
-        sweeper = Plugins.instance().instantiate_sweeper(config=cfg, hydra_context=context, task_function=task)
+        with hydras_settings():
+            sweeper = Plugins.instance().instantiate_sweeper(config=cfg, hydra_context=context, task_function=task)
         sweeper.sweep(arguments=list(overrides))
 
 
 @contextmanager
 def _multirun(cfg: DictConfig, prepared: Prepared) -> Iterator[HydraContext]:
     """Notify the callbacks before and after; yield what sweepers and launchers work with."""
-    configure_log(cfg.hydra.hydra_logging, cfg.hydra.verbose)
-    callbacks = Callbacks(cfg)
+    callbacks = _set_up(cfg)
     callbacks.on_multirun_start(config=cfg, config_name=cfg.hydra.job.config_name)
     loader = JobLoader(GlobalHydra.instance().config_loader(), "train", prepared)
     yield HydraContext(loader, callbacks)  # type: ignore[arg-type]

@@ -33,8 +33,16 @@ def referenced(cfg: DictConfig, key: str) -> str:
 
 
 def chosen_directory(cfg: DictConfig, key: str) -> Path:
-    """Return the absolute directory that `key` of the config names; raises UserError where it refers to nothing."""
-    return expanded(referenced(cfg, key)).absolute()
+    """Return the absolute directory that `key` of the config names.
+
+    Raises:
+        UserError: it refers to nothing, is empty, or would be a reference itself in the config that is saved.
+    """
+    name = referenced(cfg, key)
+    directory = expanded(name).absolute()
+    if not name or "${" in str(directory):
+        raise UserError(f"{key}: expected the name of a directory, without ${{…}} in it, got '{directory if name else name}'.")
+    return directory
 
 
 def is_named_by_clock(cfg: DictConfig, mode: str, overrides: Sequence[Override]) -> bool:
@@ -67,12 +75,12 @@ def refused_paths() -> Iterator[None]:
 
 @contextmanager
 def used(directory: Path, has_jobs: bool = False, is_alone: bool = False, is_default: bool = False) -> Iterator[Path]:
-    """Use a directory, which is removed when a UserError passes, where it is new.
+    """Use a directory; what is new of it is removed when a UserError passes.
 
     Args:
         directory: of a run or, with `has_jobs`, of several, which stay.
         has_jobs: whether each job has a directory of its own in it.
-        is_alone: raise UserError where another process trains in the directory.
+        is_alone: raise UserError where another process uses the directory, which then stays.
         is_default: where the directory exists, take the first of `directory-2`, … that does not.
 
     Yields:
@@ -81,11 +89,11 @@ def used(directory: Path, has_jobs: bool = False, is_alone: bool = False, is_def
     new = missing(directory)
     if is_default:
         directory = created(directory)
-        new = [directory, *new[1:]]
+        new = [directory, *(path for path in new if path in directory.parents)]
 
     def stays() -> bool:
         return has_jobs and any(path.is_dir() for path in directory.glob("[!.]*"))
 
     lock = in_use(RunDir(directory)) if is_alone else nullcontext()
-    with undone_on_error(directory, new, stays), refused_paths(), lock:
+    with lock, undone_on_error(directory, new, stays), refused_paths():
         yield directory

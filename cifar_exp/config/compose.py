@@ -23,14 +23,18 @@ from yaml.reader import ReaderError
 
 from cifar_exp.config.keys import known_there, nearest_key_hint
 from cifar_exp.config.location import conf_dir, users_conf_dir, users_configs
-from cifar_exp.config.messages import ConfigError
+from cifar_exp.config.messages import ConfigError, shown
 from cifar_exp.config.overrides import is_open, lines, parse_overrides, unknown_layer
 from cifar_exp.config.parse import value_errors
 from cifar_exp.errors import did_you_mean
 
-COMPOSITION_ERRORS = (HydraException, OmegaConfBaseException, YAMLError, UnicodeDecodeError, RecursionError)
+COMPOSITION_ERRORS = (
+    *(HydraException, OmegaConfBaseException, YAMLError, UnicodeDecodeError, RecursionError),
+    AssertionError,  # OmegaConf's, for a key below one that is null
+)
 LONGEST_NAME = 255  # of a file, and so of a group
 PLUGINS = {"joblib": "joblib", "ray": "ray", "submitit_local": "submitit", "submitit_slurm": "submitit"}
+_ABSENT = object()
 _CHOOSE_MODEL = ("model", "experiment", "debug")
 
 Load = Callable[[Sequence[Override]], tuple[DictConfig, list[str]]]  # a config, and errors of its layers
@@ -138,12 +142,12 @@ class Composer:
         group, value = override.key_or_group, override.value()
         if len(group) > LONGEST_NAME:
             return f"{group[:40]}…: unknown key."
-        options = [] if override.is_delete() or isinstance(value, dict | None) else self.options(group)
+        options = [] if override.is_delete() or isinstance(value, dict) else self.options(group)
         if not options:
             return None
         names = value if isinstance(value, list) else [value]
         if not all(isinstance(name, str) for name in names):
-            return f"{line}: expected the name of an option."
+            return f"{line}: expected the name of an option.\nOptions of {group}: {', '.join(options)}."
         unknown = [str(name) for name in names if name not in options and "${" not in str(name)]
         return _no_option(line.lstrip("+"), group, unknown[0], options) if unknown else None
 
@@ -172,9 +176,14 @@ class Composer:
 
     def _key_error(self, override: Override, base: Mapping[str, Any]) -> str | None:
         """Describe an override of a value that cannot be applied to the config of the chosen groups."""
-        key, exists = override.key_or_group, _exists(base, override.key_or_group)
+        key, there = override.key_or_group, _value_at(base, override.key_or_group)
+        exists = there is not _ABSENT
         if override.type is OverrideType.ADD and exists:
             return f"+{key}: has a value already; leave out the +."
+        kinds = {dict: "a mapping of keys to values", list: "a list"}
+        value = override.value()
+        if {type(there), type(value)} == set(kinds):
+            return f"{key}: expected {kinds[type(there)]}, got {shown(value)}."
         is_known = override.is_hydra_override() or key.partition(".")[0] in self.schema.model_fields
         if exists or (is_known and not override.is_delete() and override.type is not OverrideType.CHANGE):
             return None
@@ -259,8 +268,9 @@ def composition_error(error: Exception) -> str:
             return f"No config '{option}' in the config directories."
         known = group_options(GlobalHydra.instance().config_loader(), group)
         return _no_option(f"{group}={option}", group, option, known)
-    text = str(error) or str(error.__cause__ or "does not fit")
-    return "\n".join(line.strip() for line in text.splitlines()[:4])
+    message = "\n".join(line.strip() for line in str(error).splitlines()[:4])
+    cause = next(iter(str(error.__cause__ or "").splitlines()), "")  # why an override cannot be merged
+    return ": ".join(part for part in (message, cause) if part) or "does not fit"
 
 
 def _undecodable() -> Path | None:
@@ -306,12 +316,12 @@ def _plain(cfg: DictConfig) -> dict[str, Any]:
     return {str(key): value for key, value in values.items()}
 
 
-def _exists(node: Any, key: str) -> bool:
+def _value_at(node: Any, key: str) -> Any:
     for part in key.split("."):
         if not isinstance(node, Mapping) or part not in node:
-            return False
+            return _ABSENT
         node = node[part]
-    return True
+    return node
 
 
 def _keys(node: Mapping[str, Any], prefix: str = "") -> Iterator[str]:

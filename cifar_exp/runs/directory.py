@@ -40,6 +40,11 @@ class RunDir:
         return self.path / ".hydra" / "overrides.yaml"
 
     @property
+    def log(self) -> Path:
+        """What the command line has logged."""
+        return self.path / "train.log"
+
+    @property
     def lock(self) -> Path:
         """A file that is locked while a process trains here."""
         return self.path / ".hydra" / "run.lock"

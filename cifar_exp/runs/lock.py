@@ -7,6 +7,7 @@ from pathlib import Path
 from filelock import BaseFileLock, FileLock, Timeout
 
 from cifar_exp.errors import UserError
+from cifar_exp.files import users_choice
 from cifar_exp.process import is_first_process
 from cifar_exp.runs.directory import RunDir
 
@@ -37,12 +38,13 @@ def in_use(run: RunDir) -> Iterator[None]:
     The other processes of a distributed run share the mark of the first.
 
     Raises:
-        UserError: another process uses the directory.
+        UserError: another process uses the directory, or it cannot be made.
     """
     if not is_first_process():
         yield
         return
-    run.lock.parent.mkdir(parents=True, exist_ok=True)
+    with users_choice(run.path):
+        run.lock.parent.mkdir(parents=True, exist_ok=True)
     lock = FileLock(run.lock, is_singleton=True)  # a block within a block of one process is one use
     try:
         lock.acquire(blocking=False)

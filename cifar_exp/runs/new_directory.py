@@ -54,25 +54,29 @@ def created(directory: Path) -> Path:
 
 
 def missing(directory: Path) -> list[Path]:
-    """Return those of a directory and its parents that do not exist, the innermost first."""
-    return [path for path in (directory, *directory.parents) if not path.exists()]
+    """Return what does not exist of a run's first files, its directory and that one's parents, the innermost first."""
+    run = RunDir(directory)
+    return [path for path in (run.hydra.parent, run.log, directory, *directory.parents) if not path.exists()]
 
 
 @contextmanager
 def undone_on_error(directory: Path, new: list[Path], stays: Callable[[], bool] = lambda: False) -> Iterator[None]:
-    """Remove a new directory when a UserError passes, unless a run in it has trained an epoch.
+    """Remove what is new when a UserError passes, unless a run in the directory has trained an epoch.
 
     Args:
         directory: the directory of a run, or of several.
-        new: what `missing` has returned for it: its new parents are removed too where they are empty.
+        new: what `missing` has returned for it: its new parents are removed where they are empty.
         stays: whether it has contents that are worth keeping.
     """
     try:
         yield
     except UserError:
-        if new and not RunDir(directory).last.exists() and not stays():
-            shutil.rmtree(directory, ignore_errors=True)
-            for parent in new[1:]:
+        for path in [] if RunDir(directory).last.exists() or stays() else new:
+            if path.is_file():
+                path.unlink(missing_ok=True)
+            elif path.is_relative_to(directory):
+                shutil.rmtree(path, ignore_errors=True)
+            else:
                 with suppress(OSError):  # no longer empty: another process uses it
-                    parent.rmdir()
+                    path.rmdir()
         raise

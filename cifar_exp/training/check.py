@@ -1,7 +1,10 @@
 """The checks of a training before anything is read, written or trained; torch is imported for a GPU only."""
 
+from collections.abc import Iterator
+from typing import Any
+
 from cifar_exp.config.devices import check_compiler, check_devices
-from cifar_exp.config.messages import Errors
+from cifar_exp.config.messages import ConfigError, Errors
 from cifar_exp.config.planned import Planned, planned
 from cifar_exp.config.schema import TrainConfig, TrainerConfig
 from cifar_exp.errors import UserError
@@ -12,10 +15,12 @@ def check_config(config: TrainConfig) -> Planned[TrainConfig]:
     """Return `config` with the plan of its network; no image is read.
 
     Raises:
-        UserError: data or a teacher that does not exist, incompatible shapes, an exceeded budget, or a device that
-            this machine does not have.
+        UserError: data or a teacher that does not exist, incompatible shapes, an exceeded budget, a device that this
+            machine does not have, or a text that would be a reference in the config that is saved.
     """
     errors = Errors()
+    with errors.collected():
+        _check_texts(config)
     with errors.collected():
         check_devices(config.trainer)
     with errors.collected():
@@ -37,6 +42,20 @@ def trains_alone(trainer: TrainerConfig) -> bool:
     from cifar_exp.inference.device import device_count
 
     return device_count(trainer.accelerator, trainer.devices) == 1
+
+
+def _check_texts(config: TrainConfig) -> None:
+    keys = [key for key, text in _texts(config.model_dump()) if "${" in text]
+    if keys:
+        raise ConfigError([f"{key}: expected a text without ${{…}}, which is a reference in YAML." for key in keys])
+
+
+def _texts(value: Any, key: str = "") -> Iterator[tuple[str, str]]:
+    if isinstance(value, str):
+        yield key, value
+    named = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
+    for name, one in named:
+        yield from _texts(one, f"{key}.{name}".lstrip("."))
 
 
 def _check_teacher(teacher: str | None) -> None:

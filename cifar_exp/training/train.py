@@ -57,7 +57,8 @@ def train_checked(
     with alone(has_rank() and trains_alone(checked.config.trainer)):
         if check_directory(run, checked.config, resume):
             return run.read_result()
-        with undone_on_error(run.path, missing(run.path)), in_use(run), surviving_hangup(), interrupted_by_cluster():
+        new = missing(run.path)
+        with in_use(run), undone_on_error(run.path, new), surviving_hangup(), interrupted_by_cluster():
             return Job(checked, run, callbacks).train()
 
 

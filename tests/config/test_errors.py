@@ -10,6 +10,7 @@ import pytest
 from cifar_exp.errors import UserError
 from tests.config.harness import CifarExp, FakeTraining
 
+SYNTHETIC = ("data=synthetic", "hydra.run.dir=run")
 TRAIN_ERRORS = {
     "unknown key": (["trainer.max_epoch=3"], ["trainer.max_epoch: unknown key", "Did you mean 'trainer.max_epochs'"]),
     "key of a group without its group": (["max_epochs=3"], ["Did you mean 'trainer.max_epochs'"]),
@@ -80,6 +81,16 @@ TRAIN_ERRORS = {
     "an infinite expansion": (["model.layer.expansion=inf"], ["model.layer.expansion: expected a number > 0"]),
     "a name that is too long": (["name=" + 200 * "x"], ["name: expected at most 128 characters, got 200"]),
     "a launcher that is not installed": (["hydra/launcher=ray"], ["pip install 'cifar-exp[ray]'"]),
+    "a group of nothing": (["optimizer=null"], ["optimizer=null: expected the name of an option", "adamw"]),
+    "a list for a mapping": (["model.layer=[]"], ["model.layer: expected a mapping of keys to values, got []"]),
+    "a mapping for a list": (["tags={a:1}"], ["tags: expected a list, got"]),
+    "a key below nothing": (["hydra.sweeper.params.seed=3"], ["hydra.sweeper.params.seed: unknown key"]),
+    "nothing for a key of hydra": (["hydra.run.dir=null"], ["hydra.run.dir=null", "not Optional"]),
+    "no directory": (["hydra.run.dir="], ["hydra.run.dir: expected the name of a directory"]),
+    "a directory that would be a reference": (["hydra.run.dir=\\${x}"], ["hydra.run.dir: expected", "/${x}'"]),
+    "a text that would be a reference": (["tags=['\\${x}']", *SYNTHETIC], ["tags.0: expected a text without ${"]),
+    "a log that cannot be written": (["hydra.job.name=a/b", *SYNTHETIC], ["hydra: Unable to configure handler"]),
+    "a callback that is not there": (["+hydra.callbacks.x._target_=a.B", *SYNTHETIC], ["hydra: Error locating", "a.B"]),
     "a group without a default": (["sweeps=width50k"], ["sweeps: unknown key"]),
     "unknown sweep": (["-m", "sweep=nothing"], ["sweep=nothing: no such sweep"]),
 }  # fmt: skip

@@ -45,6 +45,25 @@ def test_an_error_found_in_the_job_keeps_what_was_there(
     assert not Path("mine/new").exists()
 
 
+def test_an_error_leaves_nothing_of_ours_in_a_directory_that_was_there(
+    cifar_exp: CifarExp, training: FakeTraining, broken_image: UserError
+) -> None:
+    training.error = broken_image
+    Path("mine").mkdir()
+
+    assert cifar_exp("train", "data=synthetic", "hydra.run.dir=mine").status == 2
+    assert not list(Path("mine").iterdir())
+
+
+def test_a_directory_that_another_process_has_made_first_is_left_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    run = Path("run").absolute()
+    monkeypatch.setattr("cifar_exp.cli.run_directory.missing", lambda directory: [directory])
+    (run / ".hydra").mkdir(parents=True)
+    with FileLock(run / ".hydra" / "run.lock"), pytest.raises(UserError, match="in use"), used(run, is_alone=True):
+        pass
+    assert run.is_dir()
+
+
 def test_an_unexpected_exception_keeps_the_directory(cifar_exp: CifarExp, training: FakeTraining) -> None:
     training.error = RuntimeError("ours")
 
@@ -101,6 +120,13 @@ def test_a_directory_that_cannot_be_made_is_reported(cifar_exp: CifarExp, traini
 
     assert ended.status == 2
     assert "file/run" in ended.err
+
+
+@pytest.mark.skipif(not Path("/proc/self").exists(), reason="needs a file system in which nobody makes directories")
+def test_a_directory_that_the_system_does_not_make_is_reported(cifar_exp: CifarExp, training: FakeTraining) -> None:
+    ended = cifar_exp("train", "data=synthetic", "hydra.run.dir=/proc/none/run")
+
+    assert (ended.status, ended.err.count("/proc/none/run: ")) == (2, 1)
 
 
 def test_other_commands_leave_no_directory(cifar_exp: CifarExp) -> None:
