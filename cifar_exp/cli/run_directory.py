@@ -41,7 +41,8 @@ def chosen_directory(cfg: DictConfig, key: str) -> Path:
     name = referenced(cfg, key)
     directory = expanded(name).absolute()
     if not name or "${" in str(directory):
-        raise UserError(f"{key}: expected the name of a directory, without ${{…}} in it, got '{directory if name else name}'.")
+        given = directory if name else name
+        raise UserError(f"{key}: expected the name of a directory, without ${{…}} in it, got '{given}'.")
     return directory
 
 
