@@ -34,6 +34,7 @@ from cifar_exp.sweep.study.storage import (
 )
 from cifar_exp.sweep.worker.configs import TrialConfigs
 from cifar_exp.sweep.worker.driver import Driver
+from cifar_exp.sweep.worker.jobs import Jobs
 from cifar_exp.sweep.worker.loop import Worker
 from cifar_exp.sweep.worker.task import DriverWatch, TrialTask, WorkerTask
 
@@ -82,6 +83,15 @@ class Adapter:
         return self._launcher_name.endswith("BasicLauncher")
 
     @property
+    def _is_joblib(self) -> bool:
+        return "joblib" in self._launcher_name
+
+    @property
+    def _is_alone(self) -> bool:
+        """Whether this process is the only worker; one worker of joblib would run in it too, and leave another idle."""
+        return self._is_basic or (self._is_joblib and self._settings.n_jobs == 1)
+
+    @property
     def _is_here(self) -> bool:
         """Whether all workers run on this machine."""
         return self._is_basic or any(name in self._launcher_name for name in ON_THIS_MACHINE)
@@ -96,7 +106,7 @@ class Adapter:
             with self._storage_in_use():
                 worker = self._worker(arguments)
                 worker.check()
-                return self._in_workers(worker, arguments) if not self._is_basic else self._in_this_process(worker)
+                return self._in_this_process(worker) if self._is_alone else self._in_workers(worker, arguments)
         except KeyboardInterrupt:
             again = f" Continue it: the same command with hydra.sweep.dir={self._sweep_dir}"
             raise KeyboardInterrupt(again) from None
@@ -124,7 +134,7 @@ class Adapter:
         with self._shown(worker) as report:
             worker.run(report, lambda: True)
         worker.check_any()
-        return [[job for jobs in worker.returns for job in jobs]]  # one batch: trials follow each other
+        return [worker.returns]  # one batch: trials follow each other
 
     def _in_workers(self, worker: Worker, arguments: list[str]) -> list[Sequence[JobReturn]]:
         study, token = worker.open(), uuid4().hex
@@ -139,7 +149,7 @@ class Adapter:
             identity = {"host": socket.gethostname(), "lock": str(file), "token": token}
             self._prepare_launcher(stack)
             launch = self._worker_launch(worker, arguments, identity)
-            driver = Driver(launch, self._settings.n_jobs, together="joblib" in self._launcher_name)
+            driver = Driver(launch, self._settings.n_jobs, together=self._is_joblib)
             report = stack.enter_context(self._shown(worker))
             driver.run(study, worker.is_over, report)
         worker.check_any()
@@ -149,7 +159,7 @@ class Adapter:
     def _shown(self, worker: Worker) -> Iterator[Report]:
         """The table and the files of the sweep, kept up to date by what is yielded."""
         study = worker.study
-        outputs = Outputs(self._sweep_dir, self._settings, worker.space, self._config.get("budget") or {})
+        outputs = Outputs(self._sweep_dir, self._settings, worker.jobs.space, self._config.get("budget") or {})
         with Display(self._settings, study.trials) as display:
 
             def report(trials: Sequence[FrozenTrial]) -> None:
@@ -184,7 +194,8 @@ class Adapter:
         parser = OverridesParser.create(config_loader=self._loader)
         space = build_space(parser.parse_overrides([*params, *arguments]))
         pricer = self._pricer(space)
-        return Worker(self._settings, space, pricer, self._config, self._configs.compose, self._launch, self._url)
+        jobs = Jobs(space, self._config, self._configs.compose, self._settings.study_name, self._url)
+        return Worker(self._settings, pricer, jobs, self._launch)
 
     def _pricer(self, space: Space) -> Pricer:
         if all(key in self._config for key in ("model", "data", "budget")):
@@ -218,7 +229,7 @@ class Adapter:
         task = WorkerTask(
             self._given, self._context, self._task_function, self._config, tuple(arguments), self._url, threads, driver
         )
-        overrides = worker.space.overrides(worker.example)
+        overrides = worker.jobs.space.overrides(worker.example)
 
         def launch(first: int, count: int) -> Sequence[JobReturn]:
             launcher = Plugins.instance().instantiate_launcher(
@@ -249,11 +260,11 @@ class Adapter:
             connect({str(key): value for key, value in options.items()})
 
     def _launcher_config(self) -> DictConfig:
-        """Joblib would start a process for every core; it starts as many as the sweep has workers."""
+        """Joblib starts a process for every core, unless it is given the number of the sweep's workers."""
         launcher = self._config.hydra.launcher
-        if "joblib" in self._launcher_name and launcher.get("n_jobs") == -1:
+        if self._is_joblib:
             with read_write(self._config.hydra), read_write(launcher):
-                launcher.n_jobs = max(2, self._settings.n_jobs)  # one would be run in this process
+                launcher.n_jobs = self._settings.n_jobs
         return self._config
 
 

@@ -152,7 +152,7 @@ def test_a_trial_that_was_taken_over_stops_before_it_writes(tmp_path: Path) -> N
     one = reporter(tmp_path, "none")
     one.on_fit_start(SimpleNamespace(is_global_zero=True), None)  # type: ignore[arg-type]
     one.on_validation_start(None, None)  # type: ignore[arg-type]
-    open_storage(f"sqlite:///{tmp_path / 'study.db'}").set_trial_user_attr(3, "attempt", 2)
+    open_storage(f"sqlite:///{tmp_path / 'study.db'}").set_trial_user_attr(3, "worker", {"attempt": 2})
     with pytest.raises(TakenOverError, match="trial 2 was taken over"):
         one.on_validation_start(None, None)  # type: ignore[arg-type]
 

@@ -26,7 +26,7 @@ COST_COLUMNS = (*NETWORK_COSTS, *FIRMWARE_COSTS)
 
 
 class Outputs:
-    """What `hydra.sweep.dir` holds besides the trials."""
+    """The files in `hydra.sweep.dir` besides those of the trials."""
 
     def __init__(
         self, directory: Path, settings: SweepSettings, space: Space, budget: Mapping[str, int | None]
@@ -36,9 +36,10 @@ class Outputs:
         self._settings = settings
         self._space = space
         self._written: list[int] | None = None  # the trials that had ended when the files were last written
+        self._winner: int | None = None  # the trial in `best`
 
     def update(self, trials: Sequence[FrozenTrial]) -> None:
-        """Writes all but the plot, if a trial has ended since it last did."""
+        """Write all but the plot, if a trial has ended since the last call."""
         ended = [trial.number for trial in trials if trial.state.is_finished()]
         if ended == self._written:
             return
@@ -46,12 +47,13 @@ class Outputs:
         write_text(self._dir / TRIALS, self._table(trials))
         write_text(self._dir / RESULTS, yaml.safe_dump(self._results(trials), sort_keys=False))
         winner = ranking.best(trials, self._settings)
-        if winner is not None and "model" in winner.user_attrs:
+        if winner is not None and winner.number != self._winner and "model" in winner.user_attrs:
+            self._winner = winner.number
             write_text(self._dir / BEST, self._best_model(winner))
             write_best_settings(self._dir / "best", self._params(winner))
 
     def finish(self, trials: Sequence[FrozenTrial]) -> None:
-        """Writes all of them."""
+        """Write all of them."""
         self.update(trials)
         if any("params" in trial.user_attrs for trial in ranking.complete(trials)):
             plot_sweep(self._dir / PLOT, trials, self._settings, importances(trials, self._settings), self._budget)
@@ -75,7 +77,7 @@ class Outputs:
         return list(dict.fromkeys([*self._space.swept, *(key for trial in trials for key in trial.params)]))
 
     def _results(self, trials: Sequence[FrozenTrial]) -> dict[str, Any]:
-        """The best, in the words of Hydra's own optimisers, then what came of the others."""
+        """The best trial, by the names that Hydra's own optimizers use, then how the others ended."""
         ended = [trial for trial in trials if trial.state.is_finished()]
         states = [ranking.STATES[trial.state] for trial in ended]
         priced, within = ranking.candidates(trials)
@@ -129,7 +131,7 @@ class Outputs:
 
 
 def model_yaml(model: Mapping[str, Any]) -> str:
-    """A model as the shipped files write theirs: a line a key, a layer on one line."""
+    """Return a model as the shipped files have theirs: one line per key, one line per layer."""
     lines = [f"name: {_inline(model['name'])}"]
     for block in ("layer", "layers", "head"):
         if block in model:

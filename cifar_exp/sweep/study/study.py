@@ -33,7 +33,7 @@ from cifar_exp.sweep.study.storage import open_storage, sqlite_file
 from cifar_exp.sweep.worker.outcome import Outcome
 
 # User attributes of a trial; ABOUT is one of the study.
-WORKER, DIRECTORY, ATTEMPT, BEAT, HELD, ABOUT = "worker", "directory", "attempt", "beat", "held", "about"
+WORKER, BEAT, HELD, ABOUT = "worker", "beat", "held", "about"
 CONFIRM_SECONDS = 0.5  # after taking a trial over from another machine, before checking that no other worker did too
 
 
@@ -162,11 +162,10 @@ class SharedStudy:
     def _own(self, number: int, lock: BaseFileLock | None, directory: Path) -> None:
         token, trial_id = uuid4().hex, self._trial_id(number)
         self._locks[number], self._tokens[number] = lock, token
-        attempt = int(self._now(number).user_attrs.get(ATTEMPT, 0)) + 1
-        self._set(trial_id, ATTEMPT, attempt)
-        self._set(trial_id, DIRECTORY, str(directory))
+        attempt = worker_of(self._now(number)).get("attempt", 0) + 1
         file = self._lock_file(number) if lock is None else Path(lock.lock_file)  # that of a dead worker, if any
-        self._set(trial_id, WORKER, this_worker(file, token))
+        # One attribute, because each is a transaction.
+        self._set(trial_id, WORKER, {**this_worker(file, token), "attempt": attempt, "directory": str(directory)})
         count = iter(range(1, 10**9))
         self.heartbeat.add(number, lambda: self._set(trial_id, BEAT, f"{token} {next(count)}"))
 
@@ -181,7 +180,7 @@ class SharedStudy:
 
     def attempt(self, trial: FrozenTrial) -> int:
         """Return how often the trial has been claimed or taken over."""
-        return int(self._now(trial.number).user_attrs.get(ATTEMPT, 0))
+        return int(worker_of(self._now(trial.number)).get("attempt", 0))
 
     def is_ours(self, trial: FrozenTrial) -> bool:
         """Return whether this process trains the trial, without asking the storage."""
@@ -190,7 +189,7 @@ class SharedStudy:
     def is_still_ours(self, trial: FrozenTrial) -> bool:
         """Return whether a trial of this process has not been taken over, by the storage."""
         now, token = self._now(trial.number), self._tokens.get(trial.number)
-        return now.state == TrialState.RUNNING and (now.user_attrs.get(WORKER) or {}).get("token") == token
+        return now.state == TrialState.RUNNING and worker_of(now).get("token") == token
 
     def tell(self, trial: FrozenTrial, outcome: Outcome) -> None:
         """Record how a trial of this process ended, unless another process has taken it over."""
@@ -224,6 +223,11 @@ class SharedStudy:
 def _release(lock: BaseFileLock | None) -> None:
     if lock is not None:
         lock.release()
+
+
+def worker_of(trial: FrozenTrial) -> dict[str, Any]:
+    """Return which worker trains or trained a trial, for the how many-th time, and in which directory."""
+    return trial.user_attrs.get(WORKER) or {}
 
 
 def ended(trials: Sequence[FrozenTrial]) -> list[FrozenTrial]:

@@ -14,7 +14,7 @@ from cifar_exp.runs.directory import RunDir
 from cifar_exp.runs.saved import saved_overrides
 from cifar_exp.sweep.search.space import Space
 from cifar_exp.sweep.study.storage import masked
-from cifar_exp.sweep.study.study import DIRECTORY
+from cifar_exp.sweep.study.study import worker_of
 from cifar_exp.sweep.worker.outcome import belongs_to
 
 BY_NUMBER = ("${hydra.job.num}", "${hydra:job.num}")  # the usual subdirectory
@@ -29,6 +29,7 @@ class Job:
     overrides: list[str]
 
 
+@dataclass(frozen=True)
 class Jobs:
     """Make jobs of the trials of one study.
 
@@ -40,20 +41,21 @@ class Jobs:
         url: the study's storage, of which a job's config contains the masked form.
     """
 
-    def __init__(
-        self, space: Space, base: DictConfig, compose: Callable[[list[str]], DictConfig], study_name: str, url: str
-    ) -> None:
-        self._space = space
-        self._base = base
-        self._compose = compose
-        self._study_name = study_name
-        self._url = url
-        self._sweep_dir = Path(str(base.hydra.sweep.dir)).absolute()
+    space: Space
+    base: DictConfig
+    compose: Callable[[list[str]], DictConfig]
+    study_name: str
+    url: str
+
+    @property
+    def sweep_dir(self) -> Path:
+        """The directory of the sweep."""
+        return Path(str(self.base.hydra.sweep.dir)).absolute()
 
     @property
     def are_runs(self) -> bool:
         """Return whether the application is `cifar-exp train` rather than another one that uses the sweeper."""
-        return "trial" in self._base and "model" in self._base
+        return "trial" in self.base and "model" in self.base
 
     def directory(self, trial: FrozenTrial, trials: Sequence[FrozenTrial]) -> Path:
         """Return where a trial was started, if this process can reach it, else its place in the sweep's directory.
@@ -62,34 +64,34 @@ class Jobs:
             trial: one of `trials`.
             trials: all of the study; the number is appended to a name that another one of them has already.
         """
-        started = trial.user_attrs.get(DIRECTORY)
-        if started and belongs_to(Path(started), self._study_name, trial.number):
+        started = worker_of(trial).get("directory")
+        if started and belongs_to(Path(started), self.study_name, trial.number):
             return Path(started)
-        subdir = OmegaConf.to_container(self._base.hydra.sweep, resolve=False)["subdir"]  # type: ignore[index,call-overload]
+        subdir = OmegaConf.to_container(self.base.hydra.sweep, resolve=False)["subdir"]  # type: ignore[index,call-overload]
         if subdir in BY_NUMBER or self.missing_keys(trial):
-            return self._sweep_dir / str(trial.number)
-        own = self._sweep_dir / self._subdir(trial)
-        others = (other.user_attrs.get(DIRECTORY) for other in trials if other.number != trial.number)
+            return self.sweep_dir / str(trial.number)
+        own = self.sweep_dir / self._subdir(trial)
+        others = (worker_of(other).get("directory") for other in trials if other.number != trial.number)
         return own.with_name(f"{own.name}-{trial.number}") if str(own) in others else own
 
     def _subdir(self, trial: FrozenTrial) -> str:
         """The name that the user's `hydra.sweep.subdir` gives, in which the sweep's own overrides have no part."""
-        kept = OmegaConf.to_container(self._base.hydra.job.config.override_dirname.exclude_keys)
+        kept = OmegaConf.to_container(self.base.hydra.job.config.override_dirname.exclude_keys)
         keys = [one.partition("=")[0] for one in self._own_overrides(trial)]
         exclude = f"hydra.job.config.override_dirname.exclude_keys={written([*kept, *keys])}"  # type: ignore[misc]
-        cfg = self._compose([*self._overrides(trial), exclude])
+        cfg = self.compose([*self._overrides(trial), exclude])
         with open_dict(cfg):
             cfg.hydra.job.num, cfg.hydra.job.id = trial.number, str(trial.number)
         return str(cfg.hydra.sweep.subdir)
 
     def missing_keys(self, trial: FrozenTrial) -> list[str]:
         """Return the swept keys without a value in a trial that was put into the study by other means."""
-        return sorted(self._space.swept.keys() - trial.params.keys())
+        return sorted(self.space.swept.keys() - trial.params.keys())
 
     def job(self, trial: FrozenTrial, directory: Path, attempt: int) -> Job:
         """Return the job that trains `trial` in `directory`, for the `attempt`-th time."""
-        if directory.is_relative_to(self._sweep_dir):
-            place = [f"hydra.sweep.subdir={written(str(directory.relative_to(self._sweep_dir)))}"]
+        if directory.is_relative_to(self.sweep_dir):
+            place = [f"hydra.sweep.subdir={written(str(directory.relative_to(self.sweep_dir)))}"]
         else:
             place = [
                 f"hydra.sweep.dir={written(str(directory.parent))}",
@@ -99,10 +101,10 @@ class Jobs:
 
     def is_attempted(self, job: Job) -> bool:
         """Return whether the job's directory contains an earlier attempt at the same trial."""
-        if not belongs_to(job.directory, self._study_name, job.trial.number):
+        if not belongs_to(job.directory, self.study_name, job.trial.number):
             return False
-        saved = saved_overrides(RunDir(job.directory).overrides)
-        return set(self._space.overrides(job.trial.params)) <= set(saved)
+        saved = {one.lstrip("+") for one in saved_overrides(RunDir(job.directory).overrides)}
+        return {one.lstrip("+") for one in self.space.overrides(job.trial.params)} <= saved
 
     def prepare(self, job: Job) -> None:
         """Empty the directory of a run that starts anew; one with a checkpoint is continued.
@@ -115,7 +117,7 @@ class Jobs:
         if RunDir(job.directory).trace is not None and not self.is_attempted(job):
             raise UserError(
                 f"{job.directory}: already contains a run that is not trial {job.trial.number} of the study "
-                f"'{self._study_name}'.\nChoose another hydra.sweep.dir or hydra.sweeper.study_name."
+                f"'{self.study_name}'.\nChoose another hydra.sweep.dir or hydra.sweeper.study_name."
             )
         if not RunDir(job.directory).last.is_file():
             shutil.rmtree(job.directory, ignore_errors=True)
@@ -123,15 +125,15 @@ class Jobs:
     def _overrides(self, trial: FrozenTrial, attempt: int = 0) -> list[str]:
         """The user's, between those that they may replace and the one that says which trial it is."""
         own = self._own_overrides(trial, attempt)
-        return [*own[:-1], *self._space.overrides(trial.params), *own[-1:]]
+        return [*own[:-1], *self.space.overrides(trial.params), *own[-1:]]
 
     def _own_overrides(self, trial: FrozenTrial, attempt: int = 0) -> list[str]:
         if not self.are_runs:
             return []
-        name, number = self._study_name, trial.number
-        about = {"storage": masked(self._url), "study_name": name, "number": number, "attempt": attempt}
+        name, number = self.study_name, trial.number
+        about = {"storage": masked(self.url), "study_name": name, "number": number, "attempt": attempt}
         defaults = {"name": f"{name}-{number}", "trainer.enable_progress_bar": False}
-        given = self._space.fixed_keys
+        given = self.space.fixed_keys
         return [
             *(f"{key}={written(value)}" for key, value in defaults.items() if key not in given),
             f"trial={written(about)}",

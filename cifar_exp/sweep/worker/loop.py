@@ -11,7 +11,7 @@ from random import SystemRandom
 from typing import Any
 
 from hydra.core.utils import JobReturn, JobStatus
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import OmegaConf
 from optuna.trial import FrozenTrial, TrialState
 
 from cifar_exp.errors import TakenOverError, UserError
@@ -20,7 +20,7 @@ from cifar_exp.sweep.search.checks import check_choices, check_layers_exist
 from cifar_exp.sweep.search.pricing import Pricer
 from cifar_exp.sweep.search.proposals import Proposer
 from cifar_exp.sweep.search.pruners import build_pruner
-from cifar_exp.sweep.search.space import Candidate, Space
+from cifar_exp.sweep.search.space import Candidate
 from cifar_exp.sweep.settings import SweepSettings
 from cifar_exp.sweep.study.recovery import recover
 from cifar_exp.sweep.study.study import HELD, SharedStudy, ended
@@ -41,26 +41,18 @@ class Worker:
     def __init__(
         self,
         settings: SweepSettings,
-        space: Space,
         pricer: Pricer,
-        base: DictConfig,
-        compose: Callable[[list[str]], DictConfig],
+        jobs: Jobs,
         launch: Launch,
-        url: str,
     ) -> None:
         self._settings = settings
-        self.space = space
         self._pricer = pricer
-        self._base = base
-        self._compose = compose
+        self.jobs = jobs
         self._launch = launch
-        self.example: Candidate = {}  # a candidate within the budget
-        self._url = url
-        self._dir = Path(str(base.hydra.sweep.dir)).absolute()
-        self._jobs = Jobs(space, base, compose, settings.study_name, url)
-        self._proposer = Proposer(space, pricer, settings)
+        self._proposer = Proposer(jobs.space, pricer, settings)
         self._held: list[tuple[FrozenTrial, Outcome]] = []  # failures that all trials may share
-        self.returns: list[Sequence[JobReturn]] = []  # of each trial of this process
+        self.example: Candidate = {}  # a candidate within the budget
+        self.returns: list[JobReturn] = []  # of each trial of this process, unless it is a run, which leaves its files
         self._exhausted = False
 
     def check(self) -> None:
@@ -70,13 +62,13 @@ class Worker:
             UserError: no candidate is within the budget, or one that is cannot be composed or trained.
         """
         build_pruner(self._settings.pruner)
-        check_layers_exist(self.space, self._compose)
+        check_layers_exist(self.jobs.space, self.jobs.compose)
         valid = self._proposer.valid()
         if valid is not None:
-            check_choices(self.space, self._pricer, valid)
-        candidate = self.example = self._proposer.check()
-        cfg = self._compose(self.space.overrides(candidate))
-        if self._jobs.are_runs:
+            check_choices(self.jobs.space, self._pricer, valid)
+        self.example = self._proposer.check()
+        cfg = self.jobs.compose(self.jobs.space.overrides(self.example))
+        if self.jobs.are_runs:
             from cifar_exp.checks import check_train
 
             check_train(cfg)
@@ -109,19 +101,20 @@ class Worker:
 
     def open(self) -> SharedStudy:
         """Open the study; a directory that was made for it is removed where that fails."""
-        is_new = not self._dir.exists()
-        self._dir.mkdir(parents=True, exist_ok=True)
+        jobs, directory = self.jobs, self.jobs.sweep_dir
+        is_new = not directory.exists()
+        directory.mkdir(parents=True, exist_ok=True)
         try:
-            study = SharedStudy(self._url, self._settings, self.space, self._dir)
+            study = SharedStudy(jobs.url, self._settings, jobs.space, directory)
             with study.mutex():
-                if self._jobs.are_runs:
-                    recover(study, self._dir, self._settings.study_name, self.space, self._proposer, self._pricer)
+                if jobs.are_runs:
+                    recover(study, directory, self._settings.study_name, jobs.space, self._proposer, self._pricer)
         except UserError:
             if is_new:
-                shutil.rmtree(self._dir, ignore_errors=True)
+                shutil.rmtree(directory, ignore_errors=True)
             raise
         self.study = study
-        write_text(self._dir / "multirun.yaml", OmegaConf.to_yaml(self._base))
+        write_text(directory / "multirun.yaml", OmegaConf.to_yaml(jobs.base))
         return study
 
     def is_over(self, trials: Sequence[FrozenTrial]) -> bool:
@@ -137,12 +130,12 @@ class Worker:
                 trial, directory = self._taken(study)
                 if trial is None:
                     return None
-                if missing := self._jobs.missing_keys(trial):
+                if missing := self.jobs.missing_keys(trial):
                     reason = f"of another space: it has no {', '.join(missing)}"
                     study.tell(trial, Outcome("FAIL", reason=reason))
                     continue
-                job = self._jobs.job(trial, directory, study.attempt(trial))
-                outcome = outcome_in(directory, self._settings.metrics) if self._jobs.is_attempted(job) else None
+                job = self.jobs.job(trial, directory, study.attempt(trial))
+                outcome = outcome_in(directory, self._settings.metrics) if self.jobs.is_attempted(job) else None
                 if outcome is None or (outcome.state == "FAIL" and HELD in trial.user_attrs):
                     return job
                 study.tell(trial, outcome)  # its worker died before it could record it
@@ -153,7 +146,7 @@ class Worker:
         for trial in trials[: self._settings.n_trials]:
             if trial.state.is_finished() or study.is_ours(trial):
                 continue
-            directory = self._jobs.directory(trial, trials)
+            directory = self.jobs.directory(trial, trials)
             take = study.claim if trial.state == TrialState.WAITING else study.take_over
             if take(trial, directory):
                 return trial, directory
@@ -164,13 +157,13 @@ class Worker:
                 return self._taken(study)
             self._exhausted = True
             log.warning("The space is exhausted: all of its candidates within the budget have been tried.")
-        return None, self._dir
+        return None, self.jobs.sweep_dir
 
     def _seed(self, number: int) -> int | None:
         """Another one for each trial, so that a sweep that was killed proposes what it would have proposed."""
         if self._settings.seed is None:
             return None
-        alone = self._url.startswith("sqlite")  # else workers on other machines may ask at the same time
+        alone = self.jobs.url.startswith("sqlite")  # else workers on other machines may ask at the same time
         return self._settings.seed * 1_000_003 + number + (0 if alone else SystemRandom().randrange(2**62))
 
     def _run_job(self, job: Job, study: SharedStudy) -> None:
@@ -179,11 +172,12 @@ class Worker:
         Raises:
             UserError: the cause concerns all trials, which are left for a later call.
         """
-        self._jobs.prepare(job)
+        self.jobs.prepare(job)
         value: Any = None
         try:
             returns = self._launch([job.overrides], job.trial.number)
-            self.returns.append(returns)
+            if not self.jobs.are_runs:
+                self.returns += returns
             value = value_of(returns[0])
         except Exception as error:  # of the launcher
             value = error

@@ -11,11 +11,11 @@ from cifar_exp.config.schema import TrialConfig
 from cifar_exp.errors import TakenOverError
 from cifar_exp.sweep.search.pruners import PRUNER, build_pruner
 from cifar_exp.sweep.study.storage import open_storage, unmasked
+from cifar_exp.sweep.study.study import worker_of
 
 log = logging.getLogger(__name__)
 
 METRIC, LOSS = "val/acc", "val/loss"
-ATTEMPT = "attempt"
 LOOK_SECONDS = 5.0  # between looks whether the trial is still this process's
 
 
@@ -67,7 +67,7 @@ class TrialReporter(pl.Callback):
         except Exception as error:  # whatever a database may raise
             log.warning("the study cannot be read: %s", str(error).splitlines()[0])
             return
-        if trial.user_attrs.get(ATTEMPT, self._trial.attempt) != self._trial.attempt or trial.state.is_finished():
+        if worker_of(trial).get("attempt", self._trial.attempt) != self._trial.attempt or trial.state.is_finished():
             raise TakenOverError(f"trial {self._trial.number} was taken over by another process")
 
     def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:

@@ -14,6 +14,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import cifar_exp
+from cifar_exp.files import write_text
+
 SCRIPTS = Path(__file__).parents[2]
 LOG, SECONDS = "PRETENDED_LOG", "PRETENDED_SECONDS"  # the log's file; how long an epoch takes
 SPACE = (
@@ -55,11 +58,10 @@ def main(checked: Any) -> float:
     _log({**entry, "begin": time.time(), "rss_bytes": resident_bytes()})
     for epoch in range(first, config.trainer.max_epochs):
         time.sleep(float(os.environ[SECONDS]))
-        last.parent.mkdir(parents=True, exist_ok=True)
-        last.write_text(str(epoch + 1))
+        write_text(last, str(epoch + 1))
     value = min(0.95, 0.2 + sum(layer.channels for layer in config.model.layers.values()) / 1000)
     result = {"status": "finished", "val/acc": value, "total_seconds": 1.0}
-    (run / "result.json").write_text(json.dumps(result))
+    write_text(run / "result.json", json.dumps(result))
     _log({**entry, "end": time.time()})
     return value
 
@@ -73,7 +75,7 @@ def start(directory: Path, seconds: float, *overrides: str) -> "subprocess.Popen
     """Start a sweep of pretended trainings in `directory`; its log is `log.jsonl` there."""
     environment = {
         **os.environ,
-        "PYTHONPATH": os.pathsep.join([str(SCRIPTS / "benchmarks" / "sweeps" / "startup"), str(SCRIPTS), _package()]),
+        "PYTHONPATH": python_path(),
         LOG: str(directory / "log.jsonl"),
         SECONDS: str(seconds),
     }
@@ -128,7 +130,7 @@ def resident_bytes() -> int:
     return pages * os.sysconf("SC_PAGE_SIZE")
 
 
-def _package() -> str:
-    import cifar_exp
-
-    return str(Path(cifar_exp.__file__).parents[1])
+def python_path() -> str:
+    """Return the PYTHONPATH with which the trainings of a process only sleep."""
+    package = Path(cifar_exp.__file__).parents[1]
+    return os.pathsep.join(map(str, (SCRIPTS / "benchmarks" / "sweeps" / "startup", SCRIPTS, package)))

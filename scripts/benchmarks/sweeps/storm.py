@@ -1,7 +1,8 @@
 """A storm of kills: the processes of one study die at random moments until a number of kills is reached.
 
-Several calls of one command share a directory and a study; each proposes, trains, and writes the sweep's files. They
-are forks of a process that has imported everything, so that kills hit the sweep rather than Python's start.
+There are two kinds of storm. In one, several calls of the same command share a directory and a study, and each is
+driver and worker in one. In the other, one driver has two workers of joblib, and drivers and workers are killed in
+turns. All are forks of a process that has imported everything, so that kills hit the sweep rather than Python's start.
 """
 
 import os
@@ -10,15 +11,19 @@ import sys
 import tempfile
 import time
 from collections import Counter
+from dataclasses import dataclass, field
 from pathlib import Path
 from random import Random
 from typing import Any
 
-from benchmarks.sweeps.pretended import LOG, SECONDS, SPACE, install, log
+from benchmarks.sweeps.pretended import LOG, SECONDS, SPACE, install, log, python_path
 
 EPOCHS, EPOCH_SECONDS = 6, 0.5
-PROCESSES = 3
-PAUSE = 0.8  # between two kills at most, as a multiple of the time that a process needs to its first training
+PROCESSES, WORKERS = 3, 2  # calls of the command; workers of joblib
+OF_JOBLIB = 0.3  # fraction of the kills
+PAUSE, PAUSE_OF_JOBLIB = 0.8, 1.5  # between two kills at most, as multiples of the time to a first training
+GRACE_SECONDS = 4
+COUNTS = ("kills", "drivers", "workers", "studies", "trials", "interrupted", "lost", "doubled", "repeated_epochs")
 
 
 def measure(kills: int, trials: int) -> dict[str, Any]:
@@ -29,105 +34,156 @@ def measure(kills: int, trials: int) -> dict[str, Any]:
         trials: of a study; where they have all ended before the last kill, another study begins.
     """
     install()
+    os.environ["PYTHONPATH"] = python_path()  # joblib's workers only sleep too
     random, counts = Random(0), Counter[str]()
     _import_everything()
-    while counts["kills"] < kills:
-        with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as directory:
-            counts += _storm(Path(directory), kills - counts["kills"], trials, random)
-    names = ("kills", "studies", "trials", "interrupted", "lost", "doubled", "repeated_epochs")
-    return {name: counts[name] for name in names}
-
-
-def _arguments(directory: Path, trials: int) -> list[str]:
-    sweep = (f"hydra.sweep.dir={directory / 'sweep'}", f"hydra.sweeper.n_trials={trials}", "hydra/sweeper=budgeted")
-    return ["train", "-m", *sweep, *SPACE, f"trainer.max_epochs={EPOCHS}", "hydra/sweeper/sampler=random"]
+    of_joblib = round(OF_JOBLIB * kills)
+    for storm, until in ((_storm_of_commands, kills - of_joblib), (_storm_of_joblib, kills)):
+        while counts["kills"] < until:
+            with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as directory:
+                study = Study(Path(directory), trials, until - counts["kills"], random, counts["kills"])
+                storm(study)
+                counts += study.verdict()
+    return {name: counts[name] for name in COUNTS}
 
 
 def _import_everything() -> None:
     """Run a sweep of one trial, in this process."""
     with tempfile.TemporaryDirectory() as directory:
-        status = _run(Path(directory), 1)
-    if status:
-        raise RuntimeError("the sweep does not run")
+        if Study(Path(directory), 1, 0, Random(0)).run():
+            raise RuntimeError("the sweep does not run")
 
 
-def _run(directory: Path, trials: int) -> int:
-    from cifar_exp.cli import run
+@dataclass
+class Study:
+    """A study in a directory of its own, and the kills that its processes have met."""
 
-    os.environ |= {LOG: str(directory / "log.jsonl"), SECONDS: str(EPOCH_SECONDS)}
-    return run(_arguments(directory, trials))
+    directory: Path
+    trials: int
+    kills: int  # wanted
+    random: Random
+    before: int = 0  # kills of earlier studies
+    counts: Counter[str] = field(default_factory=lambda: Counter(studies=1))
+    finished: dict[int, int] = field(default_factory=dict)  # trial → trainings begun when its end was known
+
+    @property
+    def goes_on(self) -> bool:
+        """Whether more kills are wanted."""
+        return self.counts["kills"] < self.kills
+
+    def run(self, *more: str) -> int:
+        """Run the sweep in this process; return its exit status."""
+        from cifar_exp.cli import run
+
+        os.environ |= {LOG: str(self.directory / "log.jsonl"), SECONDS: str(EPOCH_SECONDS)}
+        sweep = (f"hydra.sweep.dir={self.directory / 'sweep'}", f"hydra.sweeper.n_trials={self.trials}")
+        common = ("hydra/sweeper=budgeted", "hydra/sweeper/sampler=random", f"trainer.max_epochs={EPOCHS}")
+        return run(["train", "-m", *sweep, *common, f"hydra.sweeper.grace_period={GRACE_SECONDS}", *SPACE, *more])
+
+    def fork(self, *more: str) -> int:
+        """Run the sweep in a process of its own; return its id."""
+        process = os.fork()
+        if process == 0:
+            with open(self.directory / "stderr", "a", encoding="utf-8") as errors:
+                os.dup2(errors.fileno(), 2)
+            os._exit(self.run(*more))
+        return process
+
+    def has_ended(self, process: int, wait: bool = False) -> bool:
+        """Return whether a process has ended by itself. Raises RuntimeError where it failed."""
+        try:
+            ended, status = os.waitpid(process, 0 if wait else os.WNOHANG)
+        except ChildProcessError:  # waited for already
+            return True
+        if ended and os.waitstatus_to_exitcode(status):
+            raise RuntimeError((self.directory / "stderr").read_text(encoding="utf-8"))
+        return bool(ended)
+
+    def pause(self, longest: float) -> None:
+        """Wait for a random time."""
+        time.sleep(self.random.uniform(0, longest))
+
+    def kill(self, process: int, kind: str) -> None:
+        """Kill a process, and note which trials had finished by then."""
+        os.kill(process, signal.SIGKILL)
+        self.counts.update(kills=1, **{kind: 1})
+        for file in (self.directory / "sweep").glob("[0-9]*/result.json"):
+            self.finished.setdefault(int(file.parent.name), len(log(self.directory)))
+        done = f"{self.before + self.counts['kills']} kills, {len(self.finished)} of {self.trials} trials"
+        print(f"storm: {done}", file=sys.stderr, flush=True)
+
+    def seconds_to_begin(self) -> float:
+        """Return how long the first training takes to begin."""
+        began = time.monotonic()
+        while not log(self.directory):
+            time.sleep(0.1)
+        return time.monotonic() - began
+
+    def verdict(self) -> Counter[str]:
+        """Count what became of the trials.
+
+        A trial is lost if it is not complete, and doubled if it was trained again after it had finished or if the
+        study has more trials than asked for; its epochs were repeated if it did not continue from its last checkpoint.
+        """
+        import optuna
+
+        study = optuna.load_study(study_name="sweep", storage=f"sqlite:///{self.directory / 'sweep' / 'study.db'}")
+        complete = [one for one in study.trials if one.state == optuna.trial.TrialState.COMPLETE]
+        trainings = log(self.directory)
+        again = {
+            number for number, begun in self.finished.items() if number in {one.trial for one in trainings[begun:]}
+        }
+        epochs: dict[int, list[int]] = {}
+        for one in trainings:
+            epochs.setdefault(one.trial, []).append(one.first_epoch)
+        return self.counts + Counter(
+            trials=self.trials,
+            interrupted=sum(len(firsts) > 1 for firsts in epochs.values()),
+            lost=self.trials - len(complete),
+            doubled=len(again) + max(0, len(study.trials) - self.trials),
+            repeated_epochs=sum(firsts != sorted(firsts) for firsts in epochs.values()),
+        )
 
 
-def _fork(directory: Path, trials: int) -> int:
-    process = os.fork()
-    if process == 0:
-        with open(directory / "stderr", "a", encoding="utf-8") as errors:
-            os.dup2(errors.fileno(), 2)
-        os._exit(_run(directory, trials))
-    return process
-
-
-def _storm(directory: Path, kills: int, trials: int, random: Random) -> Counter[str]:
-    running = [_fork(directory, trials) for _ in range(PROCESSES)]
-    pause = PAUSE * _seconds_to_begin(directory)
-    finished: dict[int, int] = {}  # trial → how many trainings had begun when its end was known
-    counts = Counter(studies=1)
-    while counts["kills"] < kills:
-        time.sleep(random.uniform(0, pause))
-        place = random.randrange(PROCESSES)
-        if os.waitpid(running[place], os.WNOHANG)[0]:
-            break  # it has ended by itself: the study is complete
-        os.kill(running[place], signal.SIGKILL)
+def _storm_of_commands(study: Study) -> None:
+    running = [study.fork() for _ in range(PROCESSES)]
+    pause = PAUSE * study.seconds_to_begin()
+    while study.goes_on:
+        study.pause(pause)
+        place = study.random.randrange(PROCESSES)
+        if study.has_ended(running[place]):
+            break  # the study is complete
+        study.kill(running[place], "drivers")
         os.waitpid(running[place], 0)
-        counts["kills"] += 1
-        for number in _done(directory):
-            finished.setdefault(number, len(log(directory)))
-        print(f"storm: {counts['kills']} kills, {len(finished)} of {trials} trials", file=sys.stderr, flush=True)
-        running[place] = _fork(directory, trials)
-    for process in (*running, _fork(directory, trials)):
-        _wait(process, directory)
-    return counts + _verdict(directory, trials, finished)
+        running[place] = study.fork()
+    for process in (*running, study.fork()):
+        study.has_ended(process, wait=True)
 
 
-def _wait(process: int, directory: Path) -> None:
-    try:
-        status = os.waitstatus_to_exitcode(os.waitpid(process, 0)[1])
-    except ChildProcessError:  # waited for already
-        return
-    if status:
-        raise RuntimeError((directory / "stderr").read_text(encoding="utf-8"))
+def _storm_of_joblib(study: Study) -> None:
+    def start() -> int:
+        return study.fork("hydra/launcher=joblib", f"hydra.sweeper.n_jobs={WORKERS}")
+
+    driver = start()
+    pause = PAUSE_OF_JOBLIB * study.seconds_to_begin()
+    while study.goes_on and not study.has_ended(driver):
+        study.pause(pause)
+        workers = _alive({one.process for one in log(study.directory)})
+        if workers and study.random.random() < 0.5:
+            study.kill(study.random.choice(workers), "workers")
+        elif not study.has_ended(driver):
+            study.kill(driver, "drivers")
+            os.waitpid(driver, 0)
+            driver = start()
+    study.has_ended(driver, wait=True)
+    study.has_ended(start(), wait=True)
 
 
-def _seconds_to_begin(directory: Path) -> float:
-    began = time.monotonic()
-    while not log(directory):
-        time.sleep(0.1)
-    return time.monotonic() - began
+def _alive(processes: set[int]) -> list[int]:
+    def is_alive(process: int) -> bool:
+        try:
+            return Path(f"/proc/{process}/stat").read_text().rsplit(")", 1)[1].split()[0] != "Z"
+        except OSError:
+            return False
 
-
-def _done(directory: Path) -> list[int]:
-    return [int(file.parent.name) for file in (directory / "sweep").glob("[0-9]*/result.json")]
-
-
-def _verdict(directory: Path, trials: int, finished: dict[int, int]) -> Counter[str]:
-    """What became of the trials.
-
-    A trial is lost if it is not complete, and doubled if it was trained again after it had finished or if the study
-    has more trials than asked for; its epochs were repeated if it did not continue from its last checkpoint.
-    """
-    import optuna
-
-    study = optuna.load_study(study_name="sweep", storage=f"sqlite:///{directory / 'sweep' / 'study.db'}")
-    complete = [one for one in study.trials if one.state == optuna.trial.TrialState.COMPLETE]
-    trainings = log(directory)
-    again = {number for number, begun in finished.items() if number in {one.trial for one in trainings[begun:]}}
-    epochs: dict[int, list[int]] = {}
-    for one in trainings:
-        epochs.setdefault(one.trial, []).append(one.first_epoch)
-    return Counter(
-        trials=trials,
-        interrupted=sum(len(firsts) > 1 for firsts in epochs.values()),
-        lost=trials - len(complete),
-        doubled=len(again) + max(0, len(study.trials) - trials),
-        repeated_epochs=sum(firsts != sorted(firsts) for firsts in epochs.values()),
-    )
+    return sorted(filter(is_alive, processes))

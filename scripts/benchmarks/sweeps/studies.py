@@ -62,7 +62,7 @@ def _fill(url: str, size: int) -> None:
                 value=random.random(),
                 params={key: random.randrange(16, 129) for key in like.params},
                 distributions=like.distributions,
-                user_attrs={**like.user_attrs, "directory": f"/nowhere/{number}"},
+                user_attrs={**like.user_attrs, "worker": {"directory": f"/nowhere/{number}"}},
             )
         )
     close_storage(url)
