@@ -1,32 +1,44 @@
 """Export trained networks as firmware, measure it on an emulated Cortex-M4, and write `results/firmware.md`.
 
-python scripts/firmware.py IMAGES                                        IMAGES: a directory with train/ and test/
-python scripts/firmware.py IMAGES --networks model50k --emulated 500     500 images on the emulated processor
+python scripts/firmware.py IMAGES                          IMAGES: a directory with train/ and test/
+python scripts/firmware.py IMAGES --networks model50k      one network; the table has all that were measured
 
-Needs gcc-arm-none-eabi, libnewlib-arm-none-eabi and qemu-system-arm.
+The emulator runs all test images: about half an hour of one core. What is finished is kept in `--work DIR`, so that an
+interrupted call continues; a changed C source is emulated again. Needs gcc-arm-none-eabi, libnewlib-arm-none-eabi and
+qemu-system-arm.
 """
 
 import argparse
+import hashlib
+import json
 import os
+import re
+import subprocess
+import sys
 from dataclasses import dataclass
 from pathlib import Path
-from tempfile import TemporaryDirectory
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from cifar_exp.data.settings import DataConfig
 from cifar_exp.data.sources import load_test, load_train_val
-from cifar_exp.export.c.emulation import Emulation, emulate
-from cifar_exp.export.c.exporter import Exported, export_firmware
+from cifar_exp.export.c.emulation import IMAGES_COUNTED, Emulation, emulate
+from cifar_exp.export.c.exporter import integer_operations
 from cifar_exp.export.c.host import run_on_host
 from cifar_exp.export.c.layout import FirmwareDir
+from cifar_exp.export.c.simulate import simulate
 from cifar_exp.export.c.toolchain import find_toolchain
-from cifar_exp.files import write_text
+from cifar_exp.files import atomic, write_json, write_text
 from cifar_exp.inference.classifier import load_trained
 from cifar_exp.network import Plan
 
-RESULTS = Path(__file__).parents[1] / "results"
+ROOT = Path(__file__).parents[1]
+RESULTS = ROOT / "results"
+NETWORKS = ("model50k", "resnet8", "best50k")
 CPU = "cortex-m4"
+IMAGES_AT_ONCE = 500  # after which an interrupted emulation continues
 
 HEADER = """# Firmware
 
@@ -34,8 +46,9 @@ Written by `python scripts/firmware.py IMAGES`: the networks of `results/weights
 them, calibrated on 512 training images; accuracies are those on the 10,000 test images (JPEG copies of CIFAR-10). The
 processor is a Cortex-M4 that QEMU emulates (mps2-an386; {toolchain}).
 It counts instructions, which are not cycles. The integer simulation, the compiled C source and the emulated processor
-have the same logits on as many test images as the table names. Flash and SRAM are those of the whole program: start-up,
-semihosting and network; arena, variables and stack. The time of an export includes all comparisons with the C source.
+have the same logits, bit for bit, on as many test images as the table names. Flash and SRAM are those of the whole
+program: start-up, semihosting and network; arena, variables and stack. The time of an export is that of the command
+without emulation, which runs the C source on all test images and compares the simulation on some.
 
 """
 
@@ -45,52 +58,68 @@ class Measured:
     """One network's export, and the same source on the emulated processor."""
 
     plan: Plan
-    exported: Exported
+    about: dict[str, Any]  # about.json
     emulation: Emulation
+    images: int  # on which simulation, host and emulated processor have the same logits
     flash_bytes_o2: int
-    seconds: float  # that the export took of one core
+    seconds: float  # of one core, that the command took
 
 
-def seconds_used() -> float:
-    """Return the processor time of this process and its children, which other programs on the machine do not change."""
-    return sum(os.times()[:4])
+def export(weights: Path, images: Path, directory: Path) -> float:
+    """Run the command without emulation; return its processor time, which other programs do not change."""
+    before = os.times()
+    command = [sys.executable, "-m", "cifar_exp", "export", f"run={weights}", "format=c", f"cpu={CPU}"]
+    command += [f"output={directory}", "emulate=false", "data=folder", f"data.root={images}"]
+    subprocess.run(command, check=True)
+    after = os.times()
+    return after.children_user + after.children_system - before.children_user - before.children_system
 
 
-def measure(weights: Path, data: DataConfig, count: int) -> Measured:
-    """Export a checkpoint, and run `count` test images on the host and on the emulated processor."""
+def measure(weights: Path, images: Path, work: Path) -> Measured:
+    """Export a checkpoint, and run all test images in the simulation, on the host and on the emulated processor."""
+    directory = work / "model_c"
+    seconds = export(weights, images, directory)
     trained = load_trained(weights)
-    train, test = load_train_val(data)[0], load_test(data)
-    with TemporaryDirectory() as temporary:
-        directory = Path(temporary) / "model_c"
-        start = seconds_used()
-        exported = export_firmware(
-            directory, trained, train.images, test.images, test.labels,
-            cpu=CPU, emulated=False, host_images=len(test.images),
-        )  # fmt: skip
-        seconds = seconds_used() - start
-        pixels = np.ascontiguousarray(test.images[:count].permute(0, 2, 3, 1).numpy())
-        emulation = emulate(directory, CPU, pixels)
-        firmware = FirmwareDir(directory, "network")
-        on_host = run_on_host(firmware, pixels, exported.about.arena_bytes, trained.plan.num_classes)
-        if not np.array_equal(emulation.logits, on_host):
-            raise SystemExit(f"{weights}: the emulated {CPU} and the host differ")
-        small = emulate(directory, CPU, pixels[:1], optimise="-O2")
-    return Measured(trained.plan, exported, emulation, small.flash_bytes, seconds)
+    data = DataConfig.model_validate({"name": "folder", "root": str(images), "batch_size": 128, "eval_batch_size": 500})
+    test = load_test(data)
+    pixels = np.ascontiguousarray(test.images.permute(0, 2, 3, 1).numpy())
+    integers, arena = integer_operations(trained, load_train_val(data)[0].images)
+    on_host = run_on_host(FirmwareDir(directory), pixels, arena.size, trained.plan.num_classes)
+    for where, logits in (("simulation", simulate(integers, pixels)), (CPU, emulated_logits(directory, pixels, work))):
+        if not np.array_equal(logits, on_host):
+            raise SystemExit(f"{weights}: the logits of {where} and host differ")
+    about = json.loads((directory / "about.json").read_text())
+    emulation = emulate(directory, CPU, pixels[:IMAGES_COUNTED])
+    small = emulate(directory, CPU, pixels[:1], optimise="-O2")
+    return Measured(trained.plan, about, emulation, len(pixels), small.flash_bytes, seconds)
+
+
+def emulated_logits(directory: Path, pixels: NDArray[np.uint8], work: Path) -> NDArray[np.int32]:
+    """Return the logits of images uint8 (N, H, W, C); those of the same source that are kept in `work` are read."""
+    source = "".join(path.read_text() for path in sorted((*directory.rglob("*.[ch]"), directory / "Makefile")))
+    digest = hashlib.sha256(re.sub(r"/\*.*?\*/", "", source, flags=re.DOTALL).encode()).hexdigest()[:12]
+    logits = []
+    for first in range(0, len(pixels), IMAGES_AT_ONCE):
+        kept = work / f"logits-{digest}-{first:05}.npy"
+        if not kept.is_file():
+            with atomic(kept) as temporary:
+                np.save(temporary, emulate(directory, CPU, pixels[first : first + IMAGES_AT_ONCE]).logits)
+        logits.append(np.load(kept))
+    return np.concatenate(logits)
 
 
 def column(measured: Measured) -> dict[str, str]:
     """Return one network's figures by their names."""
-    plan, exported, emulation = measured.plan, measured.exported, measured.emulation
-    about = exported.about
+    plan, about, emulation = measured.plan, measured.about, measured.emulation
+    accuracies = about["accuracy_float"], about["accuracy_int8"]
     return {
         "parameters": f"{plan.params:,}",
-        "accuracy, float32 → int8": f"{about.accuracy_float:.2%} → {about.accuracy_int8:.2%}",
-        "loss, points": f"{100 * (about.accuracy_float - about.accuracy_int8):.2f}",
-        "same predictions as float32": f"{about.same_answers:.2%}",
-        "images, simulation = host C": f"{exported.host_images:,}",
-        "images, host C = emulated M4": f"{len(emulation.logits):,}",
-        "arena, bytes": f"{about.arena_bytes:,}",
-        "arena / peak activation bytes": f"{about.arena_bytes / plan.peak_activation_bytes:.2f}",
+        "accuracy, float32 → int8": f"{accuracies[0]:.2%} → {accuracies[1]:.2%}",
+        "loss, points": f"{100 * (accuracies[0] - accuracies[1]):.2f}",
+        "same predictions as float32": f"{about['same_answers']:.2%}",
+        "images, simulation = host C = emulated M4": f"{measured.images:,}",
+        "arena, bytes": f"{about['arena_bytes']:,}",
+        "arena / peak activation bytes": f"{about['arena_bytes'] / plan.peak_activation_bytes:.2f}",
         "SRAM, bytes: measured · planned": f"{emulation.sram_bytes:,} · {plan.sram_bytes:,}",
         "stack, bytes": f"{emulation.stack_bytes:,}",
         "flash -O3, bytes: measured · planned": f"{emulation.flash_bytes:,} · {plan.flash_bytes:,}",
@@ -114,19 +143,18 @@ def main() -> None:
     """Measure the networks and write the table."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("images", type=Path, help="directory with train/CLASS/* and test/CLASS/*")
-    parser.add_argument("--networks", nargs="+", default=["model50k", "resnet8", "best50k"])
-    parser.add_argument("--emulated", nargs="*", type=int, default=[10_000, 1_000, 500], help="test images of each")
+    parser.add_argument("--networks", nargs="+", default=NETWORKS, choices=NETWORKS)
+    parser.add_argument("--work", type=Path, default=ROOT / "outputs" / "firmware", help="keeps what is finished")
     arguments = parser.parse_args()
     toolchain = find_toolchain(CPU)
     if toolchain is None:
         parser.error("needs gcc-arm-none-eabi, libnewlib-arm-none-eabi and qemu-system-arm")
-    data = DataConfig.model_validate(
-        {"name": "folder", "root": str(arguments.images), "batch_size": 128, "eval_batch_size": 500}
-    )
-    columns = {}
-    for name, count in zip(arguments.networks, arguments.emulated, strict=True):
-        columns[name] = column(measure(RESULTS / "weights" / f"{name}.ckpt", data, count))
-        write_text(RESULTS / "firmware.md", HEADER.format(toolchain=toolchain) + table(columns))
+    for name in arguments.networks:
+        work = arguments.work / name
+        write_json(work / "column.json", column(measure(RESULTS / "weights" / f"{name}.ckpt", arguments.images, work)))
+    files = {name: arguments.work / name / "column.json" for name in NETWORKS}
+    columns = {name: json.loads(file.read_text()) for name, file in files.items() if file.is_file()}
+    write_text(RESULTS / "firmware.md", HEADER.format(toolchain=toolchain) + table(columns))
 
 
 if __name__ == "__main__":

@@ -43,7 +43,7 @@ class PlannedLayer:
 
     def owns(self, op: Op) -> bool:
         """Whether the operation's parameters are this layer's own rather than shared."""
-        return self.share is None or not isinstance(op, Conv | MixedDepthwise)
+        return self.share is None or not isinstance(op, (Conv, MixedDepthwise))
 
 
 class Row(NamedTuple):

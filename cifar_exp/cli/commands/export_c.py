@@ -50,7 +50,7 @@ def show_exported(exported: Exported, trained: TrainedNetwork) -> None:
             ["instructions per MAC", f"{instructions / about.macs:.2f}", ""],
         ]
     table = figures_table(f"Export, {exported.test_images:,} test images", ["", "measured", "planned"], rows)
-    checked = f"simulation = host C on {exported.host_images:,} images"
+    checked = f"simulation = host C on {exported.simulated_images:,} images"
     if measured:
         checked += f" = {about.cpu} in QEMU on {exported.emulated_images:,}"
     table.caption = f"{checked}, bit for bit\n{exported.directory}"

@@ -30,7 +30,7 @@ from cifar_exp.inference.classifier import TrainedNetwork
 from cifar_exp.network.firmware import Arena, arrange, fuse, unsupported_feature
 
 CALIBRATION_IMAGES = 512
-MACS_ON_HOST, MACS_EMULATED = 2_000_000_000, 200_000_000  # at most, unless that is too few images
+MACS_SIMULATED, MACS_EMULATED = 2_000_000_000, 200_000_000  # at most, unless that is too few images
 LEAST_IMAGES = 20
 
 
@@ -63,8 +63,8 @@ class Exported:
 
     directory: Path
     about: About
-    test_images: int
-    host_images: int
+    test_images: int  # all were run by the compiled source
+    simulated_images: int
     emulated_images: int
     emulation: Emulation | None
 
@@ -108,7 +108,7 @@ def export_firmware(
     cpu: str = "cortex-m4",
     prefix: str = "network",
     emulated: bool = True,
-    host_images: int | None = None,
+    simulated_images: int | None = None,
 ) -> Exported:
     """Write the network as C into `directory`, which appears only once everything agrees bit for bit.
 
@@ -121,7 +121,8 @@ def export_firmware(
         cpu: The processor for which the Makefile builds and which is emulated.
         prefix: Of the files and identifiers.
         emulated: Whether to emulate the processor too.
-        host_images: Test images on which the compiled source is verified; None: as many as take some seconds.
+        simulated_images: Test images on which the compiled source is compared with the simulation; None: as many as
+            take some seconds.
 
     Raises:
         UserError: An unsupported feature, no C compiler, a directory of something else.
@@ -137,16 +138,15 @@ def export_firmware(
         write_programs(temporary, cpu, prefix)
         label = trained.class_names[int(test_labels[0])]
         write_example_image(temporary, pixels[0], f"the first test image, of class {label}")
-        simulated = simulate(integers, pixels)
-        some = pixels[: host_images or _count(plan.macs, MACS_ON_HOST)]
-        on_host = run_on_host(firmware, some, arena.size, plan.num_classes)
-        _check_equal("the compiled C source", on_host, simulated)
+        on_host = run_on_host(firmware, pixels, arena.size, plan.num_classes)
+        simulated = simulate(integers, pixels[: simulated_images or _count(plan.macs, MACS_SIMULATED)])
+        _check_equal("the integer simulation", simulated, on_host)
         emulation = None
         if emulated:
             emulation = emulate(temporary, cpu, pixels[: _count(plan.macs, MACS_EMULATED)], prefix)
-            _check_equal(f"the emulated {cpu}", emulation.logits, simulated)
+            _check_equal(f"the emulated {cpu}", emulation.logits, on_host)
         expected = torch_logits(trained.classifier, test_images).argmax(dim=1)
-        predicted = torch.from_numpy(simulated.argmax(axis=1))
+        predicted = torch.from_numpy(on_host.argmax(axis=1))
         toolchain = find_toolchain(cpu) if emulated else None
         about = About(
             name=plan.name,
@@ -165,17 +165,17 @@ def export_firmware(
         )
         write_json(firmware.about, asdict(about))
     count = 0 if emulation is None else len(emulation.logits)
-    return Exported(directory, about, len(pixels), len(on_host), count, emulation)
+    return Exported(directory, about, len(pixels), len(simulated), count, emulation)
 
 
 def _count(macs: int, limit: int) -> int:
     return max(LEAST_IMAGES, limit // macs)
 
 
-def _check_equal(where: str, logits: NDArray[np.int32], simulated: NDArray[np.int32]) -> None:
-    differing = (logits != simulated[: len(logits)]).any(axis=1).sum()
+def _check_equal(where: str, logits: NDArray[np.int32], on_host: NDArray[np.int32]) -> None:
+    differing = (logits != on_host[: len(logits)]).any(axis=1).sum()
     if differing:
-        raise FirmwareError(f"{where} differs from the integer simulation on {differing} of {len(logits)} images")
+        raise FirmwareError(f"{where} differs from the compiled C source on {differing} of {len(logits)} images")
 
 
 @contextmanager

@@ -111,11 +111,11 @@ class Quantizer:
         is_logits: bool = False,
     ) -> Finish:
         """The constants, and the table of an activation, which is applied to 8-bit values."""
-        value, name = stored, str(epilogue.key)
+        value = stored
         if _has_table(epilogue):
-            assert epilogue.range_key is not None
-            value = Quantization.of_range(*self._ranges[epilogue.range_key], len(linear.constant))
-        finish = constants_of(name, linear, sums, value, bias, added, is_product, is_logits)
+            low, high = self._ranges[epilogue.range_key] if epilogue.range_key else sums.range
+            value = Quantization.of_range(low, high, len(linear.constant))
+        finish = constants_of(str(epilogue.key), linear, sums, value, bias, added, is_product, is_logits)
         if _has_table(epilogue):
             assert epilogue.activation is not None
             finish = replace(finish, table=_table(epilogue.activation, value, stored))

@@ -18,6 +18,12 @@ class Sums:
     constant: Array
     bound: Array
 
+    @property
+    def range(self) -> tuple[float, float]:
+        """The least and the greatest real value that any sum can have."""
+        reach = self.scale * self.bound
+        return float((self.constant - reach).min()), float((self.constant + reach).max())
+
     @classmethod
     def joined(cls, parts: list["Sums"]) -> "Sums":
         """Return the sums of several operations, one after another."""

@@ -16,10 +16,13 @@ from cifar_exp.network.firmware.operations import (
     pool_window,
     spatial_parts,
 )
-from cifar_exp.network.ops import Conv, Dense, GlobalPool, MixedDepthwise, PadChannels, Pool, Shape
+from cifar_exp.network.ops import Conv, Dense, GlobalPool, MixedDepthwise, Op, PadChannels, Pool, Shape
 
 if TYPE_CHECKING:
     from cifar_exp.network.plan import Plan, PlannedLayer
+
+CONVOLUTIONS = (Conv, MixedDepthwise, Dense)
+POOLS = (Pool, GlobalPool)
 
 
 class UnsupportedError(Exception):
@@ -80,22 +83,20 @@ class _Fuser:
     def add_layer(self, layer: PlannedLayer, is_logits: bool = False) -> None:
         """Append the operations of one layer."""
         self._layer, self._is_logits, self._count = layer, is_logits, 0
-        shape = layer.in_shape if len(layer.in_shape) == 3 else (*layer.in_shape, 1, 1)
+        shape = _as_map(layer.in_shape)
         atoms = _atoms(layer)
         while atoms:
-            op = atoms[0].op
-            if isinstance(op, Conv | MixedDepthwise | Dense):
+            key, op = atoms[0]
+            if isinstance(op, CONVOLUTIONS):
                 atoms, shape = self._add_convolution(atoms, shape)
-            elif isinstance(op, Pool | GlobalPool):
-                key, out_shape = atoms[0].key, op.out_shape if len(op.out_shape) == 3 else (*op.out_shape, 1, 1)
+            elif isinstance(op, POOLS):
+                out_shape, epilogue = _as_map(op.out_shape), Epilogue(key=key, range_key=key)
                 kind: Kind = "max_pool" if op.kind == "max" else "avg_pool"
-                epilogue = Epilogue(key=key, range_key=key)
                 self._append(kind, self._current, shape, out_shape, epilogue, window=pool_window(op))
                 atoms, shape = atoms[1:], out_shape
             else:
-                epilogue, rest = self._epilogue(None, atoms, relu=False, full=False)
+                epilogue, atoms = self._epilogue(None, atoms, may_clamp=False, full=False)
                 self._append("elementwise", self._current, shape, shape, epilogue)
-                atoms = rest
         self._outputs[layer.name] = (self._current, shape)
 
     def _append(
@@ -112,42 +113,27 @@ class _Fuser:
         )
         self._current = name
 
-    def _add_convolution(self, atoms: list[Atom], shape: tuple[int, ...]) -> tuple[list[Atom], tuple[int, ...]]:
+    def _add_convolution(self, atoms: list[Atom], shape: Shape) -> tuple[list[Atom], Shape]:
+        """Append a convolution with what one rounding can do behind it; return the atoms behind, and its shape."""
         (key, op), rest = atoms[0], atoms[1:]
         if isinstance(op, Dense):
-            op = Conv((*op.in_shape, 1, 1), op.features)
-        assert isinstance(op, Conv | MixedDepthwise)
-        if not _is_depthwise(op):
-            assert isinstance(op, Conv)
-            epilogue, rest = self._epilogue(key, rest, relu=self._may_clamp(rest), full=True)
-            out_shape = op.out_shape
-            self._append(
-                "conv", self._current, shape, out_shape, epilogue, conv=op, conv_key=key,
-                weights_of=self._weights_of(key),
-            )  # fmt: skip
-        else:
-            parts = spatial_parts(op)
-            pointwise = self._following_pointwise(op, rest)
-            weights_of = self._weights_of(key)
-            if pointwise is not None:
-                middle, rest = self._epilogue(key, rest, relu=False, full=False)
-                (conv_key, conv), rest = rest[0], rest[1:]
-                assert isinstance(conv, Conv)
-                epilogue, rest = self._epilogue(conv_key, rest, relu=self._may_clamp(rest), full=True)
-                out_shape = conv.out_shape
-                self._append(
-                    "separable", self._current, shape, out_shape, epilogue, conv=conv, conv_key=conv_key,
-                    spatial=parts, spatial_key=key, middle=middle, weights_of=weights_of,
-                )  # fmt: skip
-            else:
-                epilogue, rest = self._epilogue(key, rest, relu=self._may_clamp(rest), full=False)
-                out_shape = op.out_shape
-                self._append(
-                    "depthwise", self._current, shape, out_shape, epilogue, spatial=parts, spatial_key=key,
-                    weights_of=weights_of,
-                )  # fmt: skip
+            op = Conv(_as_map(op.in_shape), op.features)
+        assert isinstance(op, (Conv, MixedDepthwise))
+        kind: Kind = "conv"
+        fields: dict[str, Any] = {"weights_of": self._weights_of(key)}
+        conv_key = key
+        if _is_depthwise(op):
+            kind, fields["spatial"], fields["spatial_key"] = "depthwise", spatial_parts(op), key
+            if pointwise := self._following_pointwise(op, rest):
+                kind, op = "separable", pointwise
+                fields["middle"], rest = self._epilogue(key, rest, may_clamp=False, full=False)
+                conv_key, rest = rest[0].key, rest[1:]
+        if kind != "depthwise":
+            fields["conv"], fields["conv_key"] = op, conv_key
+        epilogue, rest = self._epilogue(conv_key, rest, self._may_clamp(rest), full=kind != "depthwise")
+        self._append(kind, self._current, shape, op.out_shape, epilogue, **fields)
         self._weights.setdefault(key, self._current)
-        return rest, out_shape
+        return rest, op.out_shape
 
     def _weights_of(self, key: Key) -> str:
         share = self._layer.share
@@ -164,49 +150,45 @@ class _Fuser:
 
     def _following_pointwise(self, op: Conv | MixedDepthwise, atoms: list[Atom]) -> Conv | None:
         """The 1×1 convolution with which a depthwise one is fused: one epilogue at most may be between them."""
-        if op.in_shape[0] != op.out_shape[0]:
-            return None
-        for index, atom in enumerate(atoms):
-            if isinstance(atom.op, Conv):
-                between = [type(one.op) for one in atoms[:index]]
-                is_last = Activation not in between or between.index(Activation) == len(between) - 1
-                fits = (atom.op.kernel_size, atom.op.stride, atom.op.groups) == (1, 1, 1)
-                return atom.op if fits and is_last and atom.op.in_shape[0] > 1 else None
-            if not isinstance(atom.op, Norm | Activation | Scale):
+        is_activated = False
+        for _, following in atoms:
+            if isinstance(following, Conv):
+                is_pointwise = (following.kernel_size, following.stride, following.groups) == (1, 1, 1)
+                return following if is_pointwise and op.in_shape[0] == op.out_shape[0] > 1 else None
+            if is_activated or not isinstance(following, (Norm, Activation, Scale)):
                 return None
+            is_activated = isinstance(following, Activation)
         return None
 
-    def _epilogue(self, main: Key | None, atoms: list[Atom], relu: bool, full: bool) -> tuple[Epilogue, list[Atom]]:
-        """Take from the front of `atoms` what one rounding can do; return it and the rest."""
-        before: list[Atom] = []
-        after: list[Atom] = []
+    def _epilogue(
+        self, main: Key | None, atoms: list[Atom], may_clamp: bool, full: bool
+    ) -> tuple[Epilogue, list[Atom]]:
+        """Take from the front of `atoms` what one rounding can do; return it and the rest.
+
+        Args:
+            main: The convolution ahead, None where there is none.
+            atoms: What follows it.
+            may_clamp: Whether a ReLU may work on the accumulator, with more behind it.
+            full: Whether a skip may be projected by a 1×1 convolution on the way.
+        """
+        before: tuple[Atom, ...] = ()
+        linear: list[Atom] = []
         is_clamped, skip, last = False, None, main
-        while atoms:
-            key, op = atoms[0]
+        for index, atom in enumerate(atoms):
+            key, op = atom
             if isinstance(op, Activation):
-                is_final = not (len(atoms) > 1 and _is_linear(atoms[1]))
-                if not (relu and op.kind == "relu" and not is_final and not is_clamped and skip is None):
-                    epilogue = Epilogue(
-                        tuple(before) if is_clamped else (), is_clamped,
-                        tuple(after) if is_clamped else tuple(before), op.kind, skip, last or key, key,
-                    )  # fmt: skip
-                    return epilogue, atoms[1:]
-                is_clamped = True
-            elif not _is_linear(atoms[0]):
-                break
-            elif op is None:
-                if skip is not None:
-                    break
-                skip = self._skip(full)
-                (after if is_clamped else before).append(atoms[0])
+                is_final = index + 1 == len(atoms) or not _is_linear(atoms[index + 1].op)
+                if is_final or not may_clamp or op.kind != "relu" or is_clamped or skip is not None:
+                    done = Epilogue(before, is_clamped, tuple(linear), op.kind, skip, last, key)
+                    return done, atoms[index + 1 :]
+                before, linear, is_clamped = tuple(linear), [], True
+            elif not _is_linear(op) or (op is None and skip is not None):
+                return Epilogue(before, is_clamped, tuple(linear), None, skip, last, last), atoms[index:]
             else:
-                (after if is_clamped else before).append(atoms[0])
-            last, atoms = key, atoms[1:]
-        epilogue = Epilogue(
-            tuple(before) if is_clamped else (), is_clamped, tuple(after) if is_clamped else tuple(before),
-            None, skip, last, last,
-        )  # fmt: skip
-        return epilogue, atoms
+                skip = self._skip(full) if op is None else skip
+                linear.append(atom)
+            last = key
+        return Epilogue(before, is_clamped, tuple(linear), None, skip, last, last), []
 
     def _skip(self, full: bool) -> Skip:
         layer = self._layer
@@ -229,8 +211,12 @@ class _Fuser:
         return Skip(projected, op.out_shape, 1, "identity")
 
 
-def _is_linear(atom: Atom) -> bool:
-    return atom.op is None or isinstance(atom.op, (Norm, Scale))
+def _as_map(shape: Shape) -> Shape:
+    return shape if len(shape) == 3 else (*shape, 1, 1)
+
+
+def _is_linear(op: Op | None) -> bool:
+    return op is None or isinstance(op, (Norm, Scale))
 
 
 def _atoms(layer: PlannedLayer) -> list[Atom]:

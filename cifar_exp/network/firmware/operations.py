@@ -10,7 +10,6 @@ where its last step is an activation other than a ReLU.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Literal, NamedTuple
 
 from cifar_exp.network.ops import Conv, GlobalPool, MixedDepthwise, Op, Pool, Shape, numel
@@ -34,8 +33,7 @@ class Atom(NamedTuple):
     op: Op | None
 
 
-@dataclass(frozen=True)
-class Skip:
+class Skip(NamedTuple):
     """A tensor that is added, and how it is adapted on the way."""
 
     tensor: str
@@ -46,8 +44,7 @@ class Skip:
     op: Op | None = None  # the projection
 
 
-@dataclass(frozen=True)
-class Epilogue:
+class Epilogue(NamedTuple):
     """What happens to an accumulator before it is stored."""
 
     before: tuple[Atom, ...] = ()  # norms and scales ahead of a ReLU on the accumulator
@@ -55,12 +52,11 @@ class Epilogue:
     after: tuple[Atom, ...] = ()  # norms, scales and the addition
     activation: str | None = None  # the last step
     skip: Skip | None = None
-    range_key: Key | None = None  # the position whose values are those before `activation`
+    range_key: Key | None = None  # the position whose values are those before `activation`; None: the source
     key: Key | None = None  # the position whose values are stored
 
 
-@dataclass(frozen=True)
-class Operation:
+class Operation(NamedTuple):
     """One integer operation: what it reads, computes and writes."""
 
     name: str

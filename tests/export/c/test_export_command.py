@@ -62,7 +62,7 @@ def test_firmware_that_disagrees_with_its_simulation_is_not_kept(
     simulate = exporter.simulate
     monkeypatch.setattr(exporter, "simulate", lambda *arguments: simulate(*arguments) + 1)
     assert cifar_exp("export", f"run={run}", "format=c", "emulate=false") == 1
-    assert "the compiled C source differs" in capsys.readouterr().err
+    assert "the integer simulation differs" in capsys.readouterr().err
     assert not (run / "model_c").exists()
     assert not list(run.glob(".model_c*"))
 

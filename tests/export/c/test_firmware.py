@@ -101,6 +101,12 @@ def test_every_feature_agrees_and_stays_near_the_float_network(model: dict[str, 
     assert compiled_as_simulated(trained(model, SHAPE), SHAPE, overlap) < 0.2
 
 
+def test_an_activation_by_itself_keeps_the_range_of_what_it_reads() -> None:
+    layers = {"pooled": {"channels": 8, "order": ["conv", "norm", "pool", "activation"], "pool": "avg"}}
+    model = {"name": "lone", "layer": {"activation": "silu"}, "layers": layers, "head": {"pool": "avg"}}
+    assert compiled_as_simulated(trained(model, SHAPE), SHAPE) < 0.015
+
+
 @pytest.mark.parametrize("model", [WIDE, STUDY], ids=["wide", "study"])
 def test_every_feature_agrees_on_every_emulated_processor(model: dict[str, Any], tmp_path: Path) -> None:
     require_arm_tools()
