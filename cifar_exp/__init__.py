@@ -16,27 +16,17 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from cifar_exp.api import compose, plan
-    from cifar_exp.config.schema import TrainConfig
-    from cifar_exp.errors import RunFailedError, UserError
-    from cifar_exp.network.spec import ModelSpec
-    from cifar_exp.runs.run import Run, load_run
-    from cifar_exp.training.train import train
+    from cifar_exp.api import compose as compose
+    from cifar_exp.api import plan as plan
+    from cifar_exp.config.schema import TrainConfig as TrainConfig
+    from cifar_exp.errors import RunFailedError as RunFailedError
+    from cifar_exp.errors import UserError as UserError
+    from cifar_exp.network.spec import ModelSpec as ModelSpec
+    from cifar_exp.runs.run import Run as Run
+    from cifar_exp.runs.run import load_run as load_run
+    from cifar_exp.training.train import train as train
 
 __version__ = "0.2.0"
-
-__all__ = [
-    "ModelSpec",
-    "Run",
-    "RunFailedError",
-    "TrainConfig",
-    "UserError",
-    "__version__",
-    "compose",
-    "load_run",
-    "plan",
-    "train",
-]
 
 _MODULES = {
     "compose": "cifar_exp.api",
@@ -49,6 +39,7 @@ _MODULES = {
     "TrainConfig": "cifar_exp.config.schema",
     "UserError": "cifar_exp.errors",
 }
+__all__ = ["__version__", *_MODULES]
 
 
 def __getattr__(name: str) -> Any:

@@ -7,11 +7,10 @@ from omegaconf import DictConfig, OmegaConf
 from pydantic import ValidationError
 from yaml import YAMLError
 
-from cifar_exp.checks import check_train
+from cifar_exp.checks import check_train, planned
 from cifar_exp.config.compose import Composer, hydra_session
 from cifar_exp.config.messages import ConfigError, schema_errors
 from cifar_exp.config.overrides import parse_overrides
-from cifar_exp.config.planned import planned
 from cifar_exp.config.schema import TrainConfig
 from cifar_exp.errors import UserError
 from cifar_exp.network.plan import Plan

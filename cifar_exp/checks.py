@@ -1,9 +1,9 @@
 """The checks before anything is read, created or trained: each command's config as a typed, checked one."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Generic, TypeVar
 
 from pydantic import BaseModel
 
@@ -14,32 +14,111 @@ from cifar_exp.config.command_schema import (
     ReportConfig,
     SummaryConfig,
 )
-from cifar_exp.config.devices import check_accelerator
-from cifar_exp.config.messages import ConfigError, Errors
+from cifar_exp.config.devices import check_accelerator, check_compiler, check_devices
+from cifar_exp.config.messages import ConfigError, collected
 from cifar_exp.config.parse import AnyConfig, parse
-from cifar_exp.config.paths import with_absolute_paths
-from cifar_exp.config.planned import Planned, planned
 from cifar_exp.config.schema import TrainConfig
 from cifar_exp.data.describe import DataInfo, describe
 from cifar_exp.data.settings import DataConfig
 from cifar_exp.errors import UserError
-from cifar_exp.files import nearest_path
+from cifar_exp.files import expanded, nearest_path
+from cifar_exp.network.cost import check_budget
+from cifar_exp.network.plan import Plan
+from cifar_exp.network.planner import plan_network
+from cifar_exp.network.spec import unknown_sources
 from cifar_exp.runs.run import Run, chosen_data, load_run
-from cifar_exp.training.check import check_config
+
+Config = TypeVar("Config", TrainConfig, SummaryConfig)
 
 
-def check_train(cfg: AnyConfig, base: Path | None = None) -> Planned[TrainConfig]:
-    """Return the run that the root config of `train` describes; no image is read, torch is imported for a GPU only.
+@dataclass(frozen=True)
+class Planned(Generic[Config]):
+    """A config, and what is known of its data and its network."""
+
+    config: Config
+    data_info: DataInfo
+    plan: Plan
+
+
+def planned(config: Config) -> Planned[Config]:
+    """Return a config with the plan of its network, which is within its budget.
+
+    Raises:
+        UserError: data that is not there, a skip from an unknown layer, shapes that do not fit, an exceeded budget.
+    """
+    try:
+        data_info = describe(config.data)
+    except UserError as error:
+        raise ConfigError([str(error), *unknown_sources(config.model.layers)]) from None
+    plan = plan_network(config.model, data_info.input_shape, data_info.num_classes)
+    check_budget(plan, config.budget)
+    return Planned(config, data_info, plan)
+
+
+def check_config(config: TrainConfig, base: Path | None = None) -> Planned[TrainConfig]:
+    """Return the run that a config describes, its paths absolute; no image is read, torch is imported for a GPU only.
 
     Args:
-        cfg: the composed config.
+        config: as the user wrote it; `~` is the user's home.
         base: what relative paths start from; None: the working directory.
 
     Raises:
-        UserError: unknown keys, wrong values, missing data or teacher, incompatible shapes, an exceeded budget, a
-            device that this machine lacks.
+        UserError: data or a teacher that does not exist, incompatible shapes, an exceeded budget, a device that this
+            machine does not have, or a text that would be a reference in the config that is saved.
     """
-    return check_config(with_absolute_paths(parse(TrainConfig, cfg), base))
+    config = _with_absolute_paths(config, base or Path.cwd())
+    *_, found = collected(
+        lambda: _check_texts(config),
+        lambda: check_devices(config.trainer),
+        lambda: check_compiler(config.compile),
+        lambda: _check_teacher(config.distill.teacher),
+        lambda: planned(config),
+    )
+    checked: Planned[TrainConfig] = found
+    return checked
+
+
+def _with_absolute_paths(config: TrainConfig, base: Path) -> TrainConfig:
+    def absolute(path: str | None) -> str | None:
+        return None if path is None else str(base / expanded(path))
+
+    paths = {key: absolute(getattr(config.data, key)) for key in ("root", "cache_dir") if getattr(config.data, key)}
+    teacher = {"teacher": absolute(config.distill.teacher)}
+    return config.model_copy(
+        update={"data": config.data.model_copy(update=paths), "distill": config.distill.model_copy(update=teacher)}
+    )
+
+
+def _check_texts(config: TrainConfig) -> None:
+    keys = [key for key, text in _texts(config.model_dump()) if "${" in text]
+    if keys:
+        raise ConfigError([f"{key}: expected a text without ${{…}}, which is a reference in YAML." for key in keys])
+
+
+def _texts(value: Any, key: str = "") -> Iterator[tuple[str, str]]:
+    if isinstance(value, str):
+        yield key, value
+    named = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
+    for name, one in named:
+        yield from _texts(one, f"{key}.{name}".lstrip("."))
+
+
+def _check_teacher(teacher: str | None) -> None:
+    if teacher is None:
+        return
+    try:
+        load_run(teacher)
+    except UserError as error:
+        raise UserError(f"distill.teacher: {error}") from None
+
+
+def check_train(cfg: AnyConfig, base: Path | None = None) -> Planned[TrainConfig]:
+    """Return the run that the root config of `train` describes; see `check_config`.
+
+    Raises:
+        UserError: unknown keys and wrong values too.
+    """
+    return check_config(parse(TrainConfig, cfg), base)
 
 
 def check_summary(cfg: AnyConfig) -> Planned[SummaryConfig]:
@@ -62,28 +141,29 @@ def check_eval(cfg: AnyConfig) -> CheckedEval:
 
     `data` with a `name` stands for itself (a chosen group); without one, its keys replace those of the run's.
     """
-    config, errors = parse(EvalConfig, cfg), Errors()
-    with errors.collected():
-        check_accelerator(config.accelerator, "accelerator")
-    with errors.collected():
+    config = parse(EvalConfig, cfg)
+
+    def with_data() -> CheckedEval:
         run = load_run(config.run)
         data = chosen_data(run, config.data)
-        data_info = describe(data)
-    errors.raise_any()
-    return CheckedEval(config, run, data, data_info)
+        return CheckedEval(config, run, data, describe(data))
+
+    _, checked = collected(lambda: check_accelerator(config.accelerator, "accelerator"), with_data)
+    return checked
 
 
 def check_predict(cfg: AnyConfig) -> tuple[PredictConfig, Run]:
     """Return the run and the images that the root config of `predict` names."""
-    config, errors = parse(PredictConfig, cfg), Errors()
-    with errors.collected():
-        check_accelerator(config.accelerator, "accelerator")
-    with errors.collected():
-        run = load_run(config.run)
-    with errors.collected():
-        if not Path(config.image).exists():
-            raise UserError(f"image={config.image}: no such file or directory.{nearest_path(Path(config.image))}")
-    errors.raise_any()
+    config = parse(PredictConfig, cfg)
+    image = Path(config.image)
+
+    def check_image() -> None:
+        if not image.exists():
+            raise UserError(f"image={image}: no such file or directory.{nearest_path(image)}")
+
+    _, run, _ = collected(
+        lambda: check_accelerator(config.accelerator, "accelerator"), lambda: load_run(config.run), check_image
+    )
     return config, run
 
 

@@ -29,7 +29,7 @@ from cifar_exp.cli.sweep_file import expand_sweep
 from cifar_exp.cli.tables import note
 from cifar_exp.cli.task import Task
 from cifar_exp.config.compose import Composer, hydra_session
-from cifar_exp.config.devices import check_single_device
+from cifar_exp.config.devices import check_single_device, trains_alone
 from cifar_exp.config.location import users_configs
 from cifar_exp.config.messages import listing
 from cifar_exp.config.overrides import lines, parse_overrides, written
@@ -38,7 +38,6 @@ from cifar_exp.plots.figure import without_window
 from cifar_exp.process import alone, has_rank, is_first_process
 from cifar_exp.runs.directory import RunDir
 from cifar_exp.runs.new_directory import check_is_writable, resume_override
-from cifar_exp.training.check import trains_alone
 from cifar_exp.training.train import check_directory
 
 DEVICES = "trainer.devices"
@@ -73,7 +72,9 @@ def _run(command: str, args: argparse.Namespace) -> int:
         if not (args.info or args.hydra_help or args.version or args.shell_completion):
             (_run_several if multirun else _run_one)(composer, overrides)
             return 0
-        used = composer.used(composer.compose(overrides, multirun)) if args.info else lines(overrides)
+        if args.info:
+            composer.compose(overrides, multirun)
+        used = composer.used(overrides) if args.info else lines(overrides)
     flags = {"--hydra-help": args.hydra_help, "--version": args.version, "-sc": args.shell_completion}
     chosen = [flag for flag, given in flags.items() if given] or [f"--info={args.info}"]
     with users_configs(args.config_dir):

@@ -6,7 +6,6 @@ from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, redirect_stderr
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +19,6 @@ from hydra.utils import instantiate
 from omegaconf import DictConfig, OmegaConf, open_dict, read_write
 
 from cifar_exp.config.compose import composition_error, load_job
-from cifar_exp.config.messages import ConfigError
 from cifar_exp.config.overrides import parse_overrides
 from cifar_exp.errors import RunFailedError, UserError
 from cifar_exp.files import write_text
@@ -66,9 +64,8 @@ class Prepared:
 class JobLoader:
     """Hydra's config loader as sweepers and launchers see it: a job is composed as a single run is, and once."""
 
-    def __init__(self, loader: ConfigLoader, command: str, prepared: Prepared) -> None:
+    def __init__(self, loader: ConfigLoader, prepared: Prepared) -> None:
         self._loader = loader
-        self._command = command
         self._prepared = prepared
 
     def __getattr__(self, name: str) -> Any:
@@ -80,9 +77,7 @@ class JobLoader:
         """Return the config of a job. Raises ConfigError for a layer that does not exist."""
         cfg = self._prepared.config(sweep_overrides)
         if cfg is None:
-            cfg, errors = load_job(self._loader, master_config, parse_overrides(sweep_overrides), self._command)
-            if errors:
-                raise ConfigError(errors)
+            cfg = load_job(self._loader, master_config, parse_overrides(sweep_overrides))
         return cfg
 
 
@@ -104,12 +99,12 @@ class Callbacks:
     def __getattr__(self, event: str) -> Callable[..., None]:
         if not event.startswith("on_"):
             raise AttributeError(event)
-        return partial(self.notify, event)
 
-    def notify(self, event: str, **arguments: Any) -> None:
-        """Report `event` to every callback."""
-        for callback in self.all:
-            getattr(callback, event)(**arguments)
+        def notify(**arguments: Any) -> None:
+            for callback in self.all:
+                getattr(callback, event)(**arguments)
+
+        return notify
 
 
 def run_one(cfg: DictConfig, task: TaskFunction, directory: Path) -> None:
@@ -177,7 +172,7 @@ def _multirun(cfg: DictConfig, prepared: Prepared) -> Iterator[HydraContext]:
     """Notify the callbacks before and after; yield what sweepers and launchers work with."""
     callbacks = _set_up(cfg)
     callbacks.on_multirun_start(config=cfg, config_name=cfg.hydra.job.config_name)
-    loader = JobLoader(GlobalHydra.instance().config_loader(), "train", prepared)
+    loader = JobLoader(GlobalHydra.instance().config_loader(), prepared)
     yield HydraContext(loader, callbacks)  # type: ignore[arg-type]
     callbacks.on_multirun_end(config=cfg, config_name=cfg.hydra.job.config_name)
 

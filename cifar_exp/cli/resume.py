@@ -13,10 +13,9 @@ from cifar_exp.config.overrides import parse_overrides, written
 from cifar_exp.errors import UserError
 from cifar_exp.files import expanded
 from cifar_exp.runs.directory import RunDir
-from cifar_exp.runs.saved import load_config, saved_hydra
+from cifar_exp.runs.saved import FREE, load_config, saved_hydra
 
 AUTO = "auto"  # `resume=auto` continues, in its directory, a run of the config that the other overrides make
-FREE = ("data.root", "data.cache_dir", "distill.teacher", "trainer.enable_progress_bar")  # and all of `logger`
 
 
 def resumed_directory(given: Sequence[Override]) -> Path | None:
@@ -48,11 +47,7 @@ def resumed(composer: Composer, given: Sequence[Override]) -> DictConfig | None:
 
 def _is_free(override: Override) -> bool:
     key = override.key_or_group
-    return key.split(".")[0] == "logger" or key in FREE or _is_hydras_own(override)
-
-
-def _is_hydras_own(override: Override) -> bool:
-    return override.is_hydra_override() and override.key_or_group != "hydra.run.dir"
+    return key.split(".")[0] in FREE or key in FREE or (override.is_hydra_override() and key != "hydra.run.dir")
 
 
 def _contradiction(override: Override, saved: DictConfig, choices: Mapping[str, Any], directory: Path) -> list[str]:

@@ -7,9 +7,8 @@ from urllib.parse import urlparse
 
 from hydra.core.override_parser.types import Override
 from omegaconf import DictConfig, OmegaConf
-from yaml import MarkedYAMLError
 
-from cifar_exp.config.compose import Composer
+from cifar_exp.config.compose import COMPOSITION_ERRORS, Composer, composition_error
 from cifar_exp.config.overrides import parse_overrides, written
 from cifar_exp.errors import UserError, did_you_mean
 
@@ -44,9 +43,8 @@ def _load(composer: Composer, name: str) -> DictConfig:
         if source.scheme() == "file" and file.is_file():
             try:
                 content = OmegaConf.load(file)
-            except MarkedYAMLError as error:
-                line = f", line {error.problem_mark.line + 1}" if error.problem_mark else ""
-                raise UserError(f"{file}{line}: not valid YAML: {error.problem}.") from None
+            except COMPOSITION_ERRORS as error:
+                raise UserError(composition_error(error)) from None
             if isinstance(content, DictConfig) and "defaults" not in content:
                 return content
             raise UserError(f"{file}: expected keys and values; a group is chosen by GROUP: OPTION, not by `defaults`.")

@@ -12,6 +12,7 @@ from omegaconf import DictConfig, OmegaConf
 
 from cifar_exp.checks import check_train
 from cifar_exp.cli.jobs import Prepared
+from cifar_exp.config.devices import trains_alone
 from cifar_exp.config.schema import TrainConfig
 from cifar_exp.files import write_text
 from cifar_exp.process import alone, has_rank, is_first_process
@@ -19,7 +20,6 @@ from cifar_exp.runs.directory import RunDir
 from cifar_exp.runs.lock import in_use
 from cifar_exp.runs.new_directory import undone_on_error
 from cifar_exp.runs.saved import save_config
-from cifar_exp.training.check import trains_alone
 
 
 @dataclass(frozen=True)

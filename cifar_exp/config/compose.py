@@ -2,7 +2,6 @@
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -21,10 +20,10 @@ from pydantic import BaseModel
 from yaml import MarkedYAMLError, YAMLError
 from yaml.reader import ReaderError
 
-from cifar_exp.config.keys import known_there, nearest_key_hint
+from cifar_exp.config.keys import key_hint
 from cifar_exp.config.location import conf_dir, users_conf_dir, users_configs
-from cifar_exp.config.messages import ConfigError, shown
-from cifar_exp.config.overrides import is_open, lines, parse_overrides, unknown_layer
+from cifar_exp.config.messages import ConfigError, unknown_key
+from cifar_exp.config.overrides import lines, unknown_layer
 from cifar_exp.config.parse import value_errors
 from cifar_exp.errors import did_you_mean
 
@@ -34,10 +33,9 @@ COMPOSITION_ERRORS = (
 )
 LONGEST_NAME = 255  # of a file, and so of a group
 PLUGINS = {"joblib": "joblib", "ray": "ray", "submitit_local": "submitit", "submitit_slurm": "submitit"}
-_ABSENT = object()
 _CHOOSE_MODEL = ("model", "experiment", "debug")
 
-Load = Callable[[Sequence[Override]], tuple[DictConfig, list[str]]]  # a config, and errors of its layers
+Load = Callable[[Sequence[Override]], DictConfig]
 
 
 @contextmanager
@@ -70,7 +68,11 @@ def hydra_session(
 
 
 class Composer:
-    """Compose overrides into the config of one command, within a `hydra_session`."""
+    """Compose overrides into the config of one command, within a `hydra_session`.
+
+    Hydra composes the chosen groups, its own settings, and the keys that are removed. The values are set in what it
+    returns: a key that no YAML file has yet needs no `+`, and the schema checks all of them alike.
+    """
 
     def __init__(self, command: str, schema: type[BaseModel], config_name: str | None = None) -> None:
         self.command = command
@@ -99,123 +101,101 @@ class Composer:
         Raises:
             UserError: Every override at fault, and every wrong value of the config that the others make.
         """
-        errors = {one.input_line: text for one in given if (text := self._choice_error(one, multirun))}
+        errors = {one.input_line: text for one in given if (text := self._error(one, multirun))}
         rest = [one for one in given if one.input_line not in errors]
-        load = partial(self._load, mode=RunMode.MULTIRUN if multirun else RunMode.RUN, master=master)
-        texts = list(errors.values())
-        cfg: DictConfig | None
-        try:
-            cfg, found = load(rest)
-        except COMPOSITION_ERRORS as error:
-            cfg, found = self._diagnosed(rest, load, error)
-        texts += found
+
+        def load(some: Sequence[Override]) -> DictConfig:
+            if master is not None:
+                return self.loader.load_sweep_config(master, lines(some))
+            mode = RunMode.MULTIRUN if multirun else RunMode.RUN
+            return self.loader.load_configuration(self.config_name, [*lines(some), f"hydra.mode={mode.name}"], mode)
+
+        cfg, refused = self._composed([one for one in rest if is_composed(one, self.loader)], load)
+        texts = [*errors.values(), *refused]
+        if cfg is not None:
+            texts += set_values(cfg, rest, self.loader)
         if texts or cfg is None:
             raise ConfigError([*texts, *(value_errors(self.schema, cfg) if cfg is not None else [])])
         return cfg
 
-    def used(self, cfg: DictConfig) -> list[str]:
-        """Return the overrides that a config was composed with, in the form in which Hydra accepts them."""
-        kept = cfg.hydra.overrides
-        parts = [OmegaConf.to_container(one, resolve=False) for one in (kept.hydra, kept.task)]
-        used = parse_overrides(str(line) for part in parts for line in part or ())
-        return [f"++{one.input_line}" if is_open(one, self.command) else str(one.input_line) for one in used]
+    def used(self, given: Sequence[Override]) -> list[str]:
+        """Return overrides in the form in which Hydra itself accepts them."""
+        return [
+            str(one.input_line) if is_composed(one, self.loader) else f"++{str(one.input_line).lstrip('+')}"
+            for one in given
+        ]
 
-    def _load(
-        self, overrides: Sequence[Override], mode: RunMode, master: DictConfig | None = None
-    ) -> tuple[DictConfig, list[str]]:
-        """Return the config and an error for each layer that does not exist."""
-        if master is not None:
-            return load_job(self.loader, master, overrides, self.command)
-        given = [*closed(overrides, self.command), f"hydra.mode={mode.name}"]
-        cfg = self.loader.load_configuration(config_name=self.config_name, overrides=given, run_mode=mode)
-        return cfg, apply_open(cfg, overrides, self.command)
-
-    def _choice_error(self, override: Override, multirun: bool) -> str | None:
-        """Describe an override that chooses no option of its group, or several values without `-m`."""
-        line = str(override.input_line)
+    def _error(self, override: Override, multirun: bool) -> str | None:
+        """Describe an override of an unknown key or option, or with several values without `-m`."""
+        line, key = str(override.input_line), override.key_or_group
         if override.is_sweep_override():
             if multirun:
                 return None
             key, _, values = line.partition("=")
             hint = f"; for a list write {key}=[{values}]" if "(" not in values else ""
             return f"{line}: several values need -m, which runs each{hint}."
-        group, value = override.key_or_group, override.value()
-        if len(group) > LONGEST_NAME:
-            return f"{group[:40]}…: unknown key."
-        options = [] if override.is_delete() or isinstance(value, dict) else self.options(group)
+        if len(key) > LONGEST_NAME:
+            return f"{key[:40]}…: unknown key."
+        value = override.value()
+        options = [] if override.is_delete() or isinstance(value, dict) else self.options(key)
         if not options:
-            return None
+            is_known = key.partition(".")[0] in self.schema.model_fields or is_composed(override, self.loader)
+            return None if is_known else unknown_key(key, self.schema)
         names = value if isinstance(value, list) else [value]
         if not all(isinstance(name, str) for name in names):
-            return f"{line}: expected the name of an option.\nOptions of {group}: {', '.join(options)}."
+            return f"{line}: expected the name of an option.\nOptions of {key}: {', '.join(options)}."
         unknown = [str(name) for name in names if name not in options and "${" not in str(name)]
-        return _no_option(line.lstrip("+"), group, unknown[0], options) if unknown else None
+        return _no_option(line.lstrip("+"), key, unknown[0], options) if unknown else None
 
-    def _diagnosed(
-        self, given: Sequence[Override], load: Load, error: Exception
-    ) -> tuple[DictConfig | None, list[str]]:
-        """Compose what Hydra refused: without the overrides at fault, which are returned as texts, all others forced.
-
-        A key of the schema that no YAML file has yet is thereby set, and an unknown one is left to the schema.
-        """
+    def _composed(self, given: Sequence[Override], load: Load) -> tuple[DictConfig | None, list[str]]:
+        """Return Hydra's config of the overrides that it accepts, if there is one, and an error for each other."""
         errors: dict[str | None, str] = {}
         try:
-            choices = load([])[0].hydra.runtime.choices
+            return load(given), []
+        except COMPOSITION_ERRORS as error:
+            reason = composition_error(error)
+        try:
+            choices = load([]).hydra.runtime.choices
             groups = [one for one in given if self.options(one.key_or_group)]
             errors |= {one.input_line: text for one in groups if (text := _group_error(one, choices))}
-            chosen = [one for one in groups if one.input_line not in errors]
-            base = _plain(load(chosen)[0])
-            values = [one for one in given if one not in groups]
-            errors |= {one.input_line: text for one in values if (text := self._key_error(one, base))}
-            kept = [one for one in values if one.input_line not in errors]
-            forced = [one if is_open(one, self.command) else _forced(one) for one in kept]
-            cfg, of_layers = load([*chosen, *forced])
-            return cfg, [*errors.values(), *of_layers]
+            base = load([one for one in groups if one.input_line not in errors])
+            others = [one for one in given if one not in groups]
+            errors |= {one.input_line: text for one in others if (text := _key_error(one, base))}
+            return load([one for one in given if one.input_line not in errors]), list(errors.values())
         except COMPOSITION_ERRORS:
-            return None, list(errors.values()) or [composition_error(error)]
-
-    def _key_error(self, override: Override, base: Mapping[str, Any]) -> str | None:
-        """Describe an override of a value that cannot be applied to the config of the chosen groups."""
-        key, there = override.key_or_group, _value_at(base, override.key_or_group)
-        exists = there is not _ABSENT
-        if override.type is OverrideType.ADD and exists:
-            return f"+{key}: has a value already; leave out the +."
-        kinds = {dict: "a mapping of keys to values", list: "a list"}
-        value = override.value()
-        if {type(there), type(value)} == set(kinds):
-            return f"{key}: expected {kinds[type(there)]}, got {shown(value)}."
-        is_known = override.is_hydra_override() or key.partition(".")[0] in self.schema.model_fields
-        if exists or (is_known and not override.is_delete() and override.type is not OverrideType.CHANGE):
-            return None
-        known = list(_keys(base))
-        hint = nearest_key_hint(key, known) or known_there(key, known)
-        if override.is_delete():
-            return f"~{key}: nothing there to remove.{hint}"
-        return f"{key}: unknown key.{hint}" if override.is_hydra_override() or not is_known else None
+            return None, list(errors.values()) or [reason]
 
 
-def closed(overrides: Sequence[Override], command: str) -> list[str]:
-    """Return the overrides that Hydra composes a config of; `apply_open` applies the others."""
-    return lines(one for one in overrides if not is_open(one, command))
+def is_composed(override: Override, loader: ConfigLoader) -> bool:
+    """Return whether an override is for Hydra to compose: of a group or a setting of its own, or a removal."""
+    if override.is_delete() or override.is_hydra_override() or override.package is not None:
+        return True
+    if override.is_sweep_override() or isinstance(override.value(), dict) or len(override.key_or_group) > LONGEST_NAME:
+        return False
+    return any(source.is_group(override.key_or_group) for source in loader.get_sources())
 
 
-def apply_open(cfg: DictConfig, overrides: Sequence[Override], command: str) -> list[str]:
-    """Set the fields that an entry need not have in a config which Hydra has composed of the other overrides.
+def set_values(cfg: DictConfig, overrides: Sequence[Override], loader: ConfigLoader) -> list[str]:
+    """Set the values among the overrides in a config which Hydra has composed of the others.
 
     Returns:
-        An error for each layer that does not exist, unless the layers differ from job to job.
+        An error for each value that cannot be set. An unknown layer is one, unless layers differ from job to job.
     """
-    opened = [one for one in overrides if is_open(one, command)]
-    if not opened:
-        return []
-    errors, layers = [], OmegaConf.select(cfg, "model.layers")
-    has_layers = isinstance(layers, DictConfig) and not _sweeps_model(overrides)
-    for one in opened:
-        error = unknown_layer(one, list(layers)) if has_layers else None
-        if error is not None:
-            errors.append(error)
-        elif not one.is_sweep_override():
-            OmegaConf.update(cfg, one.key_or_group, one.value(), merge=True, force_add=True)
+    errors, has_layers = [], not _sweeps_model(overrides)
+    for one in overrides:
+        if is_composed(one, loader):
+            continue
+        error = unknown_layer(one, _names(cfg, "model.layers")) if has_layers else None
+        try:
+            if one.type is OverrideType.ADD and _has(cfg, one.key_or_group):
+                error = f"+{one.key_or_group}: has a value already; leave out the +."
+            elif error is None and not one.is_sweep_override():
+                value = one.value()
+                is_merged = isinstance(value, dict) and OmegaConf.is_dict(OmegaConf.select(cfg, one.key_or_group))
+                OmegaConf.update(cfg, one.key_or_group, value, merge=is_merged, force_add=True)
+        except OmegaConfBaseException as cause:
+            error = f"{one.input_line}: {str(cause).splitlines()[0]}"
+        errors += [error] if error else []
     of_task = [one for one in overrides if not one.is_hydra_override()]
     cfg.hydra.overrides.task = lines(of_task)
     cfg.hydra.job.override_dirname = override_dirname(cfg, of_task)
@@ -229,19 +209,21 @@ def override_dirname(cfg: DictConfig, overrides: Sequence[Override]) -> str:
     return str(settings.item_sep.join(named).replace("=", settings.kv_sep))
 
 
-def load_job(
-    loader: ConfigLoader, master: DictConfig, overrides: Sequence[Override], command: str
-) -> tuple[DictConfig, list[str]]:
-    """Return the config of a job of a multirun, and an error for each layer that does not exist.
+def load_job(loader: ConfigLoader, master: DictConfig, overrides: Sequence[Override]) -> DictConfig:
+    """Return the config of a job of a multirun.
 
     Args:
         loader: Hydra's own.
         master: the config of the multirun.
         overrides: of the job.
-        command: the command that the job runs.
+
+    Raises:
+        ConfigError: A layer that does not exist.
     """
-    cfg = loader.load_sweep_config(master, closed(overrides, command))
-    return cfg, apply_open(cfg, overrides, command)
+    cfg = loader.load_sweep_config(master, lines(one for one in overrides if is_composed(one, loader)))
+    if errors := set_values(cfg, overrides, loader):
+        raise ConfigError(errors)
+    return cfg
 
 
 def group_options(loader: ConfigLoader, group: str) -> list[str]:
@@ -304,27 +286,33 @@ def _group_error(override: Override, choices: Mapping[str, Any]) -> str | None:
     return None
 
 
-def _forced(override: Override) -> Override:
-    if override.is_delete() or override.is_hydra_override():
-        return override
-    return parse_overrides([f"++{str(override.input_line).lstrip('+')}"])[0]
+def _key_error(override: Override, base: DictConfig) -> str | None:
+    """Describe a removal, or an override of Hydra's own node, that cannot be applied to the config of the groups."""
+    key = override.key_or_group
+    if _has(base, key):
+        return f"+{key}: has a value already; leave out the +." if override.type is OverrideType.ADD else None
+    siblings = [name for name in _names(base, key.rpartition(".")[0]) if name != "hydra"]
+    hint = key_hint(key, siblings, list(_keys(OmegaConf.to_container(base, resolve=False, enum_to_str=True))))
+    if override.is_delete():
+        return f"~{key}: nothing there to remove.{hint}"
+    return f"{key}: unknown key.{hint}" if override.type is OverrideType.CHANGE else None
 
 
-def _plain(cfg: DictConfig) -> dict[str, Any]:
-    values = OmegaConf.to_container(cfg, resolve=False, enum_to_str=True)
-    assert isinstance(values, dict)
-    return {str(key): value for key, value in values.items()}
+def _has(cfg: DictConfig, key: str) -> bool:
+    parent, _, name = key.rpartition(".")
+    return name in _names(cfg, parent)
 
 
-def _value_at(node: Any, key: str) -> Any:
-    for part in key.split("."):
-        if not isinstance(node, Mapping) or part not in node:
-            return _ABSENT
-        node = node[part]
-    return node
+def _names(cfg: DictConfig, key: str) -> list[str]:
+    """Return the names below a key, none where it has no mapping."""
+    try:
+        node = OmegaConf.select(cfg, key) if key else cfg
+    except OmegaConfBaseException:  # a list or a broken reference on the way
+        return []
+    return [str(name) for name in node] if isinstance(node, DictConfig) else []
 
 
-def _keys(node: Mapping[str, Any], prefix: str = "") -> Iterator[str]:
+def _keys(node: Any, prefix: str = "") -> Iterator[str]:
     for name, value in node.items():
         yield f"{prefix}{name}"
         if isinstance(value, Mapping):

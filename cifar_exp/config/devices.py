@@ -1,4 +1,4 @@
-"""Whether this machine has the device that is asked for, and a compiler; torch is imported for a GPU only."""
+"""Which devices are asked for, and whether this machine has them, and a compiler; torch is imported for a GPU only."""
 
 import os
 import shutil
@@ -80,3 +80,19 @@ def check_single_device(devices: Any) -> None:
         f"trainer.devices={devices}: a job of -m trains on one device.\n"
         "Several devices share one run without -m; several jobs run at once with hydra/launcher=joblib or n_jobs."
     )
+
+
+def trains_alone(trainer: TrainerConfig) -> bool:
+    """Return whether a run takes one device of one machine; torch is imported where that depends on the machine."""
+    if trainer.num_nodes > 1:
+        return False
+    if isinstance(trainer.devices, list):
+        return len(trainer.devices) == 1
+    if trainer.devices not in ("auto", -1):
+        return trainer.devices == 1
+    if trainer.accelerator == "cpu":
+        return True
+    import torch
+
+    has_none = trainer.accelerator in ("auto", "gpu") and not torch.accelerator.is_available()
+    return has_none or torch.accelerator.device_count() == 1

@@ -123,7 +123,22 @@ def _one_of(values: list[str]) -> str:
     return values[0] if len(values) == 1 else f"one of {', '.join(values)}"
 
 
-def nearest_key(given: str, known: Sequence[str]) -> str | None:
+def key_hint(given: str, siblings: Sequence[str], known: Sequence[str]) -> str:
+    """Return ` Did you mean 'trainer.max_epochs'?` where a key is near, else ` Known: lr, momentum.`, the siblings.
+
+    Args:
+        given: an unknown dotted key.
+        siblings: the names that are known in its place.
+        known: all dotted keys.
+    """
+    parent, dot, _ = given.rpartition(".")
+    near = _nearest_key(given, [*(parent + dot + name for name in siblings), *known])
+    if near is not None:
+        return f" Did you mean '{near}'?"
+    return f" Known: {', '.join(siblings)}." if siblings else ""
+
+
+def _nearest_key(given: str, known: Sequence[str]) -> str | None:
     """Return the known dotted key nearest to `given`: the same name elsewhere, a neighbour, or a similar one."""
     parent, _, leaf = given.rpartition(".")
     elsewhere = [key for key in known if key.rpartition(".")[2] == leaf]
@@ -135,17 +150,3 @@ def nearest_key(given: str, known: Sequence[str]) -> str | None:
     if near := get_close_matches(given, list(known), n=1, cutoff=0.75):
         return near[0]
     return elsewhere[0] if len(elsewhere) == 1 else None
-
-
-def nearest_key_hint(given: str, known: Sequence[str]) -> str:
-    """Return ` Did you mean 'trainer.max_epochs'?` where a known dotted key is near `given`, else an empty string."""
-    near = nearest_key(given, known)
-    return f" Did you mean '{near}'?" if near else ""
-
-
-def known_there(given: str, known: Sequence[str]) -> str:
-    """Return ` Known: lr, momentum.`, the names beside `given`, else an empty string."""
-    parent, dot, _ = given.rpartition(".")
-    names = [key.removeprefix(parent + dot) for key in known if key.startswith(parent + dot)]
-    names = list(dict.fromkeys(name for name in names if "." not in name and name != "hydra"))
-    return f" Known: {', '.join(names)}." if names else ""

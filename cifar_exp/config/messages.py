@@ -2,14 +2,13 @@
 
 import json
 import re
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
-from cifar_exp.config.keys import Keys, nearest_key_hint
+from cifar_exp.config.keys import Keys, key_hint
 from cifar_exp.errors import UserError, did_you_mean
 
 MAX_LINES = 12
@@ -32,26 +31,20 @@ class ConfigError(UserError):
         self.errors = tuple(errors)
 
 
-class Errors:
-    """Collects the user errors of independent checks, to report them in one message."""
-
-    def __init__(self) -> None:
-        self._errors: list[str] = []
-
-    @contextmanager
-    def collected(self) -> Iterator[None]:
-        """Note the UserError of the block instead of raising it."""
+def collected(*checks: Callable[[], Any]) -> list[Any]:
+    """Return what independent checks return. Raises ConfigError with the errors of all that fail."""
+    found: list[Any] = []
+    errors: list[str] = []
+    for check in checks:
         try:
-            yield
+            found.append(check())
         except ConfigError as error:
-            self._errors += error.errors
+            errors += error.errors
         except UserError as error:
-            self._errors.append(str(error))
-
-    def raise_any(self) -> None:
-        """Raise ConfigError where an error has been collected."""
-        if self._errors:
-            raise ConfigError(self._errors)
+            errors.append(str(error))
+    if errors:
+        raise ConfigError(errors)
+    return found
 
 
 def _bullet(error: str) -> list[str]:
@@ -81,6 +74,12 @@ def schema_errors(error: ValidationError, schema: type[BaseModel], values: Mappi
     return [text for path, text in errors.items() if not _is_inherited(path, errors, values)]
 
 
+def unknown_key(key: str, schema: type[BaseModel]) -> str:
+    """Return the error of a dotted key whose first name the schema does not have."""
+    siblings = [] if "." in key else list(schema.model_fields)
+    return f"{key}: unknown key.{key_hint(key, siblings, Keys(schema).names())}"
+
+
 def _path(keys: Keys, details: ErrorDetails) -> tuple[str, ...]:
     location, path = details["loc"], keys.path(details["loc"])
     if details["type"] in ("extra_forbidden", "missing"):
@@ -101,7 +100,7 @@ def _is_inherited(path: str, errors: Mapping[str, str], values: Mapping[str, Any
 def _text(path: str, details: ErrorDetails, keys: Keys, values: Mapping[str, Any]) -> str:
     location, kind = details["loc"], details["type"]
     if kind == "extra_forbidden":
-        return f"{path}: unknown key.{_near_key(path, keys, location)}"
+        return f"{path}: unknown key.{key_hint(path, keys.siblings(location), keys.names())}"
     if location[-1] == "[key]":
         return f"{path}: {shown(details['input'])}: a name is a text; quote it, or let it begin with a letter."
     if kind == "unknown_name":
@@ -136,10 +135,3 @@ def _value_at(values: Mapping[str, Any], path: str, otherwise: Any) -> Any:
             return otherwise
         node = node[part]
     return node
-
-
-def _near_key(path: str, keys: Keys, location: Sequence[str | int]) -> str:
-    siblings = keys.siblings(location)
-    parent, dot, _ = path.rpartition(".")
-    known = [*(parent + dot + name for name in siblings), *keys.names()]
-    return nearest_key_hint(path, known) or f" Known: {', '.join(siblings)}."

@@ -1,9 +1,4 @@
-"""Overrides in Hydra's grammar, and the fields that need no `+` although a YAML entry does not have them yet.
-
-`model.layers.conv7.skip=conv6` works though conv7's entry has no `skip`, and `eval run=DIR data.root=…` though `data`
-is null. Hydra would ask for `++`. These overrides are applied after Hydra's composition instead, where a layer that
-does not exist differs from a field that is new; the schema then checks them as it checks everything.
-"""
+"""Overrides in Hydra's grammar."""
 
 import re
 from collections.abc import Iterable, Mapping, Sequence
@@ -17,15 +12,6 @@ from hydra.errors import OverrideParseException
 from cifar_exp.config.messages import ConfigError
 from cifar_exp.errors import did_you_mean
 
-_OF_MODEL = re.compile(
-    r"model\.(layers\.[^.=]+(\.\w+)?|(layer|head)\.\w+)"
-)  # a whole layer too: model.layers.conv1={…}
-_OPEN_KEYS = {
-    "train": _OF_MODEL,
-    "summary": _OF_MODEL,
-    "eval": re.compile(r"data\.\w+"),
-    "export": re.compile(r"data\.\w+"),
-}
 _WHERE = ("Error parsing override", "Error when parsing index")  # the lines of Hydra's message that repeat the override
 _NOT_TEXT = ("null", "true", "false", "nan", "inf")  # what the grammar reads as something else
 _LAYER = re.compile(r"model\.layers\.([^.=]+)")
@@ -67,16 +53,10 @@ def _not_understood(override: str, error: OverrideParseException) -> str:
     return f"'{override}': not understood ({reason}). Quote a value with special characters: KEY=\"'…'\"."
 
 
-def is_open(override: Override, command: str) -> bool:
-    """Return whether an override is a plain one of a field that its entry need not have."""
-    keys = _OPEN_KEYS.get(command)
-    return override.type is OverrideType.CHANGE and keys is not None and bool(keys.fullmatch(override.key_or_group))
-
-
 def unknown_layer(override: Override, layers: Sequence[str]) -> str | None:
-    """Return the error of an override of a layer that is none of `layers`; None where there is no such error."""
+    """Return the error of an override of a layer that is none of `layers`, if there are any; else None."""
     match = _LAYER.match(override.key_or_group)
-    if match is None or match[1] in layers:
+    if override.type is not OverrideType.CHANGE or match is None or not layers or match[1] in layers:
         return None
     hint = did_you_mean(match[1], layers) or f" Layers: {', '.join(layers)}."
     new = f"+model.layers.{match[1]}.channels=…"

@@ -1,7 +1,7 @@
 """Augmentation of whole batches, on the device they are on: raw uint8 pixels in, uint8 pixels out.
 
-Every function takes its random numbers as tensors, one an image (see `draws`), so that it is itself
-free of chance, moves nothing between host and device, and costs a few kernels whatever the batch.
+Every function takes its random numbers as tensors, one per image (see `draws`), so that it is itself
+deterministic, moves nothing between host and device, and costs a few kernels whatever the batch.
 
 Shapes: B images, H height, W width, C channels, K classes. BHWC is contiguous, which is what PyTorch calls
 channels_last once seen as BCHW.
@@ -18,7 +18,7 @@ from cifar_exp.data.draws import Draws
 def augment(
     images_BHWC: Tensor, labels_B: Tensor, draws: Draws, num_classes: int, fill_C: Tensor
 ) -> tuple[Tensor, Tensor]:
-    """All that was drawn, one after the other.
+    """Return a batch after everything that was drawn, one after the other.
 
     Args:
         images_BHWC: uint8.
@@ -40,19 +40,19 @@ def augment(
         images = rotate(images, draws.degrees)
     if draws.hole is not None:
         images = cutout(images, draws.hole, fill_C)
-    if draws.share is None:
+    if draws.fraction is None:
         return images, labels_B
-    partners, share = images.roll(1, 0), draws.share
+    partners, fraction = images.roll(1, 0), draws.fraction
     if draws.blends:
-        images = mixup(images, partners, share)
+        images = mixup(images, partners, fraction)
     if draws.box is not None:
         images = cutmix(images, partners, draws.box)
-        share = share * kept_area(draws.box, images)
-    return images, mix_labels(labels_B, share, num_classes)
+        fraction = fraction * kept_area(draws.box, images)
+    return images, mix_labels(labels_B, fraction, num_classes)
 
 
 def crop(images_BHWC: Tensor, shift_B2: Tensor, padding: int) -> Tensor:
-    """Windows of the images' own size out of the images with `padding` black pixels on each side.
+    """Return windows of the images' own size out of the images with `padding` black pixels on each side.
 
     `shift_B2` (int64, 0 to 2·padding) is each window's top and left; (padding, padding) is the image itself.
     Random crops of CIFAR: He et al., "Deep Residual Learning" (2015), section 4.2.
@@ -64,7 +64,7 @@ def crop(images_BHWC: Tensor, shift_B2: Tensor, padding: int) -> Tensor:
 
 
 def flip(images_BHWC: Tensor, mirrored_B: Tensor) -> Tensor:
-    """Left and right exchanged where `mirrored_B` (int64) is 1; He et al. (2015), section 4.2."""
+    """Return the images, left and right exchanged where `mirrored_B` (int64) is 1; He et al. (2015), section 4.2."""
     B = len(images_BHWC)
     # Twice as fast as torch.where, and no wait for the device as with a boolean index
     both = torch.cat((images_BHWC, images_BHWC.flip(2)))
@@ -72,7 +72,7 @@ def flip(images_BHWC: Tensor, mirrored_B: Tensor) -> Tensor:
 
 
 def rotate(images_BHWC: Tensor, degrees_B: Tensor) -> Tensor:
-    """Counter-clockwise by `degrees_B` (float) about the centre, bilinear, black where nothing is.
+    """Return the images rotated counter-clockwise by `degrees_B` (float) about the centre, bilinear, filled with black.
 
     As in Simard et al., "Best Practices for Convolutional Neural Networks" (2003), section 2.
     """
@@ -86,7 +86,7 @@ def rotate(images_BHWC: Tensor, degrees_B: Tensor) -> Tensor:
 
 
 def cutout(images_BHWC: Tensor, hole_B4: Tensor, fill_C: Tensor) -> Tensor:
-    """`fill_C` inside the box `hole_B4` (int64: top, bottom, left, right).
+    """Return the images with `fill_C` inside the box `hole_B4` (int64: top, bottom, left, right).
 
     DeVries & Taylor, "Improved Regularization of Convolutional Neural Networks with Cutout" (2017): a
     square around any pixel, so it may reach over the edge; 0 after normalising is the mean colour here.
@@ -94,16 +94,16 @@ def cutout(images_BHWC: Tensor, hole_B4: Tensor, fill_C: Tensor) -> Tensor:
     return _where_inside(hole_B4, fill_C.expand(1, 1, 1, -1), images_BHWC)
 
 
-def mixup(images_BHWC: Tensor, partners_BHWC: Tensor, share_B: Tensor) -> Tensor:
-    """Each image times `share_B` (float, 0 to 1) plus its partner times the rest.
+def mixup(images_BHWC: Tensor, partners_BHWC: Tensor, fraction_B: Tensor) -> Tensor:
+    """Return each image times `fraction_B` (float, 0 to 1) plus its partner times the rest.
 
-    Zhang et al., "mixup: Beyond Empirical Risk Minimization" (2017), with a share for each image.
+    Zhang et al., "mixup: Beyond Empirical Risk Minimization" (2017), with a fraction for each image.
     """
-    return _to_pixels(partners_BHWC.float().lerp_(images_BHWC.float(), share_B.view(-1, 1, 1, 1)))
+    return _to_pixels(partners_BHWC.float().lerp_(images_BHWC.float(), fraction_B.view(-1, 1, 1, 1)))
 
 
 def cutmix(images_BHWC: Tensor, partners_BHWC: Tensor, box_B4: Tensor) -> Tensor:
-    """The box `box_B4` (int64: top, bottom, left, right) of each image taken from its partner.
+    """Return the images with the box `box_B4` (int64: top, bottom, left, right) of each taken from its partner.
 
     Yun et al., "CutMix" (2019), with a box for each image.
     """
@@ -111,22 +111,22 @@ def cutmix(images_BHWC: Tensor, partners_BHWC: Tensor, box_B4: Tensor) -> Tensor
 
 
 def kept_area(box_B4: Tensor, images_BHWC: Tensor) -> Tensor:
-    """The share of each image outside of its box: float (B,)."""
+    """Return the fraction of each image outside of its box: float (B,)."""
     top, bottom, left, right = box_B4.unbind(1)
     area = images_BHWC.shape[1] * images_BHWC.shape[2]
     return 1 - ((bottom - top) * (right - left)).float() / area
 
 
-def mix_labels(labels_B: Tensor, share_B: Tensor, num_classes: int) -> Tensor:
-    """Probabilities float (B, K): `share_B` for an image's own label, the rest for that of the one before it."""
+def mix_labels(labels_B: Tensor, fraction_B: Tensor, num_classes: int) -> Tensor:
+    """Return probabilities float (B, K): `fraction_B` for an image's own label, the rest for its partner's."""
     own_BK = torch.zeros(len(labels_B), num_classes, dtype=torch.float32, device=labels_B.device).scatter_(
         1, labels_B[:, None], 1.0
     )
-    return torch.lerp(own_BK.roll(1, 0), own_BK, share_B[:, None])
+    return torch.lerp(own_BK.roll(1, 0), own_BK, fraction_B[:, None])
 
 
 def _where_inside(box_B4: Tensor, inside_BHWC: Tensor, outside_BHWC: Tensor) -> Tensor:
-    """The bytes of `inside_BHWC` (it may be broadcast) in the boxes (top, bottom, left, right), the others outside.
+    """Return `inside_BHWC` (it may be broadcast) in the boxes (top, bottom, left, right), and `outside_BHWC` elsewhere.
 
     Bytes are chosen by masks of 0 and 255, which PyTorch vectorises on CPUs: eight times faster than torch.where.
     """

@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 
 from cifar_exp.errors import UserError
-from cifar_exp.files import expanded
+from cifar_exp.files import atomic, expanded
 
 log = logging.getLogger(__name__)
 
@@ -36,14 +36,14 @@ def cache_directory(cache_dir: str | None) -> Path:
 def cached_images(
     directory: Path, source: str, fingerprint: str, shape: tuple[int, ...], make: Callable[[], np.ndarray]
 ) -> np.ndarray:
-    """The images of `source` as they were when it had this `fingerprint`, made and kept if not yet there.
+    """Return the images of `source` with this `fingerprint`; decode and save them where the cache does not have them.
 
     Args:
-        directory: where the cache is.
-        source: what the images are of; an older state of the same source is removed.
-        fingerprint: the state of the source.
-        shape: what the array must have; uint8.
-        make: makes the array.
+        directory: of the cache.
+        source: what the images are of; those with an older fingerprint are removed.
+        fingerprint: changes whenever the source does.
+        shape: of the array; uint8.
+        make: decodes the images.
     """
     place = hashlib.sha256(source.encode("utf-8", "replace")).hexdigest()[:16]
     state = hashlib.sha256(f"{FORMAT} {fingerprint}".encode()).hexdigest()[:32]
@@ -53,7 +53,8 @@ def cached_images(
         return images
     images = make()
     try:
-        _write(path, images)
+        with atomic(path) as temporary:
+            np.savez(temporary, images=images)
         for outdated in directory.glob(f"{place}-*.npz"):
             if outdated != path:
                 outdated.unlink(missing_ok=True)
@@ -72,15 +73,3 @@ def _read(path: Path, shape: tuple[int, ...]) -> np.ndarray | None:
         log.warning("the cache file %s is damaged (%s) and is made again", path, error)
         return None
     return images if images.shape == shape and images.dtype == np.uint8 else None
-
-
-def _write(path: Path, images: np.ndarray) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=".writing-", suffix=".npz")
-    try:
-        with os.fdopen(handle, "wb") as file:
-            np.savez(file, images=images)
-        os.replace(temporary, path)
-    except BaseException:
-        Path(temporary).unlink(missing_ok=True)
-        raise

@@ -2,9 +2,24 @@
 
 from dataclasses import dataclass
 
-from cifar_exp.data import names
 from cifar_exp.data.folder import find_class_names, find_root
 from cifar_exp.data.settings import DataConfig
+
+# The classes in the order of their labels (Krizhevsky, 2009)
+CIFAR10 = tuple("airplane automobile bird cat deer dog frog horse ship truck".split())  # noqa: SIM905
+
+CIFAR100 = tuple(
+    """
+    apple aquarium_fish baby bear beaver bed bee beetle bicycle bottle bowl boy bridge bus butterfly camel
+    can castle caterpillar cattle chair chimpanzee clock cloud cockroach couch crab crocodile cup dinosaur
+    dolphin elephant flatfish forest fox girl hamster house kangaroo keyboard lamp lawn_mower leopard lion
+    lizard lobster man maple_tree motorcycle mountain mouse mushroom oak_tree orange orchid otter palm_tree
+    pear pickup_truck pine_tree plain plate poppy porcupine possum rabbit raccoon ray road rocket rose sea
+    seal shark shrew skunk skyscraper snail snake spider squirrel streetcar sunflower sweet_pepper table
+    tank telephone television tiger tractor train trout tulip turtle wardrobe whale willow_tree wolf woman
+    worm
+    """.split()  # noqa: SIM905
+)
 
 
 @dataclass(frozen=True)
@@ -21,21 +36,20 @@ class DataInfo:
 
 
 def describe(data: DataConfig) -> DataInfo:
-    """The image shape and classes of a data source.
+    """Return the image shape and the classes of a data source.
 
     Raises:
-        UserError: a folder that is missing, lacks a split, has a class in one split only or a class
-            without images.
+        UserError: a folder that is missing, lacks a split, has a class in one split only or a class without images.
     """
     return DataInfo((3, data.image_size, data.image_size), class_names(data))
 
 
 def class_names(data: DataConfig) -> tuple[str, ...]:
-    """The names of the classes, in label order; raises as `describe`."""
+    """Return the names of the classes, in label order; raises as `describe`."""
     if data.name == "cifar10":
-        return names.CIFAR10
+        return CIFAR10
     if data.name == "cifar100":
-        return names.CIFAR100
+        return CIFAR100
     if data.name == "folder":
         return find_class_names(find_root(data.root))
     return tuple(f"class{number}" for number in range(data.num_classes or 0))

@@ -14,29 +14,29 @@ from torch import Tensor
 
 from cifar_exp.data.settings import AugmentConfig
 
-ORDER, SHIFT, MIRRORED, DEGREES, HOLE, SHARE, BOX, KIND = range(8)
+ORDER, SHIFT, MIRRORED, DEGREES, HOLE, FRACTION, BOX, KIND = range(8)
 
 
 @dataclass(frozen=True)
 class Draws:
-    """One row an image, in the order of the epoch; None for what is off."""
+    """One row per image, in the order of the epoch; None for what is off."""
 
     order: Tensor  # int64 (N,): which image
     shift: Tensor | None = None  # int64 (N, 2): top, left of the crop
     mirrored: Tensor | None = None  # int64 (N,): 1 for a mirror image
     degrees: Tensor | None = None  # float (N,)
     hole: Tensor | None = None  # int64 (N, 4): cutout's top, bottom, left, right
-    share: Tensor | None = None  # float (N,): mixup's share of the image itself
+    fraction: Tensor | None = None  # float (N,): mixup's fraction of the image itself
     box: Tensor | None = None  # int64 (N, 4): cutmix's top, bottom, left, right
     padding: int = 0
-    blends: bool = False  # whether any share is below 1
+    blends: bool = False  # whether any fraction is below 1
 
     def rows(self, part: slice | Tensor) -> Self:
-        """The numbers of a part of the epoch."""
+        """Return the numbers of a part of the epoch."""
         return replace(self, **{name: value[part] for name, value in self._tensors().items()})
 
     def to(self, device: torch.device) -> Self:
-        """The same numbers on another device."""
+        """Return the same numbers on another device."""
         staged = device.type == "cuda"  # elsewhere a copy may read these tensors after they are gone
         return replace(self, **{name: value.to(device, non_blocking=staged) for name, value in self._tensors().items()})
 
@@ -48,7 +48,7 @@ class Draws:
 def draw_epoch(
     config: AugmentConfig, count: int, image_size: int, *, seed: int, epoch: int, mixing: bool = True
 ) -> Draws:
-    """All random numbers of one epoch over `count` images of `image_size` pixels a side.
+    """Return all random numbers of one epoch over `count` images of `image_size` × `image_size` pixels.
 
     `mixing`: whether this epoch uses mixup and cutmix, where the config has them.
     """
@@ -80,23 +80,23 @@ def draw_epoch(
 def _draw_mixing(
     config: AugmentConfig, count: int, image_size: int, stream: Callable[[int], np.random.Generator]
 ) -> dict[str, np.ndarray]:
-    """Mixup's shares and cutmix's boxes; with both on, an even chance decides which an image gets."""
+    """Return mixup's fractions and cutmix's boxes; with both on, an even chance decides which an image gets."""
     cut = np.full(count, config.cutmix > 0)
     if config.mixup and config.cutmix:
         cut = stream(KIND).random(count) < 0.5
-    share = np.ones(count, dtype=np.float32)
+    fraction = np.ones(count, dtype=np.float32)
     if config.mixup:
-        share = np.where(cut, 1.0, stream(SHARE).beta(config.mixup, config.mixup, count)).astype(np.float32)
+        fraction = np.where(cut, 1.0, stream(FRACTION).beta(config.mixup, config.mixup, count)).astype(np.float32)
     if not config.cutmix:
-        return {"share": share}
+        return {"fraction": fraction}
     rng = stream(BOX)
     kept = rng.beta(config.cutmix, config.cutmix, count)
     sides = np.where(cut, np.rint(image_size * np.sqrt(1 - kept)), 0).astype(np.int64)
-    return {"share": share, "box": _boxes(rng.integers(0, image_size, (count, 2)), sides, image_size)}
+    return {"fraction": fraction, "box": _boxes(rng.integers(0, image_size, (count, 2)), sides, image_size)}
 
 
 def _boxes(centre: np.ndarray, sides: np.ndarray, image_size: int) -> np.ndarray:
-    """Squares around `centre` (N, 2), cut at the image's edge: (N, 4), top, bottom, left, right."""
+    """Return squares around `centre` (N, 2), cut at the image's edge: (N, 4), top, bottom, left, right."""
     start = centre - sides[:, None] // 2
     stop = start + sides[:, None]
     edges = np.stack((start, stop), axis=2).clip(0, image_size)

@@ -3,6 +3,7 @@
 Shapes: N images, C channels, H height, W width.
 """
 
+import hashlib
 from dataclasses import dataclass
 from typing import Self
 
@@ -24,30 +25,30 @@ class ImageSet:
 
     @classmethod
     def from_pixels(cls, pixels_NHWC: Tensor, labels: Tensor, class_names: tuple[str, ...]) -> Self:  # noqa: N803
-        """A set from uint8 (N, H, W, C), without a copy."""
+        """Return a set from uint8 (N, H, W, C), without a copy."""
         return cls(pixels_NHWC.permute(0, 3, 1, 2), labels, class_names)
 
     @property
     def pixels_NHWC(self) -> Tensor:  # noqa: N802
-        """The same memory seen as a contiguous (N, H, W, C)."""
+        """The same memory as a contiguous (N, H, W, C)."""
         return self.images.permute(0, 2, 3, 1)
 
     def __len__(self) -> int:
         return len(self.labels)
 
     def take(self, positions: np.ndarray) -> Self:
-        """The images at these positions, copied."""
+        """Return a copy of the images at these positions."""
         index = torch.from_numpy(positions)
         pixels = self.pixels_NHWC.index_select(0, index)
         return self.from_pixels(pixels, self.labels.index_select(0, index), self.class_names)
 
     def to(self, device: torch.device) -> Self:
-        """The same set on another device."""
+        """Return the same set on another device."""
         return type(self)(self.images.to(device), self.labels.to(device), self.class_names)
 
 
 def channel_statistics(data: ImageSet) -> tuple[Tensor, Tensor]:
-    """Mean and standard deviation of each channel over all pixels: float32 (C,), in 0–255 units.
+    """Return mean and standard deviation of each channel over all pixels: float32 (C,), in 0–255 units.
 
     Sums are exact integers and the rest is float64; a standard deviation is at least 1.
     """
@@ -64,3 +65,19 @@ def channel_statistics(data: ImageSet) -> tuple[Tensor, Tensor]:
     mean_square = squares.view(-1, channels).sum(0).double() / count
     std = (mean_square - mean.square()).clamp(min=STD_FLOOR**2).sqrt()
     return mean.float(), std.float()
+
+
+def fingerprint(*parts: ImageSet) -> str:
+    """Return the SHA-256 of the decoded images of a run, as 64 hexadecimal digits.
+
+    It depends on nothing but pixels, labels and their order: not on file names, paths, times, the device or the cache.
+
+    Args:
+        parts: the training, validation and test images, in this order.
+    """
+    digest = hashlib.sha256()
+    for part in parts:
+        digest.update(f"{tuple(part.pixels_NHWC.shape)} {part.pixels_NHWC.dtype}\n".encode())
+        for values in (part.pixels_NHWC, part.labels):
+            digest.update(values.cpu().contiguous().numpy().data.cast("B"))
+    return digest.hexdigest()

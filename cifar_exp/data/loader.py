@@ -52,7 +52,7 @@ class TrainLoader:
             batch_size: images of a global batch, over all ranks.
             augment: what is done to them.
             seed: of order and augmentation.
-            max_epochs: what `augment.mix_until` is a share of; below 1 means without end.
+            max_epochs: what `augment.mix_until` is a fraction of; below 1 means without end.
             fill: cutout's colour (C,) in 0–255, black if not given.
             rank: which part of each batch is taken.
             world_size: in how many parts each batch is split.

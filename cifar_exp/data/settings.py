@@ -1,11 +1,11 @@
-"""What `data=` and `augment=` may say; torch is not imported here."""
+"""The settings of `data=` and `augment=`; torch is not imported here."""
 
 from typing import Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 SYNTHETIC_DEFAULTS = {"train_size": 5000, "test_size": 1000, "num_classes": 10}
-# Keys that would be ignored by a source are refused there, so that no override is lost silently.
+# Keys that a source would ignore are errors there, so that no override is lost silently
 FOREIGN_KEYS: dict[str, tuple[str, ...]] = {
     "cifar10": tuple(SYNTHETIC_DEFAULTS),
     "cifar100": tuple(SYNTHETIC_DEFAULTS),
@@ -22,12 +22,12 @@ class DataConfig(_Settings):
     """Where the images come from, how they are split, and how many make a batch."""
 
     name: Literal["cifar10", "cifar100", "folder", "synthetic"]
-    # folder: holds train/<class>/* and test/<class>/*; cifar10, cifar100: where the download goes
+    # folder: contains train/<class>/* and test/<class>/*; cifar10, cifar100: where the download goes
     # (null: the user's cache directory)
     root: str | None = None
-    # pixels a side; the images of a folder are resized to it, those of CIFAR have 32
+    # side in pixels; the images of a folder are resized to it, those of CIFAR have 32
     image_size: int = Field(32, ge=8, le=512)
-    # share of the training images that is held out for validation, stratified by class
+    # fraction of the training images that is held out for validation, stratified by class
     val_fraction: float = Field(0.1, gt=0.0, lt=1.0)
     # fixes the hold-out, the limited parts and the synthetic images, whatever the run's own seed is
     split_seed: int = Field(0, ge=0)
@@ -85,7 +85,7 @@ class AugmentConfig(_Settings):
     mixup: float = Field(0.0, ge=0.0, le=100.0)
     # alpha of cutmix's Beta(alpha, alpha) (0: off); with mixup too, each image gets one of the two
     cutmix: float = Field(0.0, ge=0.0, le=100.0)
-    # share of the epochs, from the first on, in which mixup and cutmix are used
+    # fraction of the epochs, from the first on, in which mixup and cutmix are used
     mix_until: float = Field(1.0, ge=0.0, le=1.0)
 
     @property

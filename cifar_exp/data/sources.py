@@ -3,7 +3,6 @@
 import contextlib
 import logging
 import sys
-from dataclasses import dataclass
 from http.client import HTTPException
 from pathlib import Path
 from typing import Any
@@ -28,27 +27,12 @@ log = logging.getLogger(__name__)
 TRAIN_LIMIT, HOLD_OUT, TEST_LIMIT = 0, 1, 2
 
 
-@dataclass(frozen=True)
-class Splits:
-    """The three parts of a data source."""
-
-    train: ImageSet
-    val: ImageSet
-    test: ImageSet
-
-
-def load_splits(data: DataConfig) -> Splits:
-    """All images of a source.
+def load_train_val(data: DataConfig) -> tuple[ImageSet, ImageSet]:
+    """Return the training images, limited first, and the validation images, which are held out of them.
 
     Raises:
         UserError: images that are missing or broken, or too few of them.
     """
-    train, val = load_train_val(data)
-    return Splits(train, val, load_test(data))
-
-
-def load_train_val(data: DataConfig) -> tuple[ImageSet, ImageSet]:
-    """The training images, limited first, with the validation part held out of them; raises as `load_splits`."""
     everything = _load(data, "train")
     labels = everything.labels.numpy()
     part = stratified_part(labels, data.train_limit or len(labels), (data.split_seed, TRAIN_LIMIT))
@@ -57,7 +41,7 @@ def load_train_val(data: DataConfig) -> tuple[ImageSet, ImageSet]:
 
 
 def load_test(data: DataConfig) -> ImageSet:
-    """The test images, limited; raises as `load_splits`."""
+    """Return the test images, limited; raises as `load_train_val`."""
     everything = _load(data, "test")
     if data.test_limit is None or data.test_limit >= len(everything):
         return everything

@@ -6,7 +6,7 @@ from cifar_exp.errors import UserError
 
 
 def stratified_part(labels: np.ndarray, count: int, seed: tuple[int, int]) -> np.ndarray:
-    """Sorted positions of `count` of the labels, each class in proportion; all of them if there are fewer.
+    """Return sorted positions of `count` of the labels, each class in proportion; all of them if there are fewer.
 
     With one seed a smaller part lies in a larger one, but for the rounding of classes.
     """
@@ -14,11 +14,11 @@ def stratified_part(labels: np.ndarray, count: int, seed: tuple[int, int]) -> np
         return np.arange(len(labels))
     sizes = np.bincount(labels)
     rng = np.random.default_rng(seed)
-    return _draw(labels, _shares(sizes, sizes, count, rng), rng)
+    return _draw(labels, _counts(sizes, sizes, count, rng), rng)
 
 
 def hold_out(labels: np.ndarray, fraction: float, seed: tuple[int, int]) -> tuple[np.ndarray, np.ndarray]:
-    """Sorted positions of those that stay and of the stratified `fraction` that is held out.
+    """Return sorted positions of those that stay and of the stratified `fraction` that is held out.
 
     Every class keeps at least one.
 
@@ -35,24 +35,24 @@ def hold_out(labels: np.ndarray, fraction: float, seed: tuple[int, int]) -> tupl
             "a larger data.val_fraction or more training images (data.train_limit) are needed."
         )
     rng = np.random.default_rng(seed)
-    held = _draw(labels, _shares(sizes, spare, count, rng), rng)
+    held = _draw(labels, _counts(sizes, spare, count, rng), rng)
     kept = np.ones(len(labels), dtype=bool)
     kept[held] = False
     return np.flatnonzero(kept), held
 
 
-def _shares(sizes: np.ndarray, limits: np.ndarray, count: int, rng: np.random.Generator) -> np.ndarray:
-    """How many of each class make `count`: proportional, rounded by largest remainder, ties by chance."""
+def _counts(sizes: np.ndarray, limits: np.ndarray, count: int, rng: np.random.Generator) -> np.ndarray:
+    """Return how many of each class make `count`: proportional, rounded by largest remainder, ties by chance."""
     exact = sizes * (count / sizes.sum())
-    shares = np.minimum(np.floor(exact).astype(np.int64), limits)
-    order = np.lexsort((rng.random(len(sizes)), shares - exact))
-    while shares.sum() < count:
+    counts = np.minimum(np.floor(exact).astype(np.int64), limits)
+    order = np.lexsort((rng.random(len(sizes)), counts - exact))
+    while counts.sum() < count:
         for label in order:
-            if shares.sum() < count and shares[label] < limits[label]:
-                shares[label] += 1
-    return shares
+            if counts.sum() < count and counts[label] < limits[label]:
+                counts[label] += 1
+    return counts
 
 
-def _draw(labels: np.ndarray, shares: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    drawn = [rng.permutation(np.flatnonzero(labels == label))[:share] for label, share in enumerate(shares)]
+def _draw(labels: np.ndarray, counts: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    drawn = [rng.permutation(np.flatnonzero(labels == label))[:count] for label, count in enumerate(counts)]
     return np.sort(np.concatenate(drawn))

@@ -1,8 +1,8 @@
 """Images made from a seed: nothing to download, something to learn.
 
 A class is a texture: a plaid of waves along x and y whose direction, fineness and hue belong to the
-class. Place, phase, strength, background and noise are drawn for each image, so a class cannot be told
-from single pixels or from the mean colour, and a mirrored image stays in its class.
+class. Place, phase, strength, background and noise are drawn for each image, so a class cannot be recognised
+by single pixels or by the mean colour, and a mirrored image stays in its class.
 """
 
 import colorsys
@@ -23,7 +23,7 @@ HUE_JITTER = 0.12
 
 
 def make_images(count: int, num_classes: int, image_size: int, seed: tuple[int, int]) -> tuple[np.ndarray, np.ndarray]:
-    """Balanced images uint8 (count, image_size, image_size, 3) and labels int64 (count,).
+    """Return balanced images uint8 (count, image_size, image_size, 3) and labels int64 (count,).
 
     The first images of a larger set are those of a smaller one with the same seed.
     """
@@ -37,7 +37,7 @@ def make_images(count: int, num_classes: int, image_size: int, seed: tuple[int, 
 
 
 def _paint(out_BHWC: Tensor, labels_B: Tensor, num_classes: int, rng: np.random.Generator) -> None:  # noqa: N803
-    """Fill `out_BHWC` with one image a label; B images at once."""
+    """Fill `out_BHWC` with one image per label; B images at once."""
     side = out_BHWC.shape[1]
     # All numbers of a full chunk are drawn, so that the first images do not depend on how many follow
     draws = torch.from_numpy(rng.random((IMAGES_AT_ONCE, 9), dtype=np.float32))[: len(labels_B)]
@@ -54,14 +54,14 @@ def _paint(out_BHWC: Tensor, labels_B: Tensor, num_classes: int, rng: np.random.
 
 
 def _wave(side: int, cycles_B: Tensor, phase: Tensor, centre: Tensor) -> Tensor:  # noqa: N803
-    """(B, side): a cosine of so many cycles across the image, fading away from a random centre."""
+    """Return (B, side): a cosine of so many cycles across the image, fading away from a random centre."""
     position = torch.linspace(0, 1, side)
     distance = (position - (0.2 + 0.6 * centre[:, None])) / 0.5
     return torch.cos(2 * math.pi * (cycles_B[:, None] * position + phase[:, None])) * torch.exp(-distance.square())
 
 
 def _classes(num_classes: int) -> tuple[Tensor, Tensor, Tensor]:
-    """Of each class, the cycles along x and along y, and the colour (centred on 0) of its texture."""
+    """Return, for each class, the cycles along x and along y, and the colour (centred on 0) of its texture."""
     spread = (0.5 + torch.arange(num_classes, dtype=torch.float64)[:, None] * torch.tensor(R3_STEPS)) % 1
     direction = spread[:, 0] * math.pi / 2
     cycles = CYCLES[0] * (CYCLES[1] / CYCLES[0]) ** spread[:, 1]

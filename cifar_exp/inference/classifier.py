@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from cifar_exp.data.decode import decode_image, image_pixels
 from cifar_exp.data.describe import DataInfo
-from cifar_exp.errors import UserError
+from cifar_exp.errors import RunFailedError, UserError
 from cifar_exp.inference.checkpoint import load_checkpoint
 from cifar_exp.network import ModelSpec, Plan, build_network, plan_network
 
@@ -60,6 +60,10 @@ class Prediction:
 
     label: str
     probabilities: Mapping[str, float]
+
+    def top(self, count: int = 5) -> list[tuple[str, float]]:
+        """Return the most probable classes with their probabilities."""
+        return sorted(self.probabilities.items(), key=lambda item: -item[1])[:count]
 
 
 class TrainedNetwork:
@@ -115,12 +119,12 @@ class TrainedNetwork:
         return self.predictions(torch.stack(pixels)) if pixels else []
 
     def predictions(self, pixels: Tensor) -> list[Prediction]:
-        """Return one prediction per image of raw pixels (N, C, H, W)."""
-        return [self._prediction(row) for row in self(pixels).softmax(dim=1).tolist()]
-
-    def _prediction(self, probabilities: Sequence[float]) -> Prediction:
-        by_name = dict(zip(self.class_names, probabilities, strict=True))
-        return Prediction(max(by_name, key=by_name.__getitem__), by_name)
+        """Return one prediction per image of raw pixels (N, C, H, W); raises RunFailedError for a non-finite output."""
+        probabilities = self(pixels).softmax(dim=1)
+        if not probabilities.isfinite().all():
+            raise RunFailedError("the network's output is not finite")
+        by_name = [dict(zip(self.class_names, row, strict=True)) for row in probabilities.tolist()]
+        return [Prediction(max(one, key=one.__getitem__), one) for one in by_name]
 
     def check_fits(self, data_name: str, info: DataInfo) -> None:
         """Raise UserError where the images or the classes of a data source are not those of the training."""

@@ -1,6 +1,4 @@
-"""The device of an accelerator's name, how many there are, and the precision in which it trains fastest."""
-
-from collections.abc import Sequence
+"""The device of an accelerator's name, and the precision in which it trains fastest."""
 
 import torch
 
@@ -11,15 +9,6 @@ def chosen_device(accelerator: str) -> torch.device:
         best = torch.accelerator.current_accelerator(check_available=True)
         return best or torch.device("cpu")
     return torch.device(accelerator)
-
-
-def device_count(accelerator: str, devices: str | int | Sequence[int]) -> int:
-    """Return how many devices Lightning's `accelerator` and `devices` mean on this machine."""
-    if not isinstance(devices, str | int):
-        return len(devices)
-    if devices not in ("auto", -1):
-        return int(devices)
-    return torch.accelerator.device_count() if chosen_device(accelerator).type != "cpu" else 1
 
 
 def fastest_precision(accelerator: str) -> str:

@@ -13,7 +13,7 @@ class NamedModules(nn.ModuleDict):
     """A ModuleDict whose keys may be the names of its methods too: a user may call a layer `values` or `half`."""
 
     def add_module(self, name: str, module: nn.Module | None) -> None:
-        """Registers `module` under `name`, replacing what was there."""
+        """Register `module` under `name`, replacing what was there."""
         assert module is not None
         setattr(self, name, module)  # unlike ModuleDict's own, it takes the name of a method
 
@@ -40,7 +40,7 @@ class Layer(nn.Module):
         return [op.module() if planned.owns(op) else part for op, part in zip(step.ops, theirs, strict=True)]
 
     def _overwrite_own_values(self) -> None:
-        """Lets a ReLU work in place behind a convolution or a norm; before them it reads another layer's output."""
+        """Let a ReLU work in place behind a convolution or a norm; before them it reads another layer's output."""
         own = False
         for module in self.steps.modules():
             if isinstance(module, nn.ReLU):

@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 
 
 def build_network(plan: Plan) -> Network:
-    """The network of `plan`, freshly initialised: normalised images (B, C, H, W) to logits (B, num_classes)."""
+    """Return the network of `plan`, freshly initialised: normalised images (B, C, H, W) to logits (B, num_classes)."""
     from cifar_exp.network.assembled import Network
 
     return Network(plan)

@@ -51,37 +51,34 @@ def _inner(shape: Shape, layer: LayerSpec) -> list[Op]:
 
 
 class Standard(ConvType):
-    """One k×k convolution."""
+    """One k×k convolution, in `groups` groups."""
 
     name = "standard"
 
     @staticmethod
     def ops(in_shape: Shape, layer: LayerSpec) -> list[Op]:
-        """One convolution, in `groups` groups."""
         _check_groups(in_shape, layer)
         return [_full(in_shape, layer, layer.kernel_size, groups=layer.groups)]
 
 
 class Pointwise(ConvType):
-    """A 1×1 convolution, independent of `kernel_size`."""
+    """A 1×1 convolution in `groups` groups, independent of `kernel_size`."""
 
     name = "pointwise"
 
     @staticmethod
     def ops(in_shape: Shape, layer: LayerSpec) -> list[Op]:
-        """One 1×1 convolution, in `groups` groups."""
         _check_groups(in_shape, layer)
         return [_full(in_shape, layer, kernel_size=1, groups=layer.groups)]
 
 
 class Depthwise(ConvType):
-    """A k×k convolution a channel; `channels` is a multiple of the input's."""
+    """One k×k convolution per channel; `channels` is a multiple of the input's."""
 
     name = "depthwise"
 
     @staticmethod
     def ops(in_shape: Shape, layer: LayerSpec) -> list[Op]:
-        """One convolution with as many groups as input channels."""
         if layer.channels % in_shape[0]:
             raise ValueError(
                 f"a depthwise convolution of {in_shape[0]} channels gives a multiple of them, not {layer.channels}"
@@ -96,20 +93,21 @@ class Separable(ConvType):
 
     @staticmethod
     def ops(in_shape: Shape, layer: LayerSpec) -> list[Op]:
-        """Two convolutions."""
         depthwise = _depthwise(in_shape, layer, bias=False)
         _check_groups(in_shape, layer)
         return [depthwise, Conv(depthwise.out_shape, layer.channels, groups=layer.groups, bias=layer.bias)]
 
 
 class InvertedResidual(ConvType):
-    """1×1 to `expansion` times the width, k×k depthwise, 1×1 back (MobileNetV2, arXiv:1801.04381, §3.3)."""
+    """1×1 to `expansion` times the width, k×k depthwise, 1×1 back (MobileNetV2, arXiv:1801.04381, §3.3).
+
+    Norm and activation follow the first two.
+    """
 
     name = "inverted_residual"
 
     @staticmethod
     def ops(in_shape: Shape, layer: LayerSpec) -> list[Op]:
-        """Three convolutions, norm and activation after the first two."""
         expand = Conv(in_shape, max(1, round(layer.expansion * in_shape[0])), bias=layer.bias)
         depthwise = _depthwise(expand.out_shape, layer, bias=layer.bias)
         project = Conv(depthwise.out_shape, layer.channels, bias=layer.bias)
@@ -123,13 +121,12 @@ class InvertedResidual(ConvType):
 
 
 class Mixed(ConvType):
-    """Depthwise with several `kernel_sizes` over the channels, then 1×1 (MixConv, arXiv:1907.09595)."""
+    """Depthwise with several `kernel_sizes` over the channels, without bias, then 1×1 (MixConv, arXiv:1907.09595)."""
 
     name = "mixed"
 
     @staticmethod
     def ops(in_shape: Shape, layer: LayerSpec) -> list[Op]:
-        """A mixed depthwise convolution without bias and a 1×1 convolution."""
         mixed = _mixed_depthwise(in_shape, layer)
         return [mixed, Conv(mixed.out_shape, layer.channels, bias=layer.bias)]
 
@@ -141,7 +138,6 @@ class Gated(ConvType):
 
     @staticmethod
     def ops(in_shape: Shape, layer: LayerSpec) -> list[Op]:
-        """A mixed depthwise convolution, a 1×1 convolution to twice the channels, the gate."""
         mixed = _mixed_depthwise(in_shape, layer)
         both = Conv(mixed.out_shape, 2 * layer.channels, bias=layer.bias)
         return [mixed, both, Gate(both.out_shape)]

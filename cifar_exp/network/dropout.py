@@ -1,4 +1,4 @@
-"""Dropout whose masks are drawn a byte an element, not a float an element."""
+"""Dropout whose masks take one random byte per element, not one float."""
 
 import torch
 from torch import Tensor, nn
@@ -29,12 +29,11 @@ class ByteDropout(nn.Module):
         return x * keep_mask(x, self.rate)
 
     def extra_repr(self) -> str:
-        """The rate."""
         return f"rate={self.rate}"
 
 
 def keep_mask(x: Tensor, rate: float) -> Tensor:
-    """A mask of `x`'s shape, layout and type: 0 with probability `rate`, else 1 / (1 - rate)."""
+    """Return a mask of `x`'s shape, layout and type: 0 with probability `rate`, else 1 / (1 - rate)."""
     low, fraction = divmod(256.0 * rate, 1.0)
     threshold = int(low) + int(torch.rand(()).item() < fraction)
     words = torch.empty((x.numel() + 7) // 8, dtype=torch.int64)

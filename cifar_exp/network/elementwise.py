@@ -20,17 +20,14 @@ class InPlace(Op):
 
 
 class Norm(InPlace):
-    """A normalisation: four numbers a channel for batch norm (two of them trained), two for the others."""
+    """A normalisation: four numbers per channel for batch norm (two of them trained), two for the others."""
 
     def __init__(self, shape: Shape, kind: str) -> None:
         super().__init__(shape)
         self.kind = kind
+        self.label = f"{kind} norm"
         self.trainable_params = 2 * shape[0]
         self.params = (4 if kind == "batch" else 2) * shape[0]
-
-    @property
-    def label(self) -> str:
-        return f"{self.kind} norm"
 
     def module(self) -> nn.Module:
         from cifar_exp.network import modules
@@ -62,11 +59,7 @@ class Activation(InPlace):
 
     def __init__(self, shape: Shape, kind: str) -> None:
         super().__init__(shape)
-        self.kind = kind
-
-    @property
-    def label(self) -> str:
-        return self.kind
+        self.kind = self.label = kind
 
     def module(self) -> nn.Module:
         from torch import nn
@@ -83,10 +76,7 @@ class Dropout(InPlace):
     def __init__(self, shape: Shape, rate: float) -> None:
         super().__init__(shape)
         self.rate = rate
-
-    @property
-    def label(self) -> str:
-        return f"dropout {self.rate:g}"
+        self.label = f"dropout {rate:g}"
 
     def module(self) -> nn.Module:
         from cifar_exp.network.dropout import ByteDropout
@@ -95,16 +85,14 @@ class Dropout(InPlace):
 
 
 class Scale(InPlace):
-    """A learned factor a channel: LayerScale, Touvron et al. 2021 (arXiv:2103.17239), §2.2."""
+    """A learned factor per channel: LayerScale, Touvron et al. 2021 (arXiv:2103.17239), §2.2."""
+
+    label = "layer scale"
 
     def __init__(self, shape: Shape, initial: float) -> None:
         super().__init__(shape)
         self.initial = initial
         self.params = self.trainable_params = shape[0]
-
-    @property
-    def label(self) -> str:
-        return "layer scale"
 
     def module(self) -> nn.Module:
         from cifar_exp.network.modules import LayerScale
@@ -116,14 +104,11 @@ class Gate(Op):
     """Halves the channels: one half times the sigmoid of the other (GLU, Dauphin et al. 2017, §2)."""
 
     in_place = True  # the product overwrites one half
+    label = "gate"
 
     def __init__(self, in_shape: Shape) -> None:
         self.in_shape = in_shape
         self.out_shape = (in_shape[0] // 2, *in_shape[1:])
-
-    @property
-    def label(self) -> str:
-        return "gate"
 
     def module(self) -> nn.Module:
         from torch import nn

@@ -6,23 +6,14 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from cifar_exp.network.ops import Conv
 
-def same_conv(
-    in_channels: int, out_channels: int, kernel_size: int, stride: int, dilation: int, groups: int, bias: bool
-) -> nn.Module:
-    """A convolution that keeps the map at ceil(size / stride), He-initialised (arXiv:1502.01852, §2.2)."""
-    reach = dilation * (kernel_size - 1)
-    kind = DepthwiseConv if 1 < groups == in_channels else nn.Conv2d
-    conv = kind(
-        in_channels,
-        out_channels,
-        kernel_size,
-        stride,
-        padding=reach // 2,
-        dilation=dilation,
-        groups=groups,
-        bias=bias,
-    )
+
+def same_conv(op: Conv) -> nn.Module:
+    """Return a convolution that keeps the map at ceil(size / stride), He-initialised (arXiv:1502.01852, §2.2)."""
+    in_channels, reach = op.in_shape[0], op.dilation * (op.kernel_size - 1)
+    kind = DepthwiseConv if 1 < op.groups == in_channels else nn.Conv2d
+    conv = kind(in_channels, op.channels, op.kernel_size, op.stride, reach // 2, op.dilation, op.groups, bias=op.bias)
     nn.init.kaiming_normal_(conv.weight, nonlinearity="relu")
     if conv.bias is not None:
         nn.init.zeros_(conv.bias)
@@ -32,7 +23,7 @@ def same_conv(
 
 
 class DepthwiseConv(nn.Conv2d):
-    """A convolution a channel, on processors always in float32: in bfloat16 it is several times slower there."""
+    """A convolution per channel, on processors always in float32: in bfloat16 it is several times slower there."""
 
     def forward(self, x: Tensor) -> Tensor:
         """(B, C, H, W) to (B, C', H', W'); float32 too where autocast on a processor asks for bfloat16."""
@@ -65,7 +56,7 @@ class ChannelNorm(nn.LayerNorm):
 
 
 class LayerScale(nn.Module):
-    """A learned factor a channel."""
+    """A learned factor per channel."""
 
     def __init__(self, channels: int, initial: float) -> None:
         super().__init__()
@@ -77,7 +68,7 @@ class LayerScale(nn.Module):
 
 
 class SplitChannels(nn.Module):
-    """Runs each part on its own share of the channels and joins the results."""
+    """Run each part on its own channels and join the results."""
 
     def __init__(self, splits: Sequence[int], parts: Sequence[nn.Module]) -> None:
         super().__init__()

@@ -10,7 +10,6 @@ from __future__ import annotations
 from abc import abstractmethod
 from dataclasses import dataclass
 from functools import cached_property
-from math import prod
 from typing import TYPE_CHECKING, ClassVar
 
 if TYPE_CHECKING:
@@ -34,11 +33,7 @@ class Op:
     macs: int = 0
     in_shape: Shape
     out_shape: Shape
-
-    @property
-    @abstractmethod
-    def label(self) -> str:
-        """What the layer table calls it."""
+    label: str  # its name in the layer table
 
     @abstractmethod
     def module(self) -> nn.Module:
@@ -66,22 +61,14 @@ class Conv(Op):
         self.macs = height * width * weights
 
     @property
-    def label(self) -> str:
+    def label(self) -> str:  # type: ignore[override]
         kind = "conv" if self.groups == 1 else "depthwise" if self.groups == self.in_shape[0] else "grouped conv"
         return f"{kind} {self.kernel_size}×{self.kernel_size}" + (f" /{self.stride}" if self.stride > 1 else "")
 
     def module(self) -> nn.Module:
         from cifar_exp.network.modules import same_conv
 
-        return same_conv(
-            self.in_shape[0],
-            self.channels,
-            self.kernel_size,
-            self.stride,
-            self.dilation,
-            self.groups,
-            self.bias,
-        )
+        return same_conv(self)
 
 
 @dataclass
@@ -91,10 +78,7 @@ class PadChannels(Op):
     in_shape: Shape
     out_shape: Shape
     stride: int
-
-    @property
-    def label(self) -> str:
-        return "pad"
+    label = "pad"
 
     def module(self) -> nn.Module:
         from cifar_exp.network.modules import PadShortcut
@@ -140,7 +124,7 @@ class MixedDepthwise(Op):
         return Conv(in_shape, split, kernel, self.stride, dilation, split, self.bias)
 
     @property
-    def label(self) -> str:
+    def label(self) -> str:  # type: ignore[override]
         kernels = (
             f"{kernel}" + (f"·{dilation}" if dilation > 1 and kernel > 1 else "")
             for kernel, dilation in zip(self.kernel_sizes, self.dilations, strict=True)
@@ -159,15 +143,12 @@ class Dense(Op):
 
     in_shape: Shape
     features: int
+    label = "dense"
 
     def __post_init__(self) -> None:
         self.out_shape = (self.features,)
         self.macs = self.in_shape[0] * self.features
         self.params = self.trainable_params = self.macs + self.features
-
-    @property
-    def label(self) -> str:
-        return "dense"
 
     def module(self) -> nn.Module:
         from cifar_exp.network.modules import dense
@@ -188,7 +169,7 @@ class Pool(Op):
         self.out_shape = (channels, strided_size(height, self.size), strided_size(width, self.size))
 
     @property
-    def label(self) -> str:
+    def label(self) -> str:  # type: ignore[override]
         return f"{self.kind} pool {self.size}×{self.size}"
 
     def module(self) -> nn.Module:
@@ -209,7 +190,7 @@ class GlobalPool(Op):
         self.out_shape = (self.in_shape[0],)
 
     @property
-    def label(self) -> str:
+    def label(self) -> str:  # type: ignore[override]
         return f"{self.kind} pool {self.in_shape[1]}×{self.in_shape[2]}"
 
     def module(self) -> nn.Module:
@@ -218,8 +199,3 @@ class GlobalPool(Op):
         _, height, width = self.in_shape
         pool = nn.MaxPool2d if self.kind == "max" else nn.AvgPool2d
         return nn.Sequential(pool((height, width)), nn.Flatten())
-
-
-def numel(shape: Shape) -> int:
-    """Elements of a tensor of this shape."""
-    return prod(shape)

@@ -8,9 +8,10 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
+from math import prod
 from typing import TYPE_CHECKING, NamedTuple
 
-from cifar_exp.network.ops import Conv, GlobalPool, MixedDepthwise, Op, Shape, numel
+from cifar_exp.network.ops import Conv, GlobalPool, MixedDepthwise, Op, Shape
 from cifar_exp.network.table import layer_table
 
 if TYPE_CHECKING:
@@ -153,7 +154,7 @@ def _live_bytes(plan: Plan) -> Iterator[tuple[str, int]]:
     Alive are the step's input, its output, and every earlier output that a later step still reads. An operation that
     works in place is no step, except where it would overwrite such an output: it writes a copy instead.
     """
-    sizes = {"input": numel(plan.input_shape)}
+    sizes = {"input": prod(plan.input_shape)}
     last_reader = {layer.skip: index for index, layer in enumerate(plan.layers) if layer.skip}
     previous = "input"
     for index, layer in enumerate((*plan.layers, *plan.head)):
@@ -164,12 +165,12 @@ def _live_bytes(plan: Plan) -> Iterator[tuple[str, int]]:
             for op in step.ops:
                 if op.in_place and not (input_is_kept and op.acts_at_inference):
                     continue
-                others = kept - numel(op.in_shape) if input_is_kept else kept
-                yield layer.name, numel(op.in_shape) + numel(op.out_shape) + others
+                others = kept - prod(op.in_shape) if input_is_kept else kept
+                yield layer.name, prod(op.in_shape) + prod(op.out_shape) + others
                 input_is_kept = False
             if step.name == "add":
                 if layer.projection is not None:
-                    yield layer.name, kept + 2 * numel(layer.projection.out_shape)  # its source is among the kept
+                    yield layer.name, kept + 2 * prod(layer.projection.out_shape)  # its source is among the kept
                 kept = sum(size for name, size in needed.items() if last_reader[name] > index)
-        sizes[layer.name] = numel(layer.out_shape)
+        sizes[layer.name] = prod(layer.out_shape)
         previous = layer.name

@@ -15,7 +15,7 @@ from cifar_exp.network.spec import LayerSpec, ModelSpec, unknown_sources
 
 
 def plan_network(spec: ModelSpec, input_shape: tuple[int, int, int], num_classes: int) -> Plan:
-    """Plans `spec` for images of `input_shape` (channels, height, width).
+    """Return the plan of `spec` for images of `input_shape` (channels, height, width).
 
     Raises UserError where a name is unknown or shapes do not fit.
     """

@@ -26,24 +26,22 @@ class Projection(ABC):
 
 
 class Conv1x1(Projection):
-    """A 1×1 convolution (He et al., arXiv:1512.03385, §3.3, option B)."""
+    """A 1×1 convolution of every `stride`-th pixel (He et al., arXiv:1512.03385, §3.3, option B)."""
 
     name = "conv1x1"
 
     @staticmethod
     def op(source: Shape, target: Shape, stride: int, bias: bool) -> Op:
-        """Mixes channels, takes every `stride`-th pixel."""
         return Conv(source, target[0], stride=stride, bias=bias)
 
 
 class Depthwise1x1(Projection):
-    """A 1×1 convolution a channel: a scale and a bias for each."""
+    """A 1×1 convolution per channel, a scale and a bias; a multiple of the channels repeats them."""
 
     name = "depthwise1x1"
 
     @staticmethod
     def op(source: Shape, target: Shape, stride: int, bias: bool) -> Op:
-        """Scales channels, takes every `stride`-th pixel; repeats channels where the target has a multiple."""
         if target[0] % source[0]:
             raise ValueError(f"depthwise1x1 cannot make {target[0]} channels of {source[0]}: not a multiple")
         return Conv(source, target[0], stride=stride, groups=source[0], bias=bias)
@@ -56,20 +54,18 @@ class Pad(Projection):
 
     @staticmethod
     def op(source: Shape, target: Shape, stride: int, bias: bool) -> Op:
-        """Takes every `stride`-th pixel, appends zero channels."""
         if target[0] < source[0]:
             raise ValueError(f"pad cannot make {target[0]} channels of {source[0]}: it only adds channels")
         return PadChannels(source, target, stride)
 
 
 class Identity(Projection):
-    """Nothing: the shapes must be the same."""
+    """Nothing: the shapes must be the same. A skip that fits needs no projection, so this is always an error."""
 
     name = "identity"
 
     @staticmethod
     def op(source: Shape, target: Shape, stride: int, bias: bool) -> Op:
-        """Always an error: a skip that fits needs no projection."""
         raise ValueError("identity needs equal shapes; conv1x1, depthwise1x1 and pad change them")
 
 

@@ -16,7 +16,8 @@ class Axis:
     """What one axis shows."""
 
     title: str
-    unit: Literal["number", "whole", "percent", "cost", "name"] = "number"  # cost: from zero, 12k for 12,000
+    unit: Literal["number", "whole", "percent", "cost", "name"] = "number"  # cost: 12k for 12,000
+    from_zero: bool = False
 
 
 @dataclass(frozen=True)
@@ -27,7 +28,7 @@ class Series:
     x: Sequence[Value]
     y: Sequence[Value]
     colour: str
-    mark: Literal["line", "steps", "dots"] = "line"  # steps: each point's value up to the next one
+    mark: Literal["line", "steps", "dots", "rings", "bars"] = "line"  # steps: each point's value up to the next one
     what: str = ""  # what a point shows, as in "validation"
     is_faint: bool = False  # drawn thin and dotted
     in_legend: bool = True
@@ -73,3 +74,15 @@ class Matrix:
 def pareto_series(x: Sequence[Value], y: Sequence[Value]) -> Series:
     """Return the Pareto front through its points, the cheapest first."""
     return Series("Pareto front", x, y, FRONT_COLOUR, mark="steps")
+
+
+def pareto_front(points: Sequence[tuple[float, float]]) -> list[int]:
+    """Return the positions of the points (cost, accuracy) that no cheaper or equally cheap one matches, by rising cost.
+
+    Of equal points, the first is on the front.
+    """
+    front: list[int] = []
+    for position in sorted(range(len(points)), key=lambda one: (points[one][0], -points[one][1])):
+        if not front or points[position][1] > points[front[-1]][1]:
+            front.append(position)
+    return front

@@ -13,7 +13,7 @@ SETTINGS: dict[str, dict[str, Any]] = {
     "number": {},
     "whole": {},
     "percent": {"tickformat": ".1~%"},
-    "cost": {"rangemode": "tozero", "tickformat": "~s"},
+    "cost": {"tickformat": "~s"},
     "name": {"autorange": "reversed", "dtick": 1, "type": "category"},
 }
 SHOWN = {"number": ":.4f", "percent": ":.2%"}
@@ -36,7 +36,7 @@ def _chart(chart: Chart) -> "Figure":
 
 
 def _axis(axis: Axis) -> dict[str, Any]:
-    return {"title": axis.title, **SETTINGS[axis.unit]}
+    return {"title": axis.title, **({"rangemode": "tozero"} if axis.from_zero else {}), **SETTINGS[axis.unit]}
 
 
 def _trace(series: Series, chart: Chart) -> dict[str, Any]:

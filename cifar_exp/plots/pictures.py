@@ -9,17 +9,11 @@ from cifar_exp.plots.figure import literal, new_figure, save
 
 DPI = 150
 CELL = 5.6  # inches of a matrix
-
-
-def plain_axes(axes: Any) -> None:
-    """Draw a faint grid and no frame."""
-    axes.grid(alpha=0.25)
-    axes.set_axisbelow(True)
-    axes.spines[["top", "right"]].set_visible(False)
+NAME_SIZE, NAME_DISTANCE = 9, 10  # in points, of the names of a chart's points
 
 
 def draw_charts(path: Path, charts: Sequence[Chart], title: str = "", height: float = 4.4) -> None:
-    """Write one picture of charts side by side, which share a legend."""
+    """Write one picture of charts side by side, with the legend of the first."""
     figure = new_figure(max(5.5 * len(charts), 7.5), height)
     all_axes = figure.subplots(1, len(charts), squeeze=False)[0]
     for axes, chart in zip(all_axes, charts, strict=True):
@@ -28,27 +22,50 @@ def draw_charts(path: Path, charts: Sequence[Chart], title: str = "", height: fl
         _scale(axes, axes.xaxis, chart.x)
         _scale(axes, axes.yaxis, chart.y)
         axes.set(xlabel=chart.x.title, ylabel=chart.y.title)
-        plain_axes(axes)
+        axes.grid(alpha=0.25)
+        axes.set_axisbelow(True)
+        axes.spines[["top", "right"]].set_visible(False)
     if charts[0].labels:
         figure.legend(*all_axes[0].get_legend_handles_labels(), loc="outside lower center", ncols=4, frameon=False)
     if title:
         figure.suptitle(literal(title), fontsize=11)
+    figure.draw_without_rendering()  # decides where the points are
+    for axes, chart in zip(all_axes, charts, strict=True):
+        _write_names(axes, chart)
     save(figure, path, DPI)
 
 
 def _draw_series(axes: Any, series: Series) -> None:
     x, y = ([literal(one) if isinstance(one, str) else one for one in values] for values in (series.x, series.y))
     label = literal(series.label) if series.in_legend else None
-    if series.mark == "dots":
+    if series.mark in ("dots", "rings"):
         sizes = [70 if position in series.marked else 36 for position in range(len(x))]
-        axes.scatter(x, y, s=sizes, color=series.colour, label=label, alpha=0.85, zorder=3)
+        marks = axes.scatter(x, y, s=sizes, color=series.colour, label=label, alpha=0.85, zorder=3)
+        if series.mark == "rings":
+            marks.set_facecolor("none")
+    elif series.mark == "bars":
+        axes.barh(y, x, color=series.colour, height=0.65)
     elif series.mark == "steps":
         axes.step(x, y, where="post", color=series.colour, linestyle="--", linewidth=1.1, label=label)
     else:
         style = {"linestyle": ":", "linewidth": 1.2} if series.is_faint else {"linewidth": 1.8}
         axes.plot(x, y, color=series.colour, label=label, marker="o" if len(x) == 1 else None, **style)
-    for name, *point in zip(series.names, x, y, strict=False):
-        axes.annotate(literal(name), point, (0, 8), textcoords="offset points", ha="center", fontsize=9)
+
+
+def _write_names(axes: Any, chart: Chart) -> None:
+    """Write the name of each point above it, else below it, or not at all where other names are in the way."""
+    taken: list[tuple[float, float, float]] = []  # centre and half the width of each name, in points
+    for series in chart.series:
+        for name, *point in zip(series.names, series.x, series.y, strict=False):
+            x, y = axes.transData.transform(point) * 72 / axes.figure.dpi
+            half = NAME_SIZE * len(name) / 3
+            for offset in (NAME_DISTANCE, -NAME_DISTANCE):
+                if any(abs(x - at) < half + room and abs(y + offset - level) < NAME_SIZE for at, level, room in taken):
+                    continue
+                taken.append((x, y + offset, half))
+                style = {"textcoords": "offset points", "ha": "center", "va": "center", "fontsize": NAME_SIZE}
+                axes.annotate(literal(name), point, (0, offset), **style)
+                break
 
 
 def _scale(axes: Any, scale: Any, axis: Axis) -> None:
@@ -60,10 +77,11 @@ def _scale(axes: Any, scale: Any, axis: Axis) -> None:
         scale.set_major_locator(MaxNLocator(integer=True))
     elif axis.unit == "cost":
         axes.margins(y=0.15)
-        axes.set_xlim(0, 1.12 * axes.dataLim.x1)
         scale.set_major_formatter(EngFormatter(sep=""))
     elif axis.unit == "name":
         scale.set_inverted(True)
+    if axis.from_zero:
+        axes.set_xlim(0, 1.12 * axes.dataLim.x1)
 
 
 def draw_matrices(path: Path, matrices: Sequence[Matrix]) -> None:

@@ -1,39 +1,71 @@
-"""The picture of a prediction: the image, the input of the network, and its predictions."""
+"""Pictures of images with their predictions: those of `predict`, and the errors of a test."""
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from PIL import Image
+from torch import Tensor
 
 from cifar_exp.data.decode import upright, without_pillow_warnings
-from cifar_exp.inference.prediction import Predictions
-from cifar_exp.plots.figure import literal, new_figure, save
-from cifar_exp.plots.tracking_pictures import shortened
+from cifar_exp.inference.classifier import Prediction
+from cifar_exp.inference.evaluation import Evaluation
+from cifar_exp.plots.figure import literal, new_figure, pixels, save
 
 PREDICTED, OTHER, INK = "#2a78b5", "#a9c4d8", "#3d3d3d"
-COLUMNS = 5
+COLUMNS, MOSAIC_COLUMNS = 5, 6
 IMAGES_SHOWN = 50
+NAME_LENGTH = 14
 THUMBNAIL = 512
 
 
-def draw_predictions(path: Path, predictions: Predictions) -> None:
-    """Write one picture: of one image with its top classes, or of the first 50 of several with their predictions."""
+def draw_predictions(path: Path, found: Sequence[tuple[Path, Prediction]], images: np.ndarray) -> None:
+    """Write one picture: of one image with its top classes, or of the first 50 of several with their predictions.
+
+    Args:
+        path: of the picture.
+        found: the N image files with their predictions.
+        images: what the network received, uint8 (N, H, W, C).
+    """
     figure = new_figure(10, 3.6)
-    if len(predictions.files) == 1:
-        _draw_one(figure, predictions)
+    if len(found) == 1:
+        _draw_one(figure, *found[0], images[0])
     else:
-        _draw_several(figure, predictions)
+        _draw_several(figure, found, images)
     save(figure, path, dpi=150)
 
 
-def _draw_one(figure: Any, predictions: Predictions) -> None:
+def mosaic_of_errors(test: Evaluation, images: Tensor) -> np.ndarray | None:
+    """Return one picture, uint8 (H, W, 3), of the most confidently wrong predictions; None where all are right.
+
+    Args:
+        test: the predictions and labels of N images.
+        images: these images, uint8 (N, C, H, W).
+    """
+    worst = test.most_wrong(MOSAIC_COLUMNS**2)
+    if not len(worst):
+        return None
+    rows = -(-len(worst) // MOSAIC_COLUMNS)
+    figure = new_figure(1.9 * MOSAIC_COLUMNS, 2.2 * rows, layout=None)
+    figure.subplots_adjust(left=0.01, right=0.99, bottom=0.02 / rows, top=1 - 0.18 / rows, hspace=0.3, wspace=0.06)
+    probabilities = test.logits[worst].softmax(dim=1)
+    names = [_shortened(name) for name in test.class_names]
+    for place, (position, probability) in enumerate(zip(worst.tolist(), probabilities, strict=True), start=1):
+        predicted = int(probability.argmax())
+        title = f"{names[int(test.labels[position])]}\n→ {names[predicted]} {probability[predicted]:.0%}"
+        axes = figure.add_subplot(rows, MOSAIC_COLUMNS, place)
+        _show(axes, images[position].permute(1, 2, 0).cpu().numpy(), title, fontsize=10)
+    return pixels(figure)
+
+
+def _draw_one(figure: Any, file: Path, prediction: Prediction, image: np.ndarray) -> None:
     original, seen, bars = figure.subplots(1, 3, width_ratios=(1, 1, 1.2))
-    _show(original, _thumbnail(predictions.files[0]), "image")
-    height, width = predictions.images.shape[2:]
-    _show(seen, _pixels(predictions, 0), f"input of the network: {height} × {width} pixels")
-    top = predictions.top(0)
-    names, fractions = [shortened(name) for name, _ in top], [one for _, one in top]
+    _show(original, _thumbnail(file), "image")
+    height, width = image.shape[:2]
+    _show(seen, image, f"input of the network: {height} × {width} pixels")
+    top = prediction.top()
+    names, fractions = [_shortened(name) for name, _ in top], [one for _, one in top]
     drawn = bars.barh(range(len(top)), fractions, color=[PREDICTED, *[OTHER] * (len(top) - 1)], height=0.7)
     bars.bar_label(drawn, [f"{one:.1%}" for one in fractions], padding=4, color=INK)
     bars.set_yticks(range(len(top)), names)
@@ -46,32 +78,26 @@ def _draw_one(figure: Any, predictions: Predictions) -> None:
     bars.set_title(f"prediction: {literal(top[0][0])}", fontsize=11)
 
 
-def _draw_several(figure: Any, predictions: Predictions) -> None:
-    count = min(len(predictions.files), IMAGES_SHOWN)
+def _draw_several(figure: Any, found: Sequence[tuple[Path, Prediction]], images: np.ndarray) -> None:
+    count = min(len(found), IMAGES_SHOWN)
     columns = min(COLUMNS, count)
     rows = -(-count // columns)
-    figure.set_size_inches(2.1 * columns, 2.5 * rows + (0.3 if count < len(predictions.files) else 0))
-    for position in range(count):
-        axes = figure.add_subplot(rows, columns, position + 1)
-        name, fraction = predictions.top(position, 1)[0]
-        _show(axes, _pixels(predictions, position), f"{shortened(name)} {fraction:.0%}")
+    figure.set_size_inches(2.1 * columns, 2.5 * rows + (0.3 if count < len(found) else 0))
+    for place, ((file, prediction), image) in enumerate(zip(found[:count], images, strict=False), start=1):
+        axes = figure.add_subplot(rows, columns, place)
+        _show(axes, image, f"{_shortened(prediction.label)} {prediction.probabilities[prediction.label]:.0%}")
         axes.text(
-            0.5, -0.04, _middle_cut(predictions.files[position].name), transform=axes.transAxes,
+            0.5, -0.04, _middle_cut(file.name), transform=axes.transAxes,
             ha="center", va="top", fontsize=7, color="#777777",
         )  # fmt: skip
-    if count < len(predictions.files):
-        figure.supxlabel(f"the first {count} of {len(predictions.files):,} images", fontsize=9, color="#777777")
+    if count < len(found):
+        figure.supxlabel(f"the first {count} of {len(found):,} images", fontsize=9, color="#777777")
 
 
-def _show(axes: Any, pixels: np.ndarray, title: str) -> None:
-    axes.imshow(pixels, interpolation="nearest")
-    axes.set_title(title, fontsize=11)
+def _show(axes: Any, image: np.ndarray, title: str, fontsize: int = 11) -> None:
+    axes.imshow(image, interpolation="nearest")
+    axes.set_title(title, fontsize=fontsize)
     axes.set_axis_off()
-
-
-def _pixels(predictions: Predictions, position: int) -> np.ndarray:
-    """Return the input of the network as an image (H, W, C)."""
-    return predictions.images[position].permute(1, 2, 0).numpy()
 
 
 def _thumbnail(file: Path) -> np.ndarray:
@@ -84,6 +110,11 @@ def _thumbnail(file: Path) -> np.ndarray:
             shown = Image.fromarray((levels * 255).astype(np.uint8))
         shown.thumbnail((THUMBNAIL, THUMBNAIL))
         return np.asarray(shown.convert("RGBA"))
+
+
+def _shortened(name: str) -> str:
+    """Return a class's name, cut where it is too long for a caption."""
+    return literal(name if len(name) <= NAME_LENGTH else name[: NAME_LENGTH - 1] + "…")
 
 
 def _middle_cut(name: str, length: int = 28) -> str:

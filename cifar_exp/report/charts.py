@@ -82,7 +82,7 @@ def cost(content: Content, key: str) -> Chart:
         for run in runs
     ]
     through = pareto_series([run.result[key] for run in best], [run.result["val/acc"] for run in best])
-    return Chart(Axis(AGAINST[key], "cost"), Axis("validation accuracy", "percent"), [through, *points])
+    return Chart(Axis(AGAINST[key], "cost", from_zero=True), Axis("validation accuracy", "percent"), [through, *points])
 
 
 def _details(run: Run, key: str) -> str:

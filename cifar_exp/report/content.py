@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from cifar_exp.network.cost import COSTS
-from cifar_exp.plots.pareto import pareto_front
+from cifar_exp.plots.chart import pareto_front
 from cifar_exp.report.runs import Collection, Run
 
 RUNS_IN_ORDER = 12  # more are sorted by validation accuracy

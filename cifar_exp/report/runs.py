@@ -1,10 +1,12 @@
 """Finished runs, read back from their directories."""
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
+from cifar_exp.config.messages import collected
 from cifar_exp.config.parse import plain
 from cifar_exp.data.settings import DataConfig
 from cifar_exp.errors import UserError
@@ -14,8 +16,6 @@ from cifar_exp.network.planner import plan_network
 from cifar_exp.network.spec import ModelSpec
 from cifar_exp.runs.directory import RunDir
 from cifar_exp.runs.saved import saved_config, saved_hydra, saved_overrides
-
-T = TypeVar("T")
 
 NAMES_SHOWN = 8
 OVERRIDES_IN_LABEL = 3
@@ -65,26 +65,14 @@ def collect(paths: Iterable[Path]) -> Collection:
         if not found:
             raise UserError(f"runs: {path}: neither a run nor a directory of runs (a run has a result.json).")
         directories |= {one.resolve(): one for one in found}
-    status = dict(zip(directories.values(), _all_or_every_error(_status, directories.values()), strict=True))
+    status = dict(
+        zip(directories.values(), collected(*(partial(_status, one) for one in directories.values())), strict=True)
+    )
     left_out = {one: state for one, state in status.items() if state != "finished"}
     if len(left_out) == len(status):
         raise UserError(f"runs: none has finished:\n{listed(left_out)}")
-    runs = _all_or_every_error(read_run, [one for one, state in status.items() if state == "finished"])
+    runs = collected(*(partial(read_run, one) for one, state in status.items() if state == "finished"))
     return Collection(with_labels(runs), left_out)
-
-
-def _all_or_every_error(read: Callable[[Path], T], directories: Iterable[Path]) -> list[T]:
-    """Return what `read` returns for each directory. Raises one UserError that names every damaged file."""
-    found, errors = [], []
-    for directory in directories:
-        try:
-            found.append(read(directory))
-        except UserError as error:
-            errors.append(f"  {error}")
-    if errors:
-        more = [f"  … and {len(errors) - NAMES_SHOWN} more"] if len(errors) > NAMES_SHOWN else []
-        raise UserError("\n".join(["runs: some files cannot be read:", *errors[:NAMES_SHOWN], *more]))
-    return found
 
 
 def listed(left_out: Mapping[Path, str]) -> str:

@@ -4,7 +4,6 @@ import csv
 import io
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -18,71 +17,23 @@ Row = dict[str, float]  # one epoch, by the columns of metrics.csv
 CURVES = ("epoch", "train/loss", "train/acc", "val/loss", "val/acc")  # the columns that every run's metrics.csv has
 
 
-@dataclass(frozen=True)
 class RunDir:
-    """A run's directory."""
+    """A run's directory, and the paths of the files in it."""
 
-    path: Path
-
-    @property
-    def config(self) -> Path:
-        """The run's config, resolved."""
-        return self.path / ".hydra" / "config.yaml"
-
-    @property
-    def hydra(self) -> Path:
-        """Hydra's own settings: the chosen options of each group, the sweep's directory."""
-        return self.path / ".hydra" / "hydra.yaml"
-
-    @property
-    def overrides(self) -> Path:
-        """The overrides of the command line."""
-        return self.path / ".hydra" / "overrides.yaml"
-
-    @property
-    def log(self) -> Path:
-        """What the command line has logged."""
-        return self.path / "train.log"
-
-    @property
-    def lock(self) -> Path:
-        """A file that is locked while a process trains here."""
-        return self.path / ".hydra" / "run.lock"
-
-    @property
-    def result(self) -> Path:
-        """The outcome of the run, in figures."""
-        return self.path / "result.json"
-
-    @property
-    def test(self) -> Path:
-        """The test by class: what `eval format=json` prints."""
-        return self.path / "test.json"
-
-    @property
-    def metrics(self) -> Path:
-        """One row per epoch."""
-        return self.path / "metrics.csv"
-
-    @property
-    def curves(self) -> Path:
-        """Accuracy and loss over the epochs."""
-        return self.path / "curves.png"
-
-    @property
-    def checkpoints(self) -> Path:
-        """The directory of `best.ckpt` and `last.ckpt`."""
-        return self.path / "checkpoints"
-
-    @property
-    def best(self) -> Path:
-        """The weights of the epoch with the best validation accuracy."""
-        return self.checkpoints / "best.ckpt"
-
-    @property
-    def last(self) -> Path:
-        """Everything that continuing after the last epoch needs."""
-        return self.checkpoints / "last.ckpt"
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.config = path / ".hydra" / "config.yaml"  # the run's config, resolved
+        self.hydra = path / ".hydra" / "hydra.yaml"  # the chosen options of each group, the sweep's directory
+        self.overrides = path / ".hydra" / "overrides.yaml"  # of the command line
+        self.log = path / "train.log"  # of the command line
+        self.lock = path / ".hydra" / "run.lock"  # locked while a process trains here
+        self.result = path / "result.json"  # the outcome of the run, in figures
+        self.test = path / "test.json"  # the test by class: what `eval format=json` prints
+        self.metrics = path / "metrics.csv"  # one row per epoch
+        self.curves = path / "curves.png"  # accuracy and loss over the epochs
+        self.checkpoints = path / "checkpoints"
+        self.best = self.checkpoints / "best.ckpt"  # the weights of the epoch with the best validation accuracy
+        self.last = self.checkpoints / "last.ckpt"  # everything that continuing after the last epoch needs
 
     @property
     def finished(self) -> bool:

@@ -6,7 +6,7 @@ import shlex
 import subprocess
 import sys
 from functools import cache
-from importlib.metadata import PackageNotFoundError, version
+from importlib.metadata import version
 from pathlib import Path
 
 from cifar_exp import __version__
@@ -21,8 +21,8 @@ def provenance(data_sha256: str) -> Provenance:
     """Return the origin of a result of this process, on images with this hash."""
     return Provenance(
         cifar_exp=__version__,
-        torch=_version("torch"),
-        lightning=_version("pytorch-lightning"),
+        torch=version("torch"),
+        lightning=version("pytorch-lightning"),
         python=platform.python_version(),
         git_commit=git_commit(CLONE),
         data_sha256=data_sha256,
@@ -62,10 +62,3 @@ def _git(clone: Path, *arguments: str) -> str:
         timeout=GIT_SECONDS,
     )
     return done.stdout.strip()
-
-
-def _version(package: str) -> str:
-    try:
-        return version(package)
-    except PackageNotFoundError:
-        return "unknown"

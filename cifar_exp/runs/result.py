@@ -1,6 +1,5 @@
 """How a run ended: the contents of `result.json`, typed."""
 
-from collections.abc import Mapping
 from typing import Any, Self
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
@@ -81,8 +80,3 @@ class Result(_Document):
     def document(self) -> dict[str, Any]:
         """Return the contents of `result.json`: the keys that were given."""
         return self.model_dump(mode="json", by_alias=True, exclude_unset=True)
-
-    @classmethod
-    def of(cls, status: str, figures: Mapping[str, Any]) -> "Result":
-        """Return a result from the figures of a run, by the keys of `result.json`."""
-        return cls.model_validate({"status": status, **figures})

@@ -89,9 +89,9 @@ class _ChosenData(Spec):
 
 def chosen_data(run: Run, given: Mapping[str, Any] | None) -> DataConfig:
     """Return `given` where it has a `name` (a chosen group), else the run's data with the keys of `given` replaced."""
-    given = given or {}
-    if "name" in given:
-        return parse(_ChosenData, {"data": given}).data
-    if run.config is None:
-        raise UserError(f"run={run.checkpoint}: weights alone have no data to test on; choose data=… too.")
-    return parse(_ChosenData, {"data": {**run.config.data.model_dump(), **given}}).data
+    data = dict(given or {})
+    if "name" not in data:
+        if run.config is None:
+            raise UserError(f"run={run.checkpoint}: weights alone have no data to test on; choose data=… too.")
+        data = {**run.config.data.model_dump(), **data}
+    return parse(_ChosenData, {"data": data}).data

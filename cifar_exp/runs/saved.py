@@ -1,14 +1,13 @@
 """What a run's `.hydra` directory contains, read back: the config, Hydra's settings and the overrides."""
 
-from __future__ import annotations
-
-from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import Any, TypeVar
 
 import yaml
-from pydantic import BaseModel, TypeAdapter, ValidationError
+from omegaconf import DictConfig, OmegaConf
+from omegaconf.errors import OmegaConfBaseException
+from pydantic import AliasPath, BaseModel, Field, TypeAdapter, ValidationError
 
 from cifar_exp.config.parse import parse
 from cifar_exp.config.schema import TrainConfig
@@ -16,41 +15,23 @@ from cifar_exp.errors import UserError
 from cifar_exp.files import nearest_path, write_text
 from cifar_exp.runs.directory import RunDir, reason
 
-if TYPE_CHECKING:
-    from omegaconf import DictConfig
-
 T = TypeVar("T")
 
-
-class _Runtime(BaseModel):
-    choices: dict[str, Any] = {}
-
-
-class _Sweep(BaseModel):
-    dir: str = ""
+# What does not change the figures of a run: where its images and its teacher are now, how it is shown, its budget
+PLACES = ("data.root", "data.cache_dir", "distill.teacher")
+FREE = ("resume", "trial", "logger", "budget", "trainer.enable_progress_bar", *PLACES)
 
 
 class SavedHydra(BaseModel):
     """Hydra's settings of a run, as far as anything here reads them; the defaults where Python started the run."""
 
-    mode: str | None = None  # RUN | MULTIRUN
-    runtime: _Runtime = _Runtime()
-    sweep: _Sweep = _Sweep()
-
-    @property
-    def choices(self) -> Mapping[str, Any]:
-        """The chosen option of each config group."""
-        return self.runtime.choices
-
-
-class _HydraFile(BaseModel):
-    hydra: SavedHydra = SavedHydra()
+    mode: str | None = Field(None, validation_alias=AliasPath("hydra", "mode"))  # RUN | MULTIRUN
+    choices: dict[str, Any] = Field({}, validation_alias=AliasPath("hydra", "runtime", "choices"))  # of each group
+    sweep_dir: str = Field("", validation_alias=AliasPath("hydra", "sweep", "dir"))
 
 
 def saved_config(directory: Path) -> DictConfig:
     """Return the config that a run's directory contains, as it was written. Raises UserError where there is none."""
-    from omegaconf import DictConfig
-
     if not directory.is_dir():
         raise UserError(f"{directory}: no such directory.{nearest_path(directory)}")
     file = RunDir(directory).config
@@ -84,7 +65,7 @@ def save_config(files: RunDir, config: TrainConfig) -> None:
 
 def saved_hydra(file: Path) -> SavedHydra:
     """Return Hydra's settings from a run's `hydra.yaml`, if it has one. Raises UserError where it is damaged."""
-    return _validated(file, TypeAdapter(_HydraFile), _HydraFile()).hydra
+    return _validated(file, TypeAdapter(SavedHydra), SavedHydra.model_validate({}))
 
 
 def saved_overrides(file: Path) -> list[str]:
@@ -93,8 +74,6 @@ def saved_overrides(file: Path) -> list[str]:
 
 
 def _validated(file: Path, kind: TypeAdapter[T], otherwise: T) -> T:
-    from omegaconf import OmegaConf
-
     if not file.exists():
         return otherwise
     try:
@@ -105,9 +84,6 @@ def _validated(file: Path, kind: TypeAdapter[T], otherwise: T) -> T:
 
 def load_yaml(file: Path) -> Any:
     """Return the contents of a YAML file as an OmegaConf node. Raises UserError where it is damaged."""
-    from omegaconf import OmegaConf
-    from omegaconf.errors import OmegaConfBaseException
-
     try:
         return OmegaConf.load(file)
     except (OSError, ValueError, RecursionError, yaml.YAMLError, OmegaConfBaseException) as error:

@@ -28,13 +28,9 @@ def labels_of(config: TrainConfig, hydra: SavedHydra) -> Labels:
     own = [config.model.name, config.data.name, *([experiment] if experiment else [])]
     tags = [*config.tags, *(name[:TAG_LENGTH] for name in own)]
     study = config.trial.study_name if config.trial else None
-    multirun = _multirun(hydra)
+    multirun = Path(hydra.sweep_dir).name if hydra.mode == "MULTIRUN" else None
     return Labels(
         group=config.logger.group or study or multirun or experiment,
         tags=tuple(dict.fromkeys(tags)),
         is_one_of_many=study is not None or multirun is not None,
     )
-
-
-def _multirun(hydra: SavedHydra) -> str | None:
-    return Path(hydra.sweep.dir).name if hydra.mode == "MULTIRUN" else None

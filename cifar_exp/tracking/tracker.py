@@ -1,9 +1,9 @@
-"""Trackers of a run: the interface, one that does nothing, and one whose errors do not end a training."""
+"""Trackers of a run: one that does nothing, which is the interface, and one whose errors do not end a training."""
 
 import logging
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 from pydantic import ValidationError
 from torch import Tensor
@@ -14,12 +14,18 @@ from cifar_exp.runs.directory import reason
 log = logging.getLogger(__name__)
 
 
-class Tracker(Protocol):
-    """Receives the figures of a run."""
+class Tracker:
+    """Receives the figures of a run. This one does nothing with them (`logger.mode=disabled`).
 
-    id: str | None  # under which an interrupted run is continued
-    directory: Path | None  # of its files
-    starts_empty: bool  # whether the epochs before an interruption have to be logged again
+    Attributes:
+        id: under which an interrupted run is continued.
+        directory: of the tracker's files.
+        starts_empty: whether the epochs before an interruption have to be logged again.
+    """
+
+    id: str | None = None
+    directory: Path | None = None
+    starts_empty = False
 
     def log_epoch(self, row: Mapping[str, float]) -> None:
         """Log the figures of one epoch, `epoch` among them."""
@@ -34,27 +40,7 @@ class Tracker(Protocol):
         """Close the run: 0 for success."""
 
 
-class NoTracker:
-    """Does nothing (`logger.mode=disabled`)."""
-
-    id: str | None = None
-    directory: Path | None = None
-    starts_empty = False
-
-    def log_epoch(self, row: Mapping[str, float]) -> None:
-        """Do nothing."""
-
-    def log_test(self, test: Evaluation, images: Tensor) -> None:
-        """Do nothing."""
-
-    def summarise(self, figures: Mapping[str, Any]) -> None:
-        """Do nothing."""
-
-    def finish(self, exit_code: int) -> None:
-        """Do nothing."""
-
-
-class BestEffort:
+class BestEffort(Tracker):
     """Passes everything on to another tracker; its first error is reported as one warning, and ends the tracking.
 
     `finish` is attempted in any case: it stops the tracker's background process.
@@ -66,19 +52,15 @@ class BestEffort:
         self._failed = False
 
     def log_epoch(self, row: Mapping[str, float]) -> None:
-        """Log the figures of one epoch."""
         self._attempt(lambda: self._tracker.log_epoch(row))
 
     def log_test(self, test: Evaluation, images: Tensor) -> None:
-        """Log a test on its images."""
         self._attempt(lambda: self._tracker.log_test(test, images))
 
     def summarise(self, figures: Mapping[str, Any]) -> None:
-        """Log figures of the whole run."""
         self._attempt(lambda: self._tracker.summarise(figures))
 
     def finish(self, exit_code: int) -> None:
-        """Close the run."""
         had_failed, self._failed = self._failed, False
         self._attempt(lambda: self._tracker.finish(exit_code), quiet=had_failed)
 

@@ -21,7 +21,7 @@ from cifar_exp.network import Plan
 from cifar_exp.network.cost import costs_of
 from cifar_exp.network.table import COLUMNS, size_text
 from cifar_exp.tracking.labels import Labels
-from cifar_exp.tracking.tracker import BestEffort, NoTracker, Tracker, first_line
+from cifar_exp.tracking.tracker import BestEffort, Tracker, first_line
 
 if TYPE_CHECKING:
     import wandb
@@ -35,7 +35,7 @@ CLASSES_SHOWN = 50  # more make a confusion matrix that nobody can read
 
 
 def start_tracker(
-    config: TrainConfig, plan: Plan, directory: Path, run_id: str | None = None, labels: Labels | None = None
+    config: TrainConfig, plan: Plan, directory: Path, labels: Labels, run_id: str | None = None
 ) -> Tracker:
     """Return the tracker that `config.logger` selects; a run is trained without one where it cannot be started.
 
@@ -43,34 +43,33 @@ def start_tracker(
         config: the run's config.
         plan: the run's network.
         directory: the run's directory; the tracker's files go into it.
+        labels: the run's group and tags.
         run_id: the id of an interrupted run that is continued.
-        labels: group and tags; None: those of the config.
 
     Raises:
         UserError: `logger.mode=online` without a key to the account, or a setting that wandb rejects.
     """
     if config.logger.mode == "disabled":
-        return NoTracker()
+        return Tracker()
     try:
-        return BestEffort(WandbRun(config, plan, directory, run_id, labels))
+        return BestEffort(WandbRun(config, plan, directory, labels, run_id))
     except UserError:
         raise
     except Exception as error:  # wandb fails in many ways: network, disk, its own process
         log.warning("the run is not tracked: %s", first_line(error))
-        return NoTracker()
+        return Tracker()
 
 
-class WandbRun:
+class WandbRun(Tracker):
     """One wandb run, in the run's own directory."""
 
     def __init__(
-        self, config: TrainConfig, plan: Plan, directory: Path, run_id: str | None = None, labels: Labels | None = None
+        self, config: TrainConfig, plan: Plan, directory: Path, labels: Labels, run_id: str | None = None
     ) -> None:
         """Start the run, or continue the one with `run_id`; see `start_tracker`."""
         import wandb
 
         logger = config.logger
-        labels = labels or Labels(logger.group, tuple(config.tags))
         if run_id is None and labels.is_one_of_many:
             run_id = secrets.token_hex(4)  # else WANDB_RUN_ID would give all of them one id
         self._wandb = wandb
@@ -93,8 +92,7 @@ class WandbRun:
         except BaseException:
             self._environment.close()
             raise
-        self.id: str | None = self._run.id
-        self.directory: Path | None = Path(self._run.dir).parent
+        self.id, self.directory = self._run.id, Path(self._run.dir).parent
         self.starts_empty = bool(self._run.offline)  # it cannot know what an earlier process has logged
         self._run.define_metric("epoch")
         for metric in ("train/*", "val/*", BEST, "lr", "seconds", "images_per_second"):
@@ -119,9 +117,7 @@ class WandbRun:
             return self._open("offline", **arguments)
 
     def _log_plan(self, plan: Plan) -> None:
-        rows: list[Iterable[Any]] = [
-            [row.name, row.type, row.params, row.macs, size_text(row.output_shape)] for row in plan.rows
-        ]
+        rows: list[Iterable[Any]] = [[*row[:-1], size_text(row.output_shape)] for row in plan.rows]
         table = self._wandb.Table(list(COLUMNS), data=rows)
         self._run.summary["layers"] = table  # logged, its size would be drawn as a curve
         self.summarise(costs_of(plan))
@@ -136,7 +132,7 @@ class WandbRun:
 
     def log_test(self, test: Evaluation, images: Tensor) -> None:
         """Log per-class accuracy, the confusion matrix and the most confidently wrong images."""
-        from cifar_exp.plots.tracking_pictures import mosaic_of_errors
+        from cifar_exp.plots.predictions import mosaic_of_errors
 
         plot, names = self._wandb.plot, list(test.class_names)
         classes = self._wandb.Table(["class", "accuracy"], data=[list(item) for item in test.class_accuracy.items()])
@@ -152,11 +148,9 @@ class WandbRun:
         self._run.log(media)
 
     def summarise(self, figures: Mapping[str, Any]) -> None:
-        """Log figures of the whole run, in its summary."""
         self._run.summary.update(dict(figures))
 
     def finish(self, exit_code: int) -> None:
-        """Close the run with its exit code."""
         with self._environment:
             self._run.finish(exit_code=exit_code)
 

@@ -7,21 +7,10 @@ from cifar_exp.config.messages import listing, shown
 from cifar_exp.config.schema import TrainConfig
 from cifar_exp.errors import UserError
 from cifar_exp.runs.directory import RunDir
-from cifar_exp.runs.saved import load_config
+from cifar_exp.runs.saved import FREE, load_config
 from cifar_exp.training.callbacks.run_state import RunState
 
 TEACHER = "distill.teacher"  # where it is may change, not whether there is one
-# What does not change the figures of a run: where its images and its teacher are now, how it is shown, its budget
-FREE = (
-    "resume",
-    "trial",
-    "logger",
-    "budget",
-    "data.root",
-    "data.cache_dir",
-    TEACHER,
-    "trainer.enable_progress_bar",
-)
 
 
 def check_continues(run: RunDir, config: TrainConfig) -> None:

@@ -9,7 +9,7 @@ import torch
 from pytorch_lightning.callbacks import Callback
 from pytorch_lightning.utilities.exceptions import SIGTERMException
 
-from cifar_exp.config.planned import Planned
+from cifar_exp.checks import Planned
 from cifar_exp.config.schema import TrainConfig
 from cifar_exp.data.module import CifarData
 from cifar_exp.errors import RunFailedError, TakenOverError, UserError
@@ -24,7 +24,7 @@ from cifar_exp.runs.result import Result
 from cifar_exp.runs.run import load_run
 from cifar_exp.runs.saved import save_config, saved_hydra
 from cifar_exp.tracking.labels import labels_of
-from cifar_exp.tracking.tracker import NoTracker, Tracker
+from cifar_exp.tracking.tracker import Tracker
 from cifar_exp.tracking.wandb_run import start_tracker
 from cifar_exp.training.callbacks.history import History
 from cifar_exp.training.callbacks.progress import EpochProgress
@@ -53,7 +53,7 @@ class Job:
         trainer = config.trainer
         self.data = CifarData(config.data, config.augment, config.seed, trainer.max_epochs, trainer.limit_train_batches)
         self.teacher = self._loaded_teacher()
-        self.tracker: Tracker = NoTracker()
+        self.tracker = Tracker()
 
     def train(self) -> Result:
         """Train, test, leave the files of contract section 6, and return the contents of `result.json`.
@@ -103,21 +103,17 @@ class Job:
             return None
         try:
             trained = load_trained(load_run(given).checkpoint)
-        except UserError as error:
-            raise UserError(f"distill.teacher: {error}") from None
-        try:
             trained.check_fits(self.config.data.name, self.data_info)
         except UserError as error:
-            raise UserError(f"distill.teacher={given}: {error}") from None
+            raise UserError(f"distill.teacher: {error}") from None
         return Teacher(self.config.distill, trained.classifier)
 
     def _start_tracker(self) -> None:
         if not self.trainer.is_global_zero:
             return
         run_id = self.saved["wandb_id"] if self.saved else None
-        tracker = start_tracker(
-            self.config, self.plan, self.run.path, run_id, labels_of(self.config, saved_hydra(self.run.hydra))
-        )
+        labels = labels_of(self.config, saved_hydra(self.run.hydra))
+        tracker = start_tracker(self.config, self.plan, self.run.path, labels, run_id)
         self.tracker, self.state.wandb_id = tracker, tracker.id or run_id
         self.history.listeners.append(tracker.log_epoch)
         if tracker.starts_empty:
@@ -166,11 +162,11 @@ class Job:
         return evaluate(classifier, islice(batches, count), self.class_names)
 
     def _fail(self, error: BaseException) -> None:
+        self.progress.close()
         if isinstance(error, TakenOverError):  # the directory is another process's
             self.tracker.finish(exit_code=1)
             return
         status = self._status_of(error)
-        self.progress.close()
         self._end_other_processes()
         if self.trainer.is_global_zero:
             reason = f"{type(error).__name__}: {error}".strip(": ")
@@ -209,7 +205,7 @@ class Job:
                 return "pruned"
         return "interrupted" if isinstance(error, KeyboardInterrupt) else "failed"
 
-    def _result(self, status: str, figures: Mapping[str, Any] | None = None) -> Result:
+    def _result(self, status: str, figures: Mapping[str, Any]) -> Result:
         """Return what is known of the run whichever way it ends, with the figures that it reached."""
         device = self.trainer.strategy.root_device
         plan, directory = self.plan, self.tracker.directory
@@ -224,7 +220,7 @@ class Job:
             "total_seconds": self.state.seconds,
             "provenance": provenance(self.state.data_sha256 or ""),
         }
-        return Result.of(status, {**facts, **(figures or {})})
+        return Result.model_validate({"status": status, **facts, **figures})
 
 
 def _is_interruption(error: BaseException) -> bool:

@@ -54,7 +54,6 @@ class ImageClassifier(pl.LightningModule):
         self.val_figures = Metrics(loss=math.nan, accuracy=math.nan, images=0)  # of the last validation
 
     def forward(self, pixels: Tensor) -> Tensor:
-        """Raw pixels 0–255 (B, C, H, W) to logits (B, K)."""
         logits: Tensor = self.classifier(pixels)
         return logits
 
@@ -122,7 +121,6 @@ class ImageClassifier(pl.LightningModule):
         return metrics
 
     def on_validation_epoch_start(self) -> None:
-        """Start counting anew."""
         self.val_metrics.reset(self.device)
 
     def validation_step(self, batch: tuple[Tensor, Tensor], batch_idx: int) -> None:
@@ -145,7 +143,3 @@ class ImageClassifier(pl.LightningModule):
         epochs = config.trainer.max_epochs
         steps = data.train_dataloader().steps * epochs
         return [optimizer], [build_schedule(config.scheduler, optimizer, steps, epochs)]
-
-    def transfer_batch_to_device(self, batch: Any, device: torch.device, dataloader_idx: int) -> Any:
-        """Return the batch: the loader's are on the device already."""
-        return batch

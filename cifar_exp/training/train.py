@@ -4,8 +4,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from cifar_exp.config.paths import with_absolute_paths
-from cifar_exp.config.planned import Planned
+from cifar_exp.checks import Planned, check_config
+from cifar_exp.config.devices import trains_alone
 from cifar_exp.config.schema import TrainConfig
 from cifar_exp.errors import UserError
 from cifar_exp.files import expanded
@@ -22,7 +22,6 @@ from cifar_exp.runs.lock import check_not_in_use, in_use
 from cifar_exp.runs.new_directory import check_is_writable, missing, near, resume_override, undone_on_error
 from cifar_exp.runs.result import Result
 from cifar_exp.runs.run import Run, load_run
-from cifar_exp.training.check import check_config, trains_alone
 
 if TYPE_CHECKING:
     from pytorch_lightning.callbacks import Callback
@@ -43,7 +42,7 @@ def train(config: TrainConfig, directory: str | Path, resume: bool = False) -> R
         RunFailedError: a loss that is not finite, or a disk that is full; `result.json` contains the reason.
     """
     run = RunDir(expanded(directory).absolute())
-    train_checked(check_config(with_absolute_paths(config)), run, resume)
+    train_checked(check_config(config), run, resume)
     return load_run(run.path)
 
 

@@ -11,11 +11,11 @@ from pytorch_lightning.callbacks import Callback, EarlyStopping
 from pytorch_lightning.plugins.environments import LightningEnvironment, SLURMEnvironment
 from pytorch_lightning.profilers import PassThroughProfiler
 
+from cifar_exp.config.devices import trains_alone
 from cifar_exp.config.schema import CallbacksConfig, TrainConfig
 from cifar_exp.inference.device import fastest_precision
 from cifar_exp.runs.directory import RunDir
 from cifar_exp.training.callbacks.averaging import MovingAverage
-from cifar_exp.training.check import trains_alone
 from cifar_exp.training.checkpoints import PlainCheckpointIO, checkpoints
 
 OUR_OWN = {"enable_progress_bar", "profiler", "limit_train_batches", "gradient_clip_val", "gradient_clip_algorithm"}

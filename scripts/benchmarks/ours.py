@@ -6,9 +6,8 @@ from hydra import compose, initialize_config_dir
 from pytorch_lightning import LightningModule, Trainer
 
 from benchmarks.gate import Gate, GateCallback, Setting
-from cifar_exp.checks import check_train
+from cifar_exp.checks import Planned, check_train
 from cifar_exp.config.location import conf_dir
-from cifar_exp.config.planned import Planned
 from cifar_exp.config.schema import TrainConfig
 from cifar_exp.runs.directory import RunDir
 from cifar_exp.training.fit import Job

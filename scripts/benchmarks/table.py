@@ -10,7 +10,7 @@ Figures = dict[str, Any]
 
 
 def show(document: Figures) -> None:
-    """Prints every table that the document has figures for."""
+    """Print every table that the document has figures for."""
     console = Console(width=None if Console().is_terminal else 120)
     about = document["machine"]
     console.print(
@@ -30,7 +30,7 @@ def show(document: Figures) -> None:
 
 
 def training(models: dict[str, Figures]) -> Table:
-    """A row a model."""
+    """Return the time per epoch of each model, beside other ways to train it."""
     header = ("model", "ours", "ours, all in", "bare loop", "usual", "usual / ours", "ours / bare", "ours / compiled")
     rows = [
         (
@@ -49,7 +49,7 @@ def training(models: dict[str, Figures]) -> Table:
 
 
 def bfloat16(models: dict[str, Figures]) -> Table:
-    """A row a model."""
+    """Return the time per epoch of each model in each precision."""
     names = list(next(iter(models.values()))["seconds"])
     rows = [
         (
@@ -63,17 +63,17 @@ def bfloat16(models: dict[str, Figures]) -> Table:
 
 
 def scaling(figures: Figures) -> Table:
-    """A row a number of images."""
+    """Return the time per epoch for each number of images."""
     rows = [
         (f"{row['images']:,}", f"{row['seconds']:.2f} s", f"{row['seconds'] / row['images'] * 1e6:.1f} µs")
         for row in figures["epochs"]
     ]
     title = f"An epoch of a small network; off a straight line by at most {figures['straightness']:.1%}"
-    return _table(title, ("images", "epoch", "an image"), rows)
+    return _table(title, ("images", "epoch", "per image"), rows)
 
 
 def sweep(parts: Figures) -> list[Table]:
-    """The tables of `bench.py sweep`."""
+    """Return the tables of `bench.py sweep`."""
     makers: dict[str, Callable[[Any], Table]] = {"workers": _workers, "proposals": _proposals, "studies": _studies}
     tables = [make(parts[name]) for name, make in makers.items() if name in parts]
     rows = [
@@ -96,7 +96,7 @@ def _workers(figures: Figures) -> Table:
         )
         for count, one in figures.items()
     ]
-    header = ("workers", "busy", "gap between trials", "a trial", "processes")
+    header = ("workers", "busy", "gap between trials", "per trial", "processes")
     return _table("Trials of 1 to 12 epochs that only sleep, on joblib", header, rows)
 
 
@@ -118,7 +118,7 @@ def _proposals(figures: list[Figures]) -> Table:
 
 def _studies(figures: list[Figures]) -> Table:
     rows = [(f"{one['trials']:,}", f"{one['open_seconds']:.2f} s", _gap(one["overhead_seconds"])) for one in figures]
-    header = ("trials", "opened in", "from a training's end to the next one's begin")
+    header = ("trials", "opened in", "from a training's end to the next one's start")
     return _table("A study of many trials, one worker", header, rows)
 
 
@@ -148,7 +148,7 @@ def _pricing(document: Figures) -> list[tuple[str, str]]:
     if "pricing" not in document:
         return []
     figures = document["pricing"]
-    return [("candidates priced a second", f"{figures['median']:,.0f} ({figures['min']:,.0f} – {figures['max']:,.0f})")]
+    return [("candidates priced/s", f"{figures['median']:,.0f} ({figures['min']:,.0f} – {figures['max']:,.0f})")]
 
 
 def _table(title: str, header: tuple[str, ...], rows: list[Any]) -> Table:

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
 
-from cifar_exp.config.planned import Planned
+from cifar_exp.checks import Planned
 from cifar_exp.config.schema import TrainConfig
 
 

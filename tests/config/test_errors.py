@@ -83,7 +83,7 @@ TRAIN_ERRORS = {
     "a launcher that is not installed": (["hydra/launcher=ray"], ["pip install 'cifar-exp[ray]'"]),
     "a group of nothing": (["optimizer=null"], ["optimizer=null: expected the name of an option", "adamw"]),
     "a list for a mapping": (["model.layer=[]"], ["model.layer: expected a mapping of keys to values, got []"]),
-    "a mapping for a list": (["tags={a:1}"], ["tags: expected a list, got"]),
+    "a mapping for a list": (["tags={a:1}"], ["tags: expected a list"]),
     "a key below nothing": (["hydra.sweeper.params.seed=3"], ["hydra.sweeper.params.seed: unknown key"]),
     "nothing for a key of hydra": (["hydra.run.dir=null"], ["hydra.run.dir=null", "not Optional"]),
     "no directory": (["hydra.run.dir="], ["hydra.run.dir: expected the name of a directory"]),

@@ -66,9 +66,9 @@ def test_cutmix_takes_its_box_from_the_partner() -> None:
 
 
 def test_mixup_is_the_weighted_mean() -> None:
-    partners, share = images().roll(1, 0), torch.linspace(0, 1, 8)
-    exact = images().double() * share.view(-1, 1, 1, 1) + partners.double() * (1 - share.view(-1, 1, 1, 1))
-    result = mixup(images(), partners, share)
+    partners, fraction = images().roll(1, 0), torch.linspace(0, 1, 8)
+    exact = images().double() * fraction.view(-1, 1, 1, 1) + partners.double() * (1 - fraction.view(-1, 1, 1, 1))
+    result = mixup(images(), partners, fraction)
     assert result.dtype == torch.uint8
     assert (result.double() - exact).abs().max() <= 0.501
     assert torch.equal(result[-1], images()[-1])
@@ -88,9 +88,9 @@ def test_both_mixes_together_give_each_image_one_of_the_two_with_its_own_labels(
     assert targets.dtype == torch.float32
     assert torch.allclose(targets.sum(1), torch.ones(64))
     assert torch.allclose(mixed.float().mean((1, 2, 3)) / 200, targets[:, 1], atol=0.003)
-    assert draws.share is not None
+    assert draws.fraction is not None
     assert draws.box is not None
-    cut, blended = kept_area(draws.box, flat) < 1, draws.share < 1
+    cut, blended = kept_area(draws.box, flat) < 1, draws.fraction < 1
     assert not (cut & blended).any()
     assert 16 < int(blended.sum()) < 48
 
@@ -133,11 +133,11 @@ def test_cutouts_square_is_whole_in_the_middle_and_cut_at_the_edge() -> None:
     assert int(hole.max()) == 32
 
 
-def test_mixups_shares_have_the_moments_of_their_beta() -> None:
-    share = draw(mixup=0.4).share
-    assert share is not None
-    assert abs(float(share.mean()) - 0.5) < 0.01
-    assert abs(float(share.var()) - 1 / (4 * (2 * 0.4 + 1))) < 0.005
+def test_mixups_fractions_have_the_moments_of_their_beta() -> None:
+    fraction = draw(mixup=0.4).fraction
+    assert fraction is not None
+    assert abs(float(fraction.mean()) - 0.5) < 0.01
+    assert abs(float(fraction.var()) - 1 / (4 * (2 * 0.4 + 1))) < 0.005
 
 
 def test_switching_one_augmentation_on_leaves_the_others_and_the_order_as_they_were() -> None:

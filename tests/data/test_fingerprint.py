@@ -2,8 +2,7 @@
 
 import torch
 
-from cifar_exp.data.fingerprint import fingerprint
-from cifar_exp.data.images import ImageSet
+from cifar_exp.data.images import ImageSet, fingerprint
 
 
 def images(seed: int = 0, count: int = 6) -> ImageSet:

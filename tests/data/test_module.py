@@ -74,14 +74,6 @@ def test_it_works_without_a_trainer() -> None:
     assert sizes == [[60, 60, 60], [20], [17, 17, 16]]
 
 
-def test_a_test_alone_loads_no_training_images(photos: Path) -> None:
-    for file in (photos / "train").glob("*/*.png"):
-        file.write_bytes(b"broken")
-    data = CifarData(DataConfig(name="folder", root=str(photos)), CROP_FLIP, seed=0)
-    data.setup("test")
-    assert sum(len(labels) for _, labels in data.test_dataloader()) == 6
-
-
 def test_broken_test_images_are_told_before_any_training(photos: Path) -> None:
     (photos / "test" / "cat" / "0.png").write_bytes(b"broken")
     data = CifarData(DataConfig(name="folder", root=str(photos), val_fraction=0.5), CROP_FLIP, seed=0)

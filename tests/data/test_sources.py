@@ -8,6 +8,7 @@ from functools import partial
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from threading import Thread
+from typing import NamedTuple
 
 import numpy as np
 import pytest
@@ -16,10 +17,10 @@ from PIL import Image
 from torchvision.datasets import CIFAR10
 from torchvision.datasets.utils import calculate_md5
 
-from cifar_exp.data import names, sources
+from cifar_exp.data import describe, sources
 from cifar_exp.data.images import ImageSet
 from cifar_exp.data.settings import DataConfig
-from cifar_exp.data.sources import load_splits, load_test, load_train_val
+from cifar_exp.data.sources import load_test, load_train_val
 from cifar_exp.errors import UserError
 
 
@@ -51,6 +52,16 @@ def decoded(monkeypatch: pytest.MonkeyPatch) -> list[int]:
 
     monkeypatch.setattr(sources, "decode_files", counting)
     return counts
+
+
+class Splits(NamedTuple):
+    train: ImageSet
+    val: ImageSet
+    test: ImageSet
+
+
+def load_splits(data: DataConfig) -> Splits:
+    return Splits(*load_train_val(data), load_test(data))
 
 
 class TestSplits:
@@ -91,7 +102,7 @@ class TestSplits:
         assert torch.bincount(val.labels, minlength=3).tolist() == [5, 5, 0]
 
     def test_images_lie_pixel_by_pixel_in_memory(self, photos: Path) -> None:
-        for part in vars(load_splits(folder(photos))).values():
+        for part in load_splits(folder(photos)):
             assert part.images.dtype == torch.uint8
             assert part.images.is_contiguous(memory_format=torch.channels_last)
 
@@ -292,7 +303,7 @@ def test_the_real_images_are_what_they_are_known_to_be(tmp_path: Path, real_imag
         for file in sorted(directory.iterdir())[:100]:
             (part / file.name).symlink_to(file.absolute())
     splits = load_splits(folder(tmp_path, val_fraction=0.1))
-    assert splits.train.class_names == names.CIFAR10
+    assert splits.train.class_names == describe.CIFAR10
     assert (len(splits.train), len(splits.val), len(splits.test)) == (900, 100, 1000)
     mean = splits.train.images.double().mean((0, 2, 3))
     assert (mean - torch.tensor([125.3, 123.0, 113.9])).abs().max() < 5

@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from cifar_exp.inference.evaluation import Evaluation
-from cifar_exp.plots.tracking_pictures import mosaic_of_errors
+from cifar_exp.plots.predictions import mosaic_of_errors
 from tests.conftest import Run
 from tests.training.tiny import result
 

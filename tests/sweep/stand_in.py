@@ -13,7 +13,7 @@ from typing import Any
 
 from hydra.core.hydra_config import HydraConfig
 
-from cifar_exp.config.planned import Planned
+from cifar_exp.checks import Planned
 from cifar_exp.config.schema import TrainConfig
 from cifar_exp.errors import UserError
 

@@ -14,7 +14,7 @@ import wandb
 import cifar_exp as ce
 from cifar_exp.inference.evaluation import Evaluation
 from cifar_exp.tracking.labels import Labels
-from cifar_exp.tracking.tracker import BestEffort, NoTracker, Tracker
+from cifar_exp.tracking.tracker import BestEffort, Tracker
 from cifar_exp.tracking.wandb_run import start_tracker
 from tests.conftest import Run
 from tests.training.tiny import TINY
@@ -22,7 +22,7 @@ from tests.training.tiny import TINY
 TRACKED = [one for one in TINY if not one.startswith("logger.")]
 
 
-class Unreachable(NoTracker):
+class Unreachable(Tracker):
     """Fails at everything, and counts the attempts."""
 
     def __init__(self) -> None:
@@ -52,9 +52,9 @@ def test_the_first_error_of_a_tracker_is_one_warning_and_the_last(caplog: pytest
     assert caplog.messages == ["the run is no longer tracked: no route to host"]
 
 
-def start(directory: Path, mode: str, labels: Labels | None = None) -> Tracker:
+def start(directory: Path, mode: str, labels: Labels) -> Tracker:
     config = ce.compose([*TRACKED, f"logger.mode={mode}"])
-    return start_tracker(config, ce.plan(config), directory, labels=labels)
+    return start_tracker(config, ce.plan(config), directory, labels)
 
 
 def test_a_server_that_cannot_be_reached_leaves_an_offline_run(
@@ -63,7 +63,7 @@ def test_a_server_that_cannot_be_reached_leaves_an_offline_run(
     monkeypatch.delenv("WANDB_MODE", raising=False)
     for name, value in {"API_KEY": "0" * 40, "BASE_URL": "http://127.0.0.1:9", "INIT_TIMEOUT": "2"}.items():
         monkeypatch.setenv(f"WANDB_{name}", value)
-    tracker = start(tmp_path, "online")
+    tracker = start(tmp_path, "online", Labels(None, ()))
     tracker.finish(0)
     assert "the run is kept offline" in caplog.text
     assert list((tmp_path / "wandb").glob("offline-run-*"))
@@ -75,8 +75,8 @@ def test_one_run_id_of_the_environment_is_not_given_to_several_runs(
 ) -> None:
     monkeypatch.setenv("WANDB_RUN_ID", "mine")
     wandb.teardown()  # which reads its environment once per process
-    many = Labels("many", (), is_one_of_many=True)
-    trackers = [start(tmp_path / str(number), "offline", labels) for number, labels in enumerate((many, many, None))]
+    many, one = Labels("many", (), is_one_of_many=True), Labels(None, ())
+    trackers = [start(tmp_path / str(number), "offline", labels) for number, labels in enumerate((many, many, one))]
     for tracker in trackers:
         tracker.finish(0)
     ids = [tracker.id for tracker in trackers]

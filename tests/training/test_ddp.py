@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.conftest import Run
 from tests.training.tiny import TINY, figures, metrics, result
 
 TWO = ("trainer.devices=2", "trainer.strategy=ddp")
@@ -55,7 +56,9 @@ def together(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return run
 
 
-def test_two_processes_make_one_run_that_learns_as_one_process_does(together: Path, tmp_path: Path) -> None:
+def test_two_processes_make_one_run_that_learns_as_one_process_does(
+    together: Path, cifar_exp: Run, tmp_path: Path
+) -> None:
     found = result(together)
     assert (found["status"], found["epochs"]) == ("finished", 3)
     assert [row["epoch"] for row in metrics(together)] == ["0", "1", "2"]
@@ -64,8 +67,7 @@ def test_two_processes_make_one_run_that_learns_as_one_process_does(together: Pa
     assert [path.name for path in together.parent.rglob("*.log")].count("train.log") == 1
     assert not list(together.parent.rglob("train_ddp_process*"))
     assert len(list((together / "wandb").glob("offline-run-*"))) == 1
-    alone = train(STARTS["python -m"], tmp_path / "one", *LEARNING)
-    assert alone.returncode == 0, alone.stderr
+    assert cifar_exp("train", *TINY, *LEARNING, f"hydra.run.dir={tmp_path / 'one'}") == 0
     assert found["val/acc"] == pytest.approx(result(tmp_path / "one")["val/acc"], abs=0.25)
 
 

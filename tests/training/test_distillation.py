@@ -10,8 +10,8 @@ from cifar_exp.config.schema import DistillConfig
 from cifar_exp.inference.classifier import load_trained
 from cifar_exp.training.distillation import Teacher, distillation_loss
 from tests.conftest import Run
-from tests.training.test_resume import kill_after
-from tests.training.tiny import TINY, figures, metrics, result
+from tests.training.test_resume import train_with_copy
+from tests.training.tiny import LEARNING, TINY, figures, metrics, result
 
 
 def test_the_loss_is_the_divergence_from_the_teacher_s_softened_answers() -> None:
@@ -47,13 +47,10 @@ def test_a_teacher_answers_as_it_does_at_test_and_never_changes(trained_run: Pat
     assert all(torch.equal(value, before[key]) for key, value in trained.classifier.state_dict().items())
 
 
-def test_a_student_learns_without_a_label(cifar_exp: Run, tmp_path: Path) -> None:
-    base = [key for key in TINY if "size" not in key and "channels" not in key]
-    base += ["data.train_size=1200", "data.test_size=200", "model.head.hidden=[32]", "trainer.max_epochs=8"]
-    teacher, student = tmp_path / "teacher", tmp_path / "student"
-    assert cifar_exp("train", *base, f"hydra.run.dir={teacher}") == 0
-    alone = (f"distill.teacher={teacher}", "distill.weight=1.0", "loss.label_smoothing=0.99", "seed=1")
-    assert cifar_exp("train", *base, *alone, f"hydra.run.dir={student}") == 0
+def test_a_student_learns_without_a_label(learned_run: Path, cifar_exp: Run, tmp_path: Path) -> None:
+    student = tmp_path / "student"
+    alone = (f"distill.teacher={learned_run}", "distill.weight=1.0", "loss.label_smoothing=0.99", "seed=1")
+    assert cifar_exp("train", *LEARNING, *alone, f"hydra.run.dir={student}") == 0
     assert result(student)["test/acc"] > 0.6
     assert float(metrics(student)[-1]["train/loss"]) < float(metrics(student)[0]["train/loss"]) / 2
 
@@ -76,8 +73,7 @@ def test_weights_alone_can_teach_and_a_student_keeps_its_own_alone(
 def test_a_killed_student_ends_as_if_it_had_not_been(trained_run: Path, cifar_exp: Run, tmp_path: Path) -> None:
     whole, killed = tmp_path / "whole", tmp_path / "killed"
     options = (f"distill.teacher={trained_run}", "augment.mixup=0.2", "model.layer.dropout=0.2", "trainer.max_epochs=4")
-    cifar_exp("train", *TINY, *options, f"hydra.run.dir={whole}")
-    kill_after(1, killed, *options)
+    train_with_copy(cifar_exp, whole, killed, *options, epochs=1)
     assert cifar_exp("train", f"resume={killed}") == 0
     assert figures(killed) == figures(whole)
 

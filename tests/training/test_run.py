@@ -4,8 +4,8 @@ import json
 import shutil
 import subprocess
 import sys
+from itertools import zip_longest
 from pathlib import Path
-from typing import Any
 from unittest.mock import patch
 
 import pytest
@@ -14,8 +14,9 @@ from omegaconf import OmegaConf
 from PIL import Image
 
 from cifar_exp.config.location import conf_dir
+from cifar_exp.training.trainer import trainer_arguments
 from tests.conftest import Run
-from tests.training.tiny import TINY, figures, metrics, result
+from tests.training.tiny import TINY, figures, metrics, result, tiny_config
 
 
 def group(name: str) -> list[str]:
@@ -48,10 +49,9 @@ def test_a_finished_run_leaves_every_file_of_the_contract(cifar_exp: Run, tmp_pa
         assert picture.width > 1000
 
 
-def test_the_result_s_validation_accuracy_is_the_best_epoch_s(cifar_exp: Run, tmp_path: Path) -> None:
-    cifar_exp("train", *TINY, "trainer.max_epochs=4", f"hydra.run.dir={tmp_path / 'run'}")
-    accuracies = [float(row["val/acc"]) for row in metrics(tmp_path / "run")]
-    assert result(tmp_path / "run")["val/acc"] == max(accuracies)
+def test_the_result_s_validation_accuracy_is_the_best_epoch_s(trained_run: Path) -> None:
+    accuracies = [float(row["val/acc"]) for row in metrics(trained_run)]
+    assert result(trained_run)["val/acc"] == max(accuracies)
 
 
 def test_checkpoints_load_as_tensors_and_plain_data(cifar_exp: Run, tmp_path: Path) -> None:
@@ -62,23 +62,17 @@ def test_checkpoints_load_as_tensors_and_plain_data(cifar_exp: Run, tmp_path: Pa
 
 
 def test_a_checkpoint_that_holds_code_is_refused(
-    cifar_exp: Run, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    trained_run: Path, cifar_exp: Run, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    run = tmp_path / "run"
-    cifar_exp("train", *TINY, "trainer.max_epochs=1", f"hydra.run.dir={run}")
+    run = shutil.copytree(trained_run, tmp_path / "run")
     torch.save({"cifar_exp": Path("x"), "evil": subprocess.Popen}, run / "checkpoints" / "best.ckpt")
     capsys.readouterr()
     assert cifar_exp("eval", f"run={run}") == 2
     assert "best.ckpt: refused" in capsys.readouterr().err
 
 
-def test_learning_happens(cifar_exp: Run, tmp_path: Path) -> None:
-    overrides = [key for key in TINY if "size" not in key and "channels" not in key]
-    cifar_exp(
-        "train", *overrides, "data.train_size=1200", "data.test_size=200", "model.head.hidden=[32]",
-        "trainer.max_epochs=8", f"hydra.run.dir={tmp_path / 'run'}",
-    )  # fmt: skip
-    assert result(tmp_path / "run")["test/acc"] > 0.6
+def test_learning_happens(learned_run: Path) -> None:
+    assert result(learned_run)["test/acc"] > 0.6
 
 
 def test_the_same_seed_gives_the_same_run_and_another_seed_another(cifar_exp: Run, tmp_path: Path) -> None:
@@ -89,14 +83,15 @@ def test_the_same_seed_gives_the_same_run_and_another_seed_another(cifar_exp: Ru
 
 
 @pytest.mark.skipif(shutil.which("g++") is None, reason="torch.compile needs a C++ compiler")
-@pytest.mark.parametrize("dropout", [0.0, 0.2])
-def test_a_compiled_training_learns_the_same(dropout: float, cifar_exp: Run, tmp_path: Path) -> None:
+def test_a_compiled_training_learns_the_same(cifar_exp: Run, tmp_path: Path) -> None:
     plain, compiled = tmp_path / "plain", tmp_path / "compiled"
-    options = (f"model.layer.dropout={dropout}", "data.val_fraction=0.5", "callbacks.ema.decay=0.5")
+    removed = [f"model.layers.conv{index}" for index in range(3, 8)]  # a small network is compiled sooner
+    network = [key for key in TINY if not key.startswith(tuple(removed))] + [f"~{layer}" for layer in removed]
+    options = ("model.layer.dropout=0.2", "data.val_fraction=0.5", "callbacks.ema.decay=0.5")
     for run, mode in ((plain, "null"), (compiled, "default")):
         overrides = (f"compile={mode}", "trainer.max_epochs=2", *options)
         with patch.object(torch, "compile", wraps=torch.compile) as compiler:
-            assert cifar_exp("train", *TINY, *overrides, f"hydra.run.dir={run}") == 0
+            assert cifar_exp("train", *network, *overrides, f"hydra.run.dir={run}") == 0
         assert compiler.call_count == (mode != "null")
     for figure in ("train/loss", "val/loss"):
         theirs = [float(row[figure]) for row in metrics(plain)]
@@ -105,23 +100,21 @@ def test_a_compiled_training_learns_the_same(dropout: float, cifar_exp: Run, tmp
     assert keys[0] == keys[1]
 
 
+GROUPS = ("optimizer", "scheduler", "augment", "callbacks")
+
+
 @pytest.mark.parametrize(
-    "choice",
+    "choices",
     [
-        *(f"optimizer={name}" for name in group("optimizer")),
-        *(f"scheduler={name}" for name in group("scheduler")),
-        *(f"augment={name}" for name in group("augment")),
-        *(f"callbacks={name}" for name in group("callbacks")),
-        "trainer.precision=bf16-mixed",
-        *(f"callbacks=ema trainer.precision={precision}" for precision in ("bf16-true", "64-true")),
-        "trainer.gradient_clip_val=0.5",
-        "loss.label_smoothing=0.1",
-        "augment.mixup=0.4",
-        "augment.cutmix=1.0",
+        *zip_longest(*([f"{name}={option}" for option in group(name)] for name in GROUPS), fillvalue="seed=1"),
+        ("loss.label_smoothing=0.1", "augment.mixup=0.4", "augment.cutmix=1.0", "trainer.gradient_clip_val=0.5"),
+        ("trainer.precision=bf16-mixed",),
+        *((f"trainer.precision={precision}", "callbacks=ema") for precision in ("bf16-true", "64-true")),
     ],
+    ids=" ".join,
 )
-def test_every_choice_trains(choice: str, cifar_exp: Run, tmp_path: Path) -> None:
-    assert cifar_exp("train", *TINY, "trainer.max_epochs=1", *choice.split(), f"hydra.run.dir={tmp_path / 'run'}") == 0
+def test_every_choice_trains(choices: tuple[str, ...], cifar_exp: Run, tmp_path: Path) -> None:
+    assert cifar_exp("train", *TINY, "trainer.max_epochs=1", *choices, f"hydra.run.dir={tmp_path / 'run'}") == 0
     assert result(tmp_path / "run")["status"] == "finished"
 
 
@@ -130,12 +123,11 @@ def test_every_choice_trains(choice: str, cifar_exp: Run, tmp_path: Path) -> Non
     [("avx512_bf16", "bf16-mixed"), ("amx_bf16", "bf16-mixed"), ("avx512_f", "32-true")],
 )
 def test_precision_auto_is_bfloat16_where_the_processor_has_instructions_for_it(
-    instructions: str, precision: str, cifar_exp: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    instructions: str, precision: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: {instructions: True, "avx2": True})
-    choice = ("trainer.precision=auto", "trainer.accelerator=cpu", "trainer.max_epochs=1", "logger.mode=disabled")
-    assert cifar_exp("train", *TINY, *choice, f"hydra.run.dir={tmp_path / 'run'}") == 0
-    assert result(tmp_path / "run")["precision"] == precision
+    config = tiny_config("trainer.precision=auto", "trainer.accelerator=cpu")
+    assert trainer_arguments(config)["precision"] == precision
 
 
 @pytest.mark.parametrize("model", group("model"))
@@ -181,25 +173,10 @@ def test_early_stopping_stops(cifar_exp: Run, tmp_path: Path) -> None:
     assert result(tmp_path / "run")["epochs"] == 2
 
 
-def test_eval_repeats_the_run_s_test(cifar_exp: Run, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    run = tmp_path / "run"
-    cifar_exp("train", *TINY, "trainer.max_epochs=2", f"hydra.run.dir={run}")
-    capsys.readouterr()
-    assert cifar_exp("eval", f"run={run}", "format=json") == 0
-    document: dict[str, Any] = json.loads(capsys.readouterr().out)
-    assert document["test/acc"] == result(run)["test/acc"]
-    assert document["test/loss"] == pytest.approx(result(run)["test/loss"])
-    confusion = torch.tensor(document["confusion"])
-    assert confusion.sum() == 60
-    assert confusion.diagonal().sum() / 60 == pytest.approx(document["test/acc"])
-    assert list(document["class_acc"]) == ["class0", "class1", "class2", "class3"]
-
-
 def test_a_budget_binds_a_finished_run_wherever_its_images_were(
-    cifar_exp: Run, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    trained_run: Path, cifar_exp: Run, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    run = tmp_path / "run"
-    cifar_exp("train", *TINY, "trainer.max_epochs=1", f"hydra.run.dir={run}")
+    run = shutil.copytree(trained_run, tmp_path / "run")
     config = run / ".hydra" / "config.yaml"
     saved = OmegaConf.load(config)
     saved.data = {"name": "folder", "root": "/gone"}
@@ -211,10 +188,10 @@ def test_a_budget_binds_a_finished_run_wherever_its_images_were(
         assert "exceeds budget.params" in capsys.readouterr().err
 
 
-def test_eval_refuses_data_of_other_classes(cifar_exp: Run, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    cifar_exp("train", *TINY, "trainer.max_epochs=1", f"hydra.run.dir={tmp_path / 'run'}")
-    capsys.readouterr()
-    assert cifar_exp("eval", f"run={tmp_path / 'run'}", "data.num_classes=5") == 2
+def test_eval_refuses_data_of_other_classes(
+    trained_run: Path, cifar_exp: Run, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert cifar_exp("eval", f"run={trained_run}", "data.num_classes=5") == 2
     assert "5 classes" in capsys.readouterr().err
 
 

@@ -20,6 +20,14 @@ TINY = (
     *(f"model.layers.conv{index}.channels=8" for index in range(1, 8)),
     "model.head.hidden=[]",
 )
+# Enough images and epochs to learn the classes
+LEARNING = (
+    *(key for key in TINY if "size" not in key and "channels" not in key),
+    "data.train_size=1200",
+    "data.test_size=200",
+    "model.head.hidden=[32]",
+    "trainer.max_epochs=8",
+)
 
 
 def result(run: Path) -> dict[str, Any]:

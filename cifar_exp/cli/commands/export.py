@@ -33,15 +33,10 @@ SUFFIXES = {"onnx": ".onnx", "torch": ".pt2", "c": "_c"}
 IMAGES_CHECKED = 1000  # enough for a difference to show; int8 is measured on the whole test set
 
 
-class ExportError(RunFailedError):
-    """The predictions of the file that was written are not those of PyTorch."""
-
-
 class Sample(NamedTuple):
-    """The images that an exported file is checked on: uint8 (N, C, H, W); labels (N,) where they are known."""
+    """The images that an exported file is checked on: uint8 (N, C, H, W)."""
 
     images: Tensor
-    labels: Tensor | None
     about: str  # "1,000 test images of cifar10"
 
 
@@ -69,7 +64,7 @@ def main(checked: tuple[ExportConfig, Run]) -> None:
         with working("checking against PyTorch"):
             found = Agreement.of(torch_logits(trained.classifier, sample.images), logits_of(temporary, sample.images))
         if not found.is_close:
-            raise ExportError(
+            raise RunFailedError(
                 f"{path} is not kept: its logits differ from PyTorch's by up to {found.greatest_difference:.2g} of a "
                 f"logit on {sample.about}"
             )
@@ -138,15 +133,14 @@ def check_sample(trained: TrainedNetwork, data: DataConfig | None) -> Sample:
     if data is not None:
         try:
             trained.check_fits(data.name, describe(data))
-            test = load_test(data)
-            images = test.images[:IMAGES_CHECKED]
-            return Sample(images, test.labels[:IMAGES_CHECKED], f"{len(images):,} test images of {data.name}")
+            images = load_test(data).images[:IMAGES_CHECKED]
+            return Sample(images, f"{len(images):,} test images of {data.name}")
         except UserError as error:
             note(f"No test images to check with: {error}")
     generator = torch.Generator().manual_seed(0)
     shape = (IMAGES_CHECKED, *trained.plan.input_shape)
     images = torch.randint(0, 256, shape, dtype=torch.uint8, generator=generator)
-    return Sample(images, None, f"{len(images):,} images of random pixels")
+    return Sample(images, f"{len(images):,} images of random pixels")
 
 
 def working(words: str) -> AbstractContextManager[object]:

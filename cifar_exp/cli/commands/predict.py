@@ -1,15 +1,19 @@
 """`cifar-exp predict`: classify one image file, or every image in a directory."""
 
+from collections.abc import Sequence
 from pathlib import Path
+
+import numpy as np
+import torch
 
 from cifar_exp.cli.tables import Cell, bar, figures_table, note, show
 from cifar_exp.config.command_schema import PredictConfig
+from cifar_exp.data.decode import decode_files
 from cifar_exp.data.folder import image_suffixes
 from cifar_exp.errors import UserError
 from cifar_exp.files import json_text, users_choice, write_json
-from cifar_exp.inference.classifier import load_trained
+from cifar_exp.inference.classifier import Prediction, load_trained
 from cifar_exp.inference.device import chosen_device
-from cifar_exp.inference.prediction import Predictions, predict
 from cifar_exp.network import check_budget
 from cifar_exp.runs.run import Run
 
@@ -20,28 +24,31 @@ def main(checked: tuple[PredictConfig, Run]) -> None:
     """Print the top classes, or with `format=json` one JSON document; write the picture."""
     config, run = checked
     files = image_files(Path(config.image))
-    trained = load_trained(run.checkpoint)
+    trained = load_trained(run.checkpoint).to(chosen_device(config.accelerator))
     check_budget(trained.plan, config.budget)
-    predictions = predict(trained, files, chosen_device(config.accelerator))
+    images = decode_files([str(file) for file in files], trained.plan.input_shape[1])  # (N, H, W, C)
+    predictions = trained.predictions(torch.from_numpy(images).permute(0, 3, 1, 2))
+    found = list(zip(files, predictions, strict=True))
+    document = [{"image": str(file), "class": one.label, "probabilities": one.probabilities} for file, one in found]
     if config.format == "json":
-        print(json_text(predictions.document()))
+        print(json_text(document))
     else:
-        show_predictions(predictions)
+        show_predictions(found)
     if config.output is not None:
         with users_choice(Path(config.output)):
-            write_json(Path(config.output), predictions.document())
+            write_json(Path(config.output), document)
         note(f"JSON document: {config.output}")
     if config.picture is not None:
-        draw_picture(config.picture, predictions)
+        draw_picture(config.picture, found, images)
 
 
-def draw_picture(path: str, predictions: Predictions) -> None:
+def draw_picture(path: str, found: Sequence[tuple[Path, Prediction]], images: np.ndarray) -> None:
     """Write the picture. One that the user did not ask for is worth no error where it cannot be drawn or written."""
     from cifar_exp.plots.predictions import draw_predictions
 
     try:
         with users_choice(Path(path)):
-            draw_predictions(Path(path), predictions)
+            draw_predictions(Path(path), found, images)
     except Exception as error:  # of matplotlib's many
         if path != DEFAULT_PICTURE:
             raise
@@ -65,15 +72,16 @@ def is_shown(file: Path, below: Path) -> bool:
     return file.is_file() and not any(part.startswith(".") for part in file.relative_to(below).parts)
 
 
-def show_predictions(predictions: Predictions) -> None:
+def show_predictions(found: Sequence[tuple[Path, Prediction]]) -> None:
     """Print the top classes of one image, or the prediction of each of several."""
-    if len(predictions.files) == 1:
-        top: list[list[Cell]] = [[name, bar(one), f"{one:.2%}"] for name, one in predictions.top(0)]
-        show(figures_table(str(predictions.files[0]), ["class", "", "probability"], top, text_columns=2))
+    if len(found) == 1:
+        ((file, prediction),) = found
+        top: list[list[Cell]] = [[name, bar(one), f"{one:.2%}"] for name, one in prediction.top()]
+        show(figures_table(str(file), ["class", "", "probability"], top, text_columns=2))
         return
     rows: list[list[Cell]] = []
-    for position, file in enumerate(predictions.files):
-        (name, first), *others = predictions.top(position, 2)
+    for file, prediction in found:
+        (name, first), *others = prediction.top(2)
         second = " ".join(f"{other} {less:.1%}" for other, less in others)
         rows.append([str(file), name, bar(first, width=12), f"{first:.2%}", second])
     columns = ["image", "class", "", "probability", "then"]

@@ -2,8 +2,8 @@
 
 from typing import Any
 
+from cifar_exp.checks import Planned
 from cifar_exp.config.command_schema import SummaryConfig
-from cifar_exp.config.planned import Planned
 from cifar_exp.files import json_text
 from cifar_exp.network.cost import costs_of
 from cifar_exp.network.plan import Plan

@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING
 
 from hydra.core.hydra_config import HydraConfig
 
+from cifar_exp.checks import Planned
 from cifar_exp.cli.run_directory import show_finished
 from cifar_exp.cli.tables import result_table, show
-from cifar_exp.config.planned import Planned
 from cifar_exp.config.schema import TrainConfig
 from cifar_exp.process import is_first_process
 from cifar_exp.runs.directory import RunDir

@@ -10,11 +10,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
-from math import inf
+from math import inf, prod
 from typing import NamedTuple
 
 from cifar_exp.network.firmware.operations import INPUT, Operation
-from cifar_exp.network.ops import Shape, numel
+from cifar_exp.network.ops import Shape
 
 ALIGNMENT = 4
 _Pair = tuple[int, list[tuple[int, int]]]  # another block, and open intervals of distances to it
@@ -71,7 +71,7 @@ def _blocks(operations: Sequence[Operation], input_shape: Shape) -> list[_Block]
     for index, operation in enumerate(operations):
         for name in operation.reads:
             last_read[name] = index
-    blocks = [_Block(INPUT, numel(input_shape), 0, last_read[INPUT])]
+    blocks = [_Block(INPUT, prod(input_shape), 0, last_read[INPUT])]
     for index, operation in enumerate(operations):
         if size := operation.out_bytes:
             blocks.append(_Block(operation.target, size, index, last_read.get(operation.target, index)))
@@ -214,7 +214,7 @@ def lead(
     out_channels, height, width = out_shape
     rows, columns = stride if isinstance(stride, tuple) else (stride, stride)
     if reads_first and height * width <= pixels:
-        return -numel(in_shape)  # everything is read before anything is written
+        return -prod(in_shape)  # everything is read before anything is written
     written = 0 if reads_first else pixels * out_channels
     greatest = written + _ahead(height - 1, width * out_channels, rows, before, in_width * in_channels)
     greatest += _ahead(width - 1, out_channels, columns, before, in_channels)

@@ -10,9 +10,10 @@ where its last step is an activation other than a ReLU.
 
 from __future__ import annotations
 
+from math import prod
 from typing import Literal, NamedTuple
 
-from cifar_exp.network.ops import Conv, GlobalPool, MixedDepthwise, Op, Pool, Shape, numel
+from cifar_exp.network.ops import Conv, GlobalPool, MixedDepthwise, Op, Pool, Shape
 
 Kind = Literal["conv", "depthwise", "separable", "elementwise", "max_pool", "avg_pool"]
 INPUT = "input"
@@ -82,7 +83,7 @@ class Operation(NamedTuple):
     @property
     def out_bytes(self) -> int:
         """Size of the tensor it writes."""
-        return 0 if self.is_logits else numel(self.out_shape)
+        return 0 if self.is_logits else prod(self.out_shape)
 
     @property
     def patch_values(self) -> int:

@@ -11,10 +11,10 @@ from optuna.trial import FrozenTrial, TrialState
 
 from cifar_exp.files import write_text
 from cifar_exp.network.cost import cost_line
-from cifar_exp.plots.sweep import plot_sweep
 from cifar_exp.sweep.output import ranking
 from cifar_exp.sweep.output.best_settings import write_best_settings
 from cifar_exp.sweep.output.importance import importances
+from cifar_exp.sweep.output.plot import plot_sweep
 from cifar_exp.sweep.search.space import Space
 from cifar_exp.sweep.settings import SweepSettings
 

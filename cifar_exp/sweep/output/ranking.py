@@ -5,7 +5,7 @@ from typing import Any
 
 from optuna.trial import FrozenTrial, TrialState
 
-from cifar_exp.plots.pareto import pareto_front
+from cifar_exp.plots.chart import pareto_front
 from cifar_exp.sweep.settings import SweepSettings
 
 STATES = {

@@ -59,7 +59,7 @@ def _leave_reason(error: BaseException) -> None:
     directory = Path(HydraConfig.get().runtime.output_dir)
     if outcome_in(directory, ()) is None:
         reason = f"{type(error).__name__}: {error}".strip(": ")
-        RunDir(directory).write_result(Result.of("failed", {"reason": reason}))
+        RunDir(directory).write_result(Result.model_validate({"status": "failed", "reason": reason}))
 
 
 @dataclass(frozen=True)

@@ -71,21 +71,17 @@ class MovingAverage(Callback):
 
     @torch.no_grad()
     def on_validation_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """Put the weights back."""
         _copy(self._set_aside, self._trained.values())
         self._set_aside = []
 
     @torch.no_grad()
     def on_train_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """Leave the average in the module."""
         _copy(self._averages.values(), self._trained.values())
 
     def state_dict(self) -> dict[str, Any]:
-        """Return how many steps are in the average."""
         return {"latest_update_step": self._steps}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """Continue after the steps of an interrupted run."""
         self._steps = state_dict["latest_update_step"]
 
     def on_save_checkpoint(

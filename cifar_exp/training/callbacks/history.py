@@ -30,7 +30,6 @@ class History(pl.Callback):
                 listen(row)
 
     def on_train_epoch_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """Start the clock."""
         self._started = time.perf_counter()
 
     def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
@@ -66,9 +65,7 @@ class History(pl.Callback):
         return median(row["seconds"] for row in self.rows[1:] or self.rows)
 
     def state_dict(self) -> dict[str, Any]:
-        """Return the rows."""
         return {"rows": self.rows}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """Restore the rows."""
         self.rows = [dict(row) for row in state_dict["rows"]]

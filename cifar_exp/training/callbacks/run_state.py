@@ -47,13 +47,11 @@ class RunState(Callback):
         }
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """Continue the clock."""
         self._seconds_before = state_dict["seconds"]
 
     def on_save_checkpoint(
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, checkpoint: dict[str, Any]
     ) -> None:
-        """Add the network's description."""
         checkpoint[DESCRIPTION] = dict(self.about)
 
     @classmethod

@@ -136,7 +136,6 @@ class MuonAndAdamW(Optimizer):
         return {**super().state_dict(), "muon": self._muon.state_dict(), "adamw": self._adamw.state_dict()}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """Restore what `state_dict` returned."""
         self._muon.load_state_dict(state_dict["muon"])
         self._adamw.load_state_dict(state_dict["adamw"])
         super().load_state_dict({key: state_dict[key] for key in ("state", "param_groups")})
