@@ -53,8 +53,8 @@ def train_with_copy(cifar_exp: Run, whole: Path, copy: Path, *overrides: str, ep
     """Trains `whole`; `copy` gets what its directory contained after so many epochs, as a kill would leave it."""
     save = PlainCheckpointIO.save_checkpoint
 
-    def saving(self: PlainCheckpointIO, checkpoint: dict[str, Any], path: Any, options: Any = None) -> None:
-        save(self, checkpoint, path, options)
+    def saving(self: PlainCheckpointIO, checkpoint: dict[str, Any], path: Any, storage_options: Any = None) -> None:
+        save(self, checkpoint, path, storage_options)
         if Path(path).name == "last.ckpt" and checkpoint["epoch"] == epochs - 1:
             shutil.copytree(whole, copy)
 
