@@ -80,6 +80,19 @@ def test_a_training_that_another_search_has_made_counts_but_is_not_repeated(
     assert {**same, "task": None} == {**trained, "task": None}
 
 
+def test_methods_are_compared_seed_by_seed(search: SimpleNamespace) -> None:
+    def lane(method: str, seed: int, test: float) -> dict[str, object]:
+        trial = {"params": {}, "cost": 9, "macs": 9, "curve": [0.1], "pruned": False, "images": 64}
+        final = {"cost": 9, "val": 0.4, "test": test}
+        task = {"method": method, "seed": seed, "trials": 1, "trial": [], "final": [], "fixed": [], "widths": {}}
+        return {"task": task, "trials": [trial], "images": 64, "epochs": 1, "rejected": 0, "final": final}
+
+    lanes = [lane("ours", seed, 0.40 + 0.1 * seed) for seed in range(3)]
+    lanes += [lane("random", seed, test) for seed, test in enumerate((0.39, 0.47, 0.58))]
+
+    assert "| random | +2.00 ± 1.00 | 0.07 |" in search.report.page(lanes)
+
+
 def test_ours_prunes_from_the_epoch_of_the_shipped_sweep_on(search: SimpleNamespace) -> None:
     shipped = yaml.safe_load((conf_dir() / "hydra" / "sweeper" / "pruner" / "median.yaml").read_text())
     method = search.methods.Method("ours", search.methods.SearchSpace(WIDTHS, TINY), 0)

@@ -92,7 +92,7 @@ def proposed(proposer: Proposer, space: Space, count: int, values: Callable[[Can
     return trials
 
 
-def test_a_mistake_in_the_config_is_no_misfit_of_the_candidates(make: Make) -> None:
+def test_an_error_in_the_config_is_not_one_of_the_candidates(make: Make) -> None:
     choices = [f"++model.layers.conv{number}.channels=choice(16,32,64,128)" for number in range(1, 8)]
     proposer, _, _ = make(*BASE, *choices, "data=folder", "data.root=/nowhere", "budget.params=50000")
     began = time.monotonic()
@@ -296,7 +296,7 @@ def test_where_nothing_fits_the_nearest_is_named_within_seconds(make: Make) -> N
     assert time.monotonic() - began < 8
 
 
-def test_shapes_that_never_fit_are_told_with_their_reason(make: Make) -> None:
+def test_shapes_that_never_fit_are_reported_with_their_reason(make: Make) -> None:
     proposer, _, _ = make("model=model50k", "data=synthetic", "++model.layers.conv1.channels=choice(48,40)")
     with pytest.raises(UserError, match="the skip from 'conv1'"):
         proposer.check()
@@ -311,7 +311,7 @@ def test_fill_takes_the_largest_width_that_fits(make: Make) -> None:
         assert width == 300 or not pricer.price({**trial.params, key: width + 1}).fits
 
 
-def test_fill_copes_with_widths_that_do_not_fit_the_shapes(make: Make) -> None:
+def test_fill_tries_every_width_where_some_do_not_fit_the_shapes(make: Make) -> None:
     key = "model.layers.conv6.channels"  # its skip takes multiples of conv5's channels only
     proposer, pricer, space = make(
         "model=model50k",

@@ -6,7 +6,7 @@ from pathlib import Path
 from statistics import mean, stdev
 from typing import Any
 
-from scipy.stats import kendalltau  # type: ignore[import-untyped]
+from scipy.stats import kendalltau, ttest_rel  # type: ignore[import-untyped]
 
 from benchmarks.search.methods import METHODS
 
@@ -38,9 +38,11 @@ def page(lanes: Sequence[Lane]) -> str:
             f"- Winner: `{_shown([*task['fixed'], *task['final']])}`",
             f"- Space: {', '.join(f'`{key}={values}`' for key, values in task['widths'].items())}",
             "",
-            "`ours` is the sweep's own search, `optuna` TPE with soft constraints and the median rule, as Optuna's "
-            "documentation has it, `asha` asynchronous successive halving at Ray Tune's defaults. `random` trains "
-            "uniform candidates in full. All of them run on Optuna: Ray Tune and KerasTuner themselves were not run.",
+            "`ours` is the sweep's own search with its median rule, `ours, halving` the same with "
+            "`hydra/sweeper/pruner=successive_halving`. `optuna` is TPE with soft constraints and the median rule, as "
+            "Optuna's documentation has it, `asha` asynchronous successive halving at Ray Tune's defaults. `random` "
+            "trains uniform candidates in full. All of them run on Optuna: Ray Tune and KerasTuner themselves were not "
+            "run.",
             "",
             "Over the budget are candidates that were reported to the method and rejected; none of them was trained. "
             "The other methods propose only candidates within the budget.",
@@ -50,6 +52,7 @@ def page(lanes: Sequence[Lane]) -> str:
             "| --- | ---: | ---: | ---: | ---: | ---: | ---: | ---: |",
             *(_row(method, found) for method, found in _by_method(lanes)),
             "",
+            *_differences(lanes),
             "Best validation accuracy of a trial so far, by the fraction of the images that have been trained on:",
             "",
             f"| method | {' | '.join(f'{part:.0%}' for part in PARTS)} |",
@@ -103,6 +106,34 @@ def _rank_correlations(lanes: Sequence[Lane], epochs: int) -> list[str]:
         f"| --- |{' ---: |' * (epochs - 1)}",
         f"| τ | {' | '.join(correlations)} |",
     ]
+
+
+def _differences(lanes: Sequence[Lane]) -> list[str]:
+    """How far the first method is ahead of each other one, over the seeds."""
+    tests = {method: _tests_by_seed(found) for method, found in _by_method(lanes)}
+    (name, first), *others = tests.items()
+    if len(first) < 2:
+        return []
+    rows = []
+    for method, other in others:
+        pairs = [(first[seed], other[seed]) for seed in sorted(first)]
+        differences = [100 * (one - two) for one, two in pairs]
+        p = ttest_rel(*zip(*pairs, strict=True)).pvalue
+        rows.append(f"| {method} | {mean(differences):+.2f} ± {stdev(differences):.2f} | {p:.2f} |")
+    return [
+        f"Test accuracy of `{name}` minus that of another method, in percentage points, paired by seed: mean, standard "
+        f"deviation, and p of a two-sided paired t-test with {len(first)} pairs, not corrected for {len(rows)} "
+        "comparisons. So few pairs can show large differences only.",
+        "",
+        "| other method | difference | p |",
+        "| --- | ---: | ---: |",
+        *rows,
+        "",
+    ]
+
+
+def _tests_by_seed(lanes: Sequence[Lane]) -> dict[int, float]:
+    return {lane["task"]["seed"]: lane["final"]["test"] for lane in lanes}
 
 
 def _given(task: Mapping[str, Any]) -> list[str]:
