@@ -1,16 +1,16 @@
-"""One training for all widths, then a search among the networks inside it, at the compute of a finished search.
+"""One training for all widths, then a search among the networks inside it.
 
 A network of the largest widths is trained by the sandwich rule: the largest, the smallest and two random candidates
 within the budget per step, all but the largest on its soft targets (universally slimmable networks, arXiv:1903.05134).
 A candidate is a prefix of the channels of every layer; its batch norm statistics are computed anew. The sweep's
-proposer then searches by the validation accuracy of the shared weights (AutoSlim, arXiv:1903.11728), the best three are
-trained alone as trials are, and the best of them by the recipe of the comparison's winners.
+proposer then searches by the validation accuracy of the shared weights (AutoSlim, arXiv:1903.11728), and the best
+candidate is trained alone by the recipe of the comparison's winners.
 
-  PYTHONPATH=.:scripts python -m benchmarks.search.slimmable LANES/ours-0.json OUTPUT.json
+  PYTHONPATH=.:scripts python -m benchmarks.search.slimmable LANES/ours-0.json 0.333 OUTPUT.json
 
 Compute is counted in multiply-accumulates: forward passes once, a training's forward and backward passes three times.
-The lane's own compute is the limit: `TRAINING` of it for the shared weights, `SEARCH` for the candidates, the rest for
-the best three. Shapes: B images of a batch, C channels, H × W pixels.
+The limit is a fraction of the compute of a finished lane: `TRAINING` of it for the shared weights, the rest for the
+search. Shapes: B images of a batch, C channels, H × W pixels.
 """
 
 import json
@@ -40,8 +40,7 @@ from cifar_exp.inference.classifier import Classifier
 from cifar_exp.network import Plan, build_network
 from cifar_exp.sweep.search.space import Candidate
 
-TRAINING, SEARCH = 0.5, 0.2
-BEST = 3
+TRAINING = 0.7
 CALIBRATION = 1024  # training images for the batch norm statistics of a candidate
 HIDDEN = "model.head.hidden"
 
@@ -148,44 +147,40 @@ class SharedWeights:
             epoch += 1
 
 
-def search(lane: Path) -> dict[str, Any]:
-    """Return the figures of a slimmable search at the compute of `lane`, a finished one."""
+def search(lane: Path, fraction: float, output: Path) -> None:
+    """Search at a fraction of the compute of `lane`, a finished one; write what is known after each part."""
     record = json.loads(lane.read_text(encoding="utf-8"))
     task = Task(**record["task"])
     space = SearchSpace(task.widths, task.fixed, task.fill)
     trainings = Trainings(space, [*task.fixed, *task.trial], task.seed)
     data = Data.of(trainings.config, torch.device("cpu"))
     per_epoch = 3 * trainings.images_per_epoch + len(data.val)
-    limit = sum(trial["macs"] * len(trial["curve"]) * per_epoch for trial in record["trials"])
+    limit = fraction * sum(trial["macs"] * len(trial["curve"]) * per_epoch for trial in record["trials"])
     shared = SharedWeights(trainings, data, space, task.seed)
     used = shared.train(TRAINING * limit)
     found: dict[str, Any] = {"lane": lane.name, "limit": limit, "training": used}
+
+    method, ranked = Method("ours", space, task.seed), []
+    while used < limit and (trial := method.propose()) is not None:
+        accuracy = shared.accuracy(trial.params)
+        method.finish(trial, accuracy, is_pruned=False)
+        ranked.append((accuracy, trial.params))
+        used += trainings.plan(trial.params).macs * (CALIBRATION + len(data.val))
+    winner = max(ranked, key=lambda one: one[0])[1]
+    found |= {"search": used - found["training"], "candidates": ranked}
+    write_text(output, json.dumps(found, indent=1))
 
     known, finals = earlier(task, lane.parent)
     full = {key: max(curve) for key, curve in known.items() if len(curve) == trainings.epochs}
     pairs = [(shared.accuracy(json.loads(key)), accuracy) for key, accuracy in full.items()]
     found |= {"pairs": pairs, "tau": kendalltau(*zip(*pairs, strict=True)).statistic}
+    write_text(output, json.dumps(found, indent=1))
 
-    method, ranked = Method("ours", space, task.seed), []
-    while used < (TRAINING + SEARCH) * limit and (trial := method.propose()) is not None:
-        accuracy = shared.accuracy(trial.params)
-        method.finish(trial, accuracy, is_pruned=False)
-        ranked.append((accuracy, trial.params))
-        used += trainings.plan(trial.params).macs * (CALIBRATION + len(data.val))
-    ranked.sort(key=lambda one: one[0], reverse=True)
-    found |= {"candidates": len(ranked), "search": used - found["training"]}
-
-    alone = []
-    for accuracy, candidate in ranked[:BEST]:
-        curve = list(trainings.accuracies(candidate, known.get(json.dumps(candidate, sort_keys=True), [])))
-        used += trainings.plan(candidate).macs * trainings.epochs * per_epoch
-        alone.append((max(curve), accuracy, candidate))
-    winner = max(alone, key=lambda one: one[0])[2]
     final = finals.get(json.dumps(winner, sort_keys=True))
     final = final or Trainings(space, [*task.fixed, *task.final], task.seed).tested(winner)
-    return {**found, "alone": alone, "used": used, "final": final, "final of the lane": record["final"]}
+    write_text(output, json.dumps({**found, "final": final, "final of the lane": record["final"]}, indent=1))
 
 
 if __name__ == "__main__":
     warnings.simplefilter("ignore")
-    write_text(Path(sys.argv[2]), json.dumps(search(Path(sys.argv[1])), indent=1))
+    search(Path(sys.argv[1]), float(sys.argv[2]), Path(sys.argv[3]))
