@@ -33,7 +33,7 @@ class Series:
     is_faint: bool = False  # drawn thin and dotted
     in_legend: bool = True
     names: Sequence[str] = ()  # beside the points
-    details: Sequence[str] = ()  # of each point, for a reader who points at it
+    details: Sequence[str] = ()  # lines of text of each point, for a reader who points at it
     marked: frozenset[int] = frozenset()  # positions of the points that are drawn larger
 
 

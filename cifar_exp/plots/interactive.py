@@ -1,6 +1,7 @@
 """Charts as plotly figures, without colours of text and background: the page that shows them has those."""
 
 from collections.abc import Sequence
+from html import escape
 from typing import TYPE_CHECKING, Any
 
 from cifar_exp.plots.chart import Axis, Chart, Matrix, Series
@@ -42,16 +43,17 @@ def _axis(axis: Axis) -> dict[str, Any]:
 def _trace(series: Series, chart: Chart) -> dict[str, Any]:
     x, y = (f"%{{{name}{SHOWN.get(axis.unit, '')}}}" for name, axis in (("x", chart.x), ("y", chart.y)))
     where = f"{chart.x.title} {x}: {series.what or chart.y.title} {y}"
+    label = _literal(series.label)
     trace: dict[str, Any] = {
         "type": "scatter",
         "mode": "lines+markers" if series.mark == "line" and len(series.x) < 2 else "lines",
-        "x": list(series.x),
-        "y": list(series.y),
-        "name": series.label,
-        "legendgroup": series.label,
+        "x": [_literal(value) if isinstance(value, str) else value for value in series.x],
+        "y": [_literal(value) if isinstance(value, str) else value for value in series.y],
+        "name": label,
+        "legendgroup": label,
         "showlegend": series.in_legend,
         "cliponaxis": series.mark != "dots",
-        "hovertemplate": f"{series.label}<br>{where}<extra></extra>",
+        "hovertemplate": f"{label}<br>{where}<extra></extra>",
     }
     if series.mark == "dots":
         trace["mode"] = "markers+text" if series.names else "markers"
@@ -64,11 +66,16 @@ def _trace(series: Series, chart: Chart) -> dict[str, Any]:
     if series.mark == "steps":
         trace["line"]["shape"], trace["hoverinfo"], trace["hovertemplate"] = "hv", "skip", None
     if series.details:
-        trace["customdata"] = list(series.details)
+        trace["customdata"] = [_literal(one) for one in series.details]
         trace["hovertemplate"] = "%{customdata}<extra></extra>"
     if series.names:
-        trace["text"], trace["textposition"] = list(series.names), _towards_middle(series, chart)
+        trace["text"], trace["textposition"] = [_literal(one) for one in series.names], _towards_middle(series, chart)
     return trace
+
+
+def _literal(text: str) -> str:
+    """Return `text` such that plotly shows it as it is: `<b>` and `%{x}` would be its markup and its templates."""
+    return escape(text, quote=False).replace("%{", "%&#123;").replace("\n", "<br>")
 
 
 def _towards_middle(series: Series, chart: Chart) -> list[str]:
@@ -79,7 +86,7 @@ def _towards_middle(series: Series, chart: Chart) -> list[str]:
 
 
 def _matrix(matrix: Matrix) -> "Figure":
-    names = list(matrix.names)
+    names = [_literal(name) for name in matrix.names]
     trace = {
         "type": "heatmap",
         "x": names,

@@ -88,7 +88,7 @@ def cost(content: Content, key: str) -> Chart:
 def _details(run: Run, key: str) -> str:
     value, accuracy = run.result[key], run.result["val/acc"]
     number = f"{value:,}" if isinstance(value, int) else f"{value:.2f}"
-    return f"{run.label}<br>{AGAINST[key]}: {number}<br>test {run.result['test/acc']:.2%}<br>validation {accuracy:.2%}"
+    return f"{run.label}\n{AGAINST[key]}: {number}\ntest {run.result['test/acc']:.2%}\nvalidation {accuracy:.2%}"
 
 
 def classes(content: Content) -> Chart:

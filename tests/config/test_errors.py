@@ -121,6 +121,7 @@ def test_an_error_is_one_message_and_leaves_nothing(error: str, cifar_exp: Cifar
     [
         (["summry"], ["'summry': no such command", "Did you mean 'summary'"]),
         (["eval"], ["run=… is missing"]),
+        (["eval", "run=0"], ["0: no such directory"]),
         (["eval", "run=nowhere"], ["nowhere: no such directory"]),
         (["predict", "run=."], ["image=… is missing"]),
         (["eval", "run=."], [".hydra/config.yaml"]),

@@ -1,11 +1,13 @@
 """What remains of a run's directory."""
 
+import shlex
 from pathlib import Path
 
 import pytest
 from filelock import FileLock
 
 from cifar_exp.cli.run_directory import used
+from cifar_exp.config.overrides import parse_overrides
 from cifar_exp.errors import UserError
 from tests.config.harness import CifarExp, FakeTraining
 
@@ -113,6 +115,15 @@ def test_a_directory_that_contains_a_run_is_not_used_again(
     assert not training.configs
 
 
+def test_the_command_that_continues_can_be_pasted_into_a_shell(cifar_exp: CifarExp, training: FakeTraining) -> None:
+    (Path("it's $my run") / "checkpoints").mkdir(parents=True)
+
+    ended = cifar_exp("train", "data=synthetic", 'hydra.run.dir="it\'s $my run"')
+
+    _, command, override = shlex.split(ended.err.partition("Continue it with: ")[2])
+    assert (command, parse_overrides([override])[0].value()) == ("train", "it's $my run")
+
+
 def test_a_directory_that_cannot_be_made_is_reported(cifar_exp: CifarExp, training: FakeTraining) -> None:
     Path("file").write_text("")
 
@@ -191,15 +202,19 @@ def test_a_run_is_readable_whatever_hydra_writes(cifar_exp: CifarExp, training: 
     assert {path.name for path in Path("run/.hydra").glob("*.yaml")} == {"config.yaml", "hydra.yaml", "overrides.yaml"}
 
 
-def test_paths_start_from_where_the_command_was_given(cifar_exp: CifarExp, training: FakeTraining) -> None:
+@pytest.mark.parametrize("flags", [["hydra.run.dir=run"], ["-m", "seed=0,1", "trainer.devices=1"]])
+def test_paths_start_from_where_the_command_was_given(
+    flags: list[str], cifar_exp: CifarExp, training: FakeTraining
+) -> None:
+    images = Path("images").absolute()
     for split in ("train", "test"):
         for name in ("cat", "dog"):
             Path("images", split, name).mkdir(parents=True)
             Path("images", split, name, "1.png").write_bytes(b"")
-    given = ["data=folder", "data.root=images", "hydra.job.chdir=true", "hydra.run.dir=run"]
+    given = ["data=folder", "data.root=images", "hydra.job.chdir=true"]
 
-    assert cifar_exp("train", *given).status == 0
-    assert training.configs[0].data.root == str(Path("images").absolute())
+    assert cifar_exp("train", *given, *flags).status == 0
+    assert {config.data.root for config in training.configs} == {str(images)}
 
 
 def test_two_commands_in_one_second_have_their_own_directories() -> None:

@@ -8,8 +8,10 @@ from pathlib import Path
 
 import pytest
 
-from cifar_exp.cli.tables import figures_table, result_table, show
+from cifar_exp.cli.tables import figures_table, note, result_table, show
+from cifar_exp.plots.chart import Axis, Chart, Matrix, Series
 from cifar_exp.plots.curves import plot_curves
+from cifar_exp.plots.interactive import figure_of
 from tests.conftest import Run
 
 
@@ -30,10 +32,32 @@ def test_a_terminal_without_the_table_s_characters_gets_the_table() -> None:
     assert "104,106" in done.stdout.decode("cp1252")
 
 
+def test_a_narrow_terminal_breaks_no_message_and_no_table_of_a_file(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", "20")
+    path = "/data/" + "long/" * 20
+    note(f"{path}: no such directory.")
+    show(result_table("Result", [("curves", path)]))
+    out, err = capsys.readouterr()
+    assert err == f"{path}: no such directory.\n"
+    assert path in out
+
+
 def test_dollar_signs_in_a_name_are_no_formula(tmp_path: Path) -> None:
     row = {"epoch": 0, "train/acc": 0.5, "val/acc": 0.5, "train/loss": 1.0, "val/loss": 1.0}
     plot_curves(tmp_path / "curves.png", [row], "a$b_$", 0.5)
     assert (tmp_path / "curves.png").stat().st_size > 0
+
+
+def test_plotly_shows_names_that_look_like_its_markup_as_they_are() -> None:
+    name = "<b>a</b> %{y}"
+    series = Series(name, [0.5], [name], "#000", mark="dots", names=[name], details=[f"{name}\n1"])
+    trace = figure_of(Chart(Axis("x"), Axis("y", "name"), [series])).data[0]
+    matrix = figure_of(Matrix("", [name], [[1]])).data[0]
+    shown = "&lt;b&gt;a&lt;/b&gt; %&#123;y}"
+    assert (trace.name, trace.y[0], trace.text[0], matrix.x[0]) == (shown,) * 4
+    assert trace.customdata[0] == f"{shown}<br>1"
 
 
 def test_every_damaged_file_is_named_in_one_user_error(

@@ -93,6 +93,16 @@ def test_without_a_writable_home_a_run_is_trained_and_tracked(tmp_path: Path) ->
     assert Path(result["wandb_dir"]).is_dir()
 
 
+@pytest.mark.skipif(not Path("/proc/self").exists(), reason="needs a directory that nobody can write to")
+def test_a_cache_that_cannot_be_written_is_replaced(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("WANDB_CACHE_DIR", raising=False)
+    monkeypatch.setenv("XDG_CACHE_HOME", "/proc/none")
+    tracker = start(tmp_path, "offline")
+    assert os.environ["WANDB_CACHE_DIR"].startswith(str(tmp_path))
+    tracker.finish(0)
+    assert "WANDB_CACHE_DIR" not in os.environ
+
+
 def trained(run: Path, environment: Mapping[str, str]) -> subprocess.CompletedProcess[str]:
     command = [sys.executable, "-m", "cifar_exp", "train", *TRACKED, f"hydra.run.dir={run}"]
     kept = {key: value for key, value in environment.items() if key not in ("WANDB_MODE", "WANDB_DATA_DIR")}

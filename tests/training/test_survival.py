@@ -180,6 +180,16 @@ def test_a_pipe_is_written_to_and_not_replaced(tmp_path: Path) -> None:
     assert pipe.is_fifo()
 
 
+def test_two_processes_of_one_number_on_two_machines_write_to_files_of_their_own(tmp_path: Path) -> None:
+    from cifar_exp.files import atomic
+
+    with atomic(tmp_path / "a.json") as first, atomic(tmp_path / "a.json") as second:
+        assert first != second
+        first.write_text("1")
+        second.write_text("2")
+    assert [path.read_text() for path in tmp_path.iterdir()] == ["1"]
+
+
 def test_a_link_stays_a_link(tmp_path: Path) -> None:
     from cifar_exp.files import write_text
 
