@@ -11,7 +11,8 @@
                                                search methods on real trainings, for results/search.md: minutes on a
                                                GPU, hours on a processor, there with a command as results/search.md has
   python scripts/bench.py sweep                workers, proposals, large studies, and a storm of kills, with trainings
-                                               that only sleep: an hour; `--parts workers proposals` some of them
+                                               that only sleep: an hour; `--parts workers proposals` some of them;
+                                               `scripts/with_slurm` in front of it for the part `slurm`
 
 On two cores everything but `search` and `sweep` takes a quarter of an hour. Leave the machine alone meanwhile: its load
 is kept with the figures.
@@ -64,7 +65,9 @@ def parse(arguments: Sequence[str]) -> argparse.Namespace:
         help="of `startup`, `memory` and `search`, e.g. data=cifar10",
     )
     parser.add_argument("--processes", type=int, default=1, help="searches at a time")
-    parser.add_argument("--parts", nargs="+", choices=PARTS, default=list(PARTS), help="of `sweep`")
+    parser.add_argument(
+        "--parts", nargs="+", choices=PARTS, default=[name for name in PARTS if name != "slurm"], help="of `sweep`"
+    )
     parser.add_argument("--sizes", nargs="+", type=int, default=SIZES, help="trials of the studies of `sweep`")
     parser.add_argument("--kills", type=int, default=100, help="of the storm of `sweep`")
     parser.add_argument("--output", type=Path, default=RESULTS, help="directory of the JSON")

@@ -81,8 +81,13 @@ def sweep(parts: Figures) -> list[Table]:
         for name, count in (("growth", "trials"), ("prices", "candidates"))
         if name in parts
     ]
-    rows += [(f"storm: {name.replace('_', ' ')}", str(count)) for name, count in parts.get("storm", {}).items()]
-    return [*tables, _table("Memory, and a storm", ("figure", "measured"), rows)] if rows else tables
+    if "slurm" in parts:
+        one = parts["slurm"]
+        rows.append((f"processes for {one['trials']} trials on {one['workers']} Slurm jobs", str(one["processes"])))
+    storms = {"storm": "storm of commands", "storm_joblib": "storm of joblib"}
+    for part, label in storms.items():
+        rows += [(f"{label}: {name.replace('_', ' ')}", str(count)) for name, count in parts.get(part, {}).items()]
+    return [*tables, _table("Processes, memory, and a storm", ("figure", "measured"), rows)] if rows else tables
 
 
 def _workers(figures: Figures) -> Table:

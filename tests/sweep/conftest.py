@@ -1,23 +1,26 @@
 """Sweeps of trainings that only pretend, in this process and in others."""
 
 import csv
-import json
+import multiprocessing
 import os
 import signal
-import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
 from typing import Any
+from uuid import uuid4
 
 import optuna
 import pytest
 
 from tests.sweep import stand_in
 
-REPO = Path(__file__).parents[2]
+# Forks of a process that has imported everything: to import it again would take most of a test's time.
+START = "forkserver" if "forkserver" in multiprocessing.get_all_start_methods() else "spawn"
+FORKS: Any = multiprocessing.get_context(START)
+FORKS.set_forkserver_preload(["tests.sweep.stand_in", "cifar_exp.cli.commands.train", "cifar_exp.sweep.adapter"])
 SPACE = (
     "model=model50k",
     "data=synthetic",
@@ -70,8 +73,8 @@ def run_pretended(directory: Path, *arguments: str, misfortunes: dict[int, str] 
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(directory)
         patch.setattr(train, "main", stand_in.main)
-        patch.setenv(stand_in.LOG, str(directory / "starts.log"))
-        patch.setenv(stand_in.MISFORTUNES, json.dumps(misfortunes or {}))
+        for name, value in stand_in.variables(directory, misfortunes=misfortunes).items():
+            patch.setenv(name, value)
         return run(list(arguments))
 
 
@@ -81,28 +84,59 @@ def pretend(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> Callable[..., 
     return partial(run_pretended, tmp_path)
 
 
-@pytest.fixture
-def workers(tmp_path: Path) -> Iterator[Callable[..., subprocess.Popen[str]]]:
-    """Starts `cifar-exp ARGUMENTS…` in a process of its own; its trainings pretend."""
-    started: list[subprocess.Popen[str]] = []
+class Started:
+    """A process of `cifar-exp ARGUMENTS…`, as `subprocess.Popen` presents one."""
 
-    def start(*arguments: str, seconds: float = 0.0, misfortunes: dict[int, str] | None = None, **env: Any) -> Any:
-        variables = {
-            "PYTHONPATH": f"{REPO / 'tests' / 'sweep' / 'site'}{os.pathsep}{REPO}",
-            stand_in.SECONDS: str(seconds),
-            stand_in.LOG: str(tmp_path / "starts.log"),
-            stand_in.HOLD: str(tmp_path / "hold"),
-            stand_in.MISFORTUNES: json.dumps(misfortunes or {}),
-        }
-        process = subprocess.Popen(
-            [sys.executable, "-m", "cifar_exp", *arguments],
-            cwd=tmp_path,
-            env={**os.environ, **variables, **env},
-            stderr=subprocess.PIPE,
-            text=True,
-            # A shell's background jobs ignore Ctrl-C, and so would their children.
-            preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
-        )
+    def __init__(self, directory: Path, arguments: tuple[str, ...], variables: dict[str, str]) -> None:
+        self._errors = directory / f"stderr-{uuid4().hex}"
+        self._process = FORKS.Process(target=_run_in_child, args=(directory, self._errors, arguments, variables))
+        self._process.start()
+
+    @property
+    def returncode(self) -> int | None:
+        """The exit status, None while the process runs."""
+        return self._process.exitcode
+
+    def poll(self) -> int | None:
+        """Return the exit status, None while the process runs."""
+        return self._process.exitcode
+
+    def wait(self, timeout: float = 180) -> int | None:
+        """Wait for the end; return the exit status."""
+        self._process.join(timeout)
+        return self._process.exitcode
+
+    def communicate(self, timeout: float = 180) -> tuple[str, str]:
+        """Wait for the end; return what was printed on stdout, which is not kept, and on stderr."""
+        self.wait(timeout)
+        return "", self._errors.read_text() if self._errors.exists() else ""
+
+    def send_signal(self, number: int) -> None:
+        """Send a signal."""
+        assert self._process.pid is not None
+        os.kill(self._process.pid, number)
+
+
+def _run_in_child(directory: Path, errors: Path, arguments: tuple[str, ...], variables: dict[str, str]) -> None:
+    from cifar_exp.cli.entry import main
+
+    os.chdir(directory)
+    os.environ.update(variables)
+    os.dup2(os.open(errors, os.O_WRONLY | os.O_CREAT | os.O_APPEND), 2)
+    sys.stderr = os.fdopen(2, "w", buffering=1)
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    stand_in.install()
+    sys.argv[1:] = arguments
+    main()
+
+
+@pytest.fixture
+def workers(tmp_path: Path) -> Iterator[Callable[..., Started]]:
+    """Starts `cifar-exp ARGUMENTS…` in a process of its own; its trainings pretend."""
+    started: list[Started] = []
+
+    def start(*arguments: str, seconds: float = 0.0, misfortunes: dict[int, str] | None = None) -> Started:
+        process = Started(tmp_path, arguments, stand_in.variables(tmp_path, seconds, misfortunes))
         started.append(process)
         return process
 
@@ -110,7 +144,7 @@ def workers(tmp_path: Path) -> Iterator[Callable[..., subprocess.Popen[str]]]:
     for process in started:
         if process.poll() is None:
             process.send_signal(signal.SIGKILL)
-        process.communicate()
+        process.wait()
 
 
 def wait_until(condition: Callable[[], bool], seconds: float = 180.0) -> None:

@@ -23,6 +23,16 @@ HOLD = "STAND_IN_HOLD"  # while this file exists, no training gets further than 
 MISFORTUNES = "STAND_IN_MISFORTUNES"  # {trial number: what happens}
 
 
+def variables(directory: Path, seconds: float = 0.0, misfortunes: dict[int, str] | None = None) -> dict[str, str]:
+    """The environment of a process whose trainings pretend, with its files in `directory`."""
+    return {
+        LOG: str(directory / "starts.log"),
+        HOLD: str(directory / "hold"),
+        SECONDS: str(seconds),
+        MISFORTUNES: json.dumps(misfortunes or {}),
+    }
+
+
 def accuracy(widths: list[int]) -> float:
     """The wider the better, up to a point."""
     return round(min(0.95, 0.3 + sum(widths) / 1000), 4)

@@ -62,9 +62,10 @@ def test_a_sweep_leaves_no_file_open(pretend: Pretend, tmp_path: Path) -> None:
     assert [file for file in opened if str(tmp_path) in file] == []
 
 
-def test_a_killed_sweep_of_references_continues(pretend: Pretend, tmp_path: Path) -> None:
-    sweep, more = tmp_path / "sweep", ("model.layers.conv2.channels=${model.layers.conv1.channels}",)
-    pretend(*sweep_arguments(sweep, 2, *more))
+def test_a_killed_sweep_of_references_continues_whatever_their_plus(pretend: Pretend, tmp_path: Path) -> None:
+    sweep = tmp_path / "sweep"
+    more = ("model.layers.conv2.channels=${model.layers.conv1.channels}", "model.layers.conv7.channels=range(16,64)")
+    pretend(*sweep_arguments(sweep, 2, *(f"++{one}" for one in more)))
     for file in sweep.glob("*study.db*"):
         file.unlink()
     (sweep / "1" / "result.json").unlink()
@@ -92,10 +93,13 @@ def test_a_study_begun_with_other_settings_is_not_continued(
     assert "model.layers.conv1.channels: the study 'sweep' was started with choice(16,32,64)" in capfd.readouterr().err
     assert pretend(*sweep_arguments(sweep, 2, "hydra.sweeper.direction=minimize")) == 2
     assert "was started with maximize val/acc, this command has minimize val/acc" in capfd.readouterr().err
-    widths = ("model.layers.conv7.channels=24", "model.layers.conv7.channels=choice(16,24)")
+    kinds = ("24", "choice(16,24)", "tag(log,range(16,129))")
+    widths = (f"model.layers.conv7.channels={kind}" for kind in kinds)
     for more in ("budget.params=40000", "optimizer.lr=choice(0.1,0.2)", *widths):
         assert pretend(*sweep_arguments(sweep, 2, more)) == 2
         assert f"{more.partition('=')[0]}: the study 'sweep' was started with" in capfd.readouterr().err
+    assert pretend(*sweep_arguments(sweep, 2, "~model.layers.conv6")) == 2
+    assert "started with the default, this command has deleted" in capfd.readouterr().err
     may_change = ("logger.mode=disabled", "model.layers.conv7.channels=range(16,65,step=8)")
     assert pretend(*sweep_arguments(sweep, 2, *may_change)) == 0
 

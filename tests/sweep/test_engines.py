@@ -5,17 +5,44 @@ import os
 import shutil
 import signal
 import subprocess
-from collections.abc import Callable
+import sys
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
+from tests.sweep import stand_in
 from tests.sweep.conftest import numbers, starts, sweep_arguments, table, wait_until
 
 Workers = Callable[..., "subprocess.Popen[str]"]
 
+REPO = Path(__file__).parents[2]
 SLURM, REQUIRE_SLURM = "SLURM_CONF", "CIFAR_EXP_REQUIRE_SLURM"  # scripts/with_slurm sets the first
 PLUGINS = {"joblib": "joblib", "submitit_slurm": "submitit", "ray": "ray"}
+
+
+@pytest.fixture
+def workers(tmp_path: Path) -> Iterator[Workers]:
+    """Starts `cifar-exp ARGUMENTS…` as a command, whose environment the launchers hand on to their workers."""
+    started: list[subprocess.Popen[str]] = []
+
+    def start(*arguments: str) -> "subprocess.Popen[str]":
+        site = {"PYTHONPATH": f"{REPO / 'tests' / 'sweep' / 'site'}{os.pathsep}{REPO}"}
+        process = subprocess.Popen(
+            [sys.executable, "-m", "cifar_exp", *arguments],
+            cwd=tmp_path,
+            env={**os.environ, **site, **stand_in.variables(tmp_path)},
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        started.append(process)
+        return process
+
+    yield start
+    for process in started:
+        if process.poll() is None:
+            process.send_signal(signal.SIGKILL)
+        process.communicate()
 
 
 def require(engine: str) -> None:

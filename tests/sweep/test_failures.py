@@ -73,6 +73,7 @@ def test_a_space_with_nothing_within_the_budget_is_reported_at_once(
             "optimizer.lr: expected a range",
         ),
         (("optimizer.lrr=interval(0.1,0.2)",), "optimizer.lr"),
+        (("tags=['']",), "tags"),
         (("model.layers.conv4.conv_type=choice(standard,seperable)",), "model.layers.conv4.conv_type=seperable"),
         (("model.layers.conv6.skip=choice(conv5,conv55)",), "model.layers.conv6.skip=conv55"),
         (("optimizer=choice(adam,adamx)",), "adamx"),

@@ -25,6 +25,28 @@ def test_a_study_that_is_removed_stops_the_sweep_and_is_made_again(
     assert [trial for trial, *_ in starts(tmp_path / "starts.log")] == [0, 1, 2]
 
 
+def test_a_storage_that_cannot_grow_stops_the_sweep_with_one_message(
+    pretend: Pretend, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    """A limit of the size of files has the effect of a full disk."""
+    resource = pytest.importorskip("resource")
+    sweep = tmp_path / "sweep"
+    assert pretend(*sweep_arguments(sweep, 1)) == 0
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, ((sweep / "study.db").stat().st_size, hard))
+    try:
+        assert pretend(*sweep_arguments(sweep, 30)) == 2
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    reported = capfd.readouterr().err
+    assert f"{sweep / 'study.db'} can no longer be used:" in reported
+    assert "Traceback" not in reported
+    assert "Once it can be used, the same command continues the sweep." in reported
+    ended = len(table(sweep))
+    assert pretend(*sweep_arguments(sweep, ended + 1)) == 0
+    assert [row["state"] for row in table(sweep)] == ["complete"] * (ended + 1)
+
+
 @pytest.mark.parametrize("scheme", ["sqlite:///", "journal://"])
 @pytest.mark.parametrize("kind", ["a directory", "another file"])
 def test_a_storage_that_is_no_study_is_reported_in_one_message(

@@ -2,7 +2,6 @@
 
 import os
 import signal
-import subprocess
 import time
 from collections import Counter
 from collections.abc import Callable
@@ -11,19 +10,19 @@ from pathlib import Path
 import optuna
 import pytest
 
-from tests.sweep.conftest import numbers, starts, study_in, sweep_arguments, table, wait_until
+from tests.sweep.conftest import Started, numbers, starts, study_in, sweep_arguments, table, wait_until
 
-Workers = Callable[..., "subprocess.Popen[str]"]
+Workers = Callable[..., Started]
 
 POSTGRES = "CIFAR_EXP_POSTGRES"  # the URL of an empty database; scripts/with_postgres starts one
 
 
-def ends_well(process: "subprocess.Popen[str]") -> None:
+def ends_well(process: Started) -> None:
     _, told = process.communicate(timeout=300)
     assert process.returncode == 0, told
 
 
-def kill(process: "subprocess.Popen[str]") -> None:
+def kill(process: Started) -> None:
     process.send_signal(signal.SIGKILL)
     process.wait()
 

@@ -18,7 +18,7 @@ from cifar_exp.errors import UserError
 from cifar_exp.sweep.search.feasible import FeasibleDraws
 from cifar_exp.sweep.search.history import History
 from cifar_exp.sweep.search.pricing import Costs, Price, Pricer
-from cifar_exp.sweep.search.samplers import ASKS, DEFAULT_ASKS, WithinBudgetSampler, build_sampler
+from cifar_exp.sweep.search.samplers import ASKS, DEFAULT_ASKS, WithinBudgetSampler, build_sampler, distribution_for
 from cifar_exp.sweep.search.space import Candidate, Space, Swept
 from cifar_exp.sweep.settings import SweepSettings
 
@@ -53,7 +53,9 @@ class Proposer:
         self._settings = settings
         self._fill = _fill_key(space, settings.fill)
         self._searched = {key: one for key, one in space.swept.items() if key != settings.fill}
-        self._history = History({key: one.distribution for key, one in self._searched.items()}, settings, pricer)
+        self._sampler_name = name = str(settings.sampler.get("name", "tpe"))
+        self._distributions = {key: distribution_for(name, one.distribution) for key, one in self._searched.items()}
+        self._history = History(self._distributions, settings, pricer)
         self._draws = FeasibleDraws(self._searched, pricer.keys, lambda drawn: self._completed(drawn)[1].fits)
         self._priced = self._within_budget = 0
         self._anchor: Candidate | None = None
@@ -121,7 +123,7 @@ class Proposer:
 
     @property
     def _is_grid(self) -> bool:
-        return self._settings.sampler.get("name") == "grid"
+        return self._sampler_name == "grid"
 
     def _proposal(self, candidate: Candidate, notes: dict[str, Any]) -> Proposal:
         return Proposal(candidate, self._pricer.costs(candidate), self._priced, self._within_budget, notes)
@@ -137,12 +139,14 @@ class Proposer:
             return self._identity(self._completed(drawn)[0]) not in tried
 
         def accepts(sampled: Candidate) -> bool:
-            drawn = {**sampled, **single}
+            drawn = {**self._rounded(sampled), **single}
             return self._counted(drawn) and is_new(drawn)
 
         def fallback(rejected: Candidate | None) -> Candidate:
             if rejected is not None:
-                moved = self._moved_within({**rejected, **single}, random.choice(starts[: NEAR + 1]), random)
+                moved = self._moved_within(
+                    {**self._rounded(rejected), **single}, random.choice(starts[: NEAR + 1]), random
+                )
                 if is_new(moved):
                     return moved
             drawn = self._draws.new(random, starts, is_new, self._counted)
@@ -155,13 +159,13 @@ class Proposer:
             return fallback(None), {}
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            asks = ASKS.get(str(self._settings.sampler.get("name")), DEFAULT_ASKS)
-            within = WithinBudgetSampler(wrapped, asks, accepts, fallback, self._distributions)
-            return self._history.ask(trials, within)
+            asks = ASKS.get(self._sampler_name, DEFAULT_ASKS)
+            searched = {key: one for key, one in self._distributions.items() if key not in single}
+            asked, notes = self._history.ask(trials, WithinBudgetSampler(wrapped, asks, accepts, fallback, searched))
+        return self._rounded(asked), notes
 
-    @property
-    def _distributions(self) -> dict[str, Any]:
-        return {k: one.distribution for k, one in self._searched.items() if not one.distribution.single()}
+    def _rounded(self, sampled: Candidate) -> Candidate:
+        return {key: self._searched[key].nearest(value) for key, value in sampled.items()}
 
     def _starts(self, trials: Sequence[FrozenTrial]) -> list[Candidate]:
         """Candidates within the budget: one that is known from the start, and the trials, the best first."""

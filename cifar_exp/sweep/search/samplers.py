@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 import optuna
-from optuna.distributions import BaseDistribution
+from optuna.distributions import BaseDistribution, FloatDistribution, IntDistribution
 from optuna.samplers import BaseSampler, GPSampler, NSGAIISampler, TPESampler
 from optuna.trial import FrozenTrial, TrialState
 
@@ -23,6 +23,10 @@ DEFAULT_HISTORY = 1000
 # Asks of the wrapped sampler for one proposal. A count, not a time: a proposal depends on the seed and the study alone.
 ASKS = {"gp": 2}
 DEFAULT_ASKS = 8
+
+TRIED_EACH = (
+    16  # integers of which Optuna's GP sampler tries each; among more it searches along lines, for many seconds
+)
 
 
 class WithinBudgetSampler(BaseSampler):
@@ -80,6 +84,19 @@ class WithinBudgetSampler(BaseSampler):
 
     def after_trial(self, study: optuna.Study, trial: FrozenTrial, state: TrialState, values: Any) -> None:
         """Do nothing: the trial that is asked for here is never the one that is trained."""
+
+
+def distribution_for(sampler: str, distribution: BaseDistribution) -> BaseDistribution:
+    """Return what a sampler searches for a key: its distribution, or for `gp` reals instead of many integers.
+
+    The acquisition function is then maximized along its gradient, and the nearest integer is proposed.
+    """
+    is_long = isinstance(distribution, IntDistribution) and (
+        distribution.high - distribution.low >= TRIED_EACH * distribution.step
+    )
+    if sampler != "gp" or not is_long:
+        return distribution
+    return FloatDistribution(distribution.low, distribution.high, log=distribution.log)
 
 
 def build_sampler(settings: Mapping[str, Any], seed: int | None) -> BaseSampler | None:

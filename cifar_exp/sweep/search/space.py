@@ -83,6 +83,13 @@ class Swept:
         steps = (value - low) / distribution.step
         return abs(round(steps) - steps) < 1e-6
 
+    def nearest(self, value: Any) -> Any:
+        """Return the integer of an integer key that is nearest to a value within its range; else the value itself."""
+        if not isinstance(self.distribution, IntDistribution):
+            return value
+        low, step = self.distribution.low, self.distribution.step
+        return low + step * round((value - low) / step)
+
     def draw(self, random: Random) -> Any:
         """Return a value, uniformly (in the logarithm, where the distribution is logarithmic)."""
         if isinstance(self.distribution, CategoricalDistribution):
@@ -171,16 +178,18 @@ class Space:
 
 
 def build_space(expressions: Sequence[Override]) -> Space:
-    """The space of parsed overrides; a later one of the same key replaces an earlier one, whatever its `+`.
+    """Return the space of parsed overrides; a later one of the same key replaces an earlier one, whatever its `+`.
 
-    Raises UserError for an expression that makes no sense to search.
+    Raises:
+        UserError: an expression that cannot be searched.
     """
     latest: dict[str, Override] = {}
     for override in expressions:
         key = _bare_key(override)
-        if override.type == OverrideType.DEL:
-            key = f"~{key}"
         latest.pop(key, None)
+        if override.type == OverrideType.DEL:
+            key = f"~{key}"  # a later value of the key is added to what is left
+            latest.pop(key, None)
         latest[key] = override
     return Space([_swept(one) if one.is_sweep_override() else one for one in latest.values()])
 

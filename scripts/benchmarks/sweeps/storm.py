@@ -20,16 +20,17 @@ from benchmarks.sweeps.pretended import LOG, SECONDS, SPACE, install, log, pytho
 
 EPOCHS, EPOCH_SECONDS = 6, 0.5
 PROCESSES, WORKERS = 3, 2  # calls of the command; workers of joblib
-OF_JOBLIB = 0.3  # fraction of the kills
-PAUSE, PAUSE_OF_JOBLIB = 0.8, 1.5  # between two kills at most, as multiples of the time to a first training
+PAUSE = 0.8  # between two kills at most, as a multiple of the time that a process needs to its first training
+LONGEST_PAUSE = 12.0  # seconds
 GRACE_SECONDS = 4
 COUNTS = ("kills", "drivers", "workers", "studies", "trials", "interrupted", "lost", "doubled", "repeated_epochs")
 
 
-def measure(kills: int, trials: int) -> dict[str, Any]:
+def measure(kind: str, kills: int, trials: int) -> dict[str, Any]:
     """Kill processes, let a last one complete each study, and count what was lost or doubled.
 
     Args:
+        kind: of storm, `commands` or `joblib`.
         kills: how many.
         trials: of a study; where they have all ended before the last kill, another study begins.
     """
@@ -37,13 +38,12 @@ def measure(kills: int, trials: int) -> dict[str, Any]:
     os.environ["PYTHONPATH"] = python_path()  # joblib's workers only sleep too
     random, counts = Random(0), Counter[str]()
     _import_everything()
-    of_joblib = round(OF_JOBLIB * kills)
-    for storm, until in ((_storm_of_commands, kills - of_joblib), (_storm_of_joblib, kills)):
-        while counts["kills"] < until:
-            with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as directory:
-                study = Study(Path(directory), trials, until - counts["kills"], random, counts["kills"])
-                storm(study)
-                counts += study.verdict()
+    storm = {"commands": _storm_of_commands, "joblib": _storm_of_joblib}[kind]
+    while counts["kills"] < kills:
+        with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as directory:
+            study = Study(Path(directory), trials, kills - counts["kills"], random, counts["kills"])
+            storm(study)
+            counts += study.verdict()
     return {name: counts[name] for name in COUNTS}
 
 
@@ -112,12 +112,12 @@ class Study:
         done = f"{self.before + self.counts['kills']} kills, {len(self.finished)} of {self.trials} trials"
         print(f"storm: {done}", file=sys.stderr, flush=True)
 
-    def seconds_to_begin(self) -> float:
-        """Return how long the first training takes to begin."""
+    def longest_pause(self) -> float:
+        """Wait for the first training, and return the longest time between two kills."""
         began = time.monotonic()
         while not log(self.directory):
             time.sleep(0.1)
-        return time.monotonic() - began
+        return min(LONGEST_PAUSE, PAUSE * (time.monotonic() - began))
 
     def verdict(self) -> Counter[str]:
         """Count what became of the trials.
@@ -147,7 +147,7 @@ class Study:
 
 def _storm_of_commands(study: Study) -> None:
     running = [study.fork() for _ in range(PROCESSES)]
-    pause = PAUSE * study.seconds_to_begin()
+    pause = study.longest_pause()
     while study.goes_on:
         study.pause(pause)
         place = study.random.randrange(PROCESSES)
@@ -165,7 +165,7 @@ def _storm_of_joblib(study: Study) -> None:
         return study.fork("hydra/launcher=joblib", f"hydra.sweeper.n_jobs={WORKERS}")
 
     driver = start()
-    pause = PAUSE_OF_JOBLIB * study.seconds_to_begin()
+    pause = study.longest_pause()
     while study.goes_on and not study.has_ended(driver):
         study.pause(pause)
         workers = _alive({one.process for one in log(study.directory)})

@@ -1,4 +1,4 @@
-"""How busy workers are: trials of 1 to 12 epochs, side by side, on joblib."""
+"""How busy workers are: trials of 1 to 12 epochs, side by side, on joblib; and how many processes Slurm starts."""
 
 import tempfile
 from collections.abc import Sequence
@@ -15,6 +15,23 @@ TRIALS_EACH = 6
 def measure(workers: Sequence[int]) -> dict[str, Any]:
     """Return the busy share and the gaps of each number of workers."""
     return {str(count): _measure_one(count) for count in workers}
+
+
+def on_slurm(trials: int, workers: int) -> dict[str, Any]:
+    """Return how many processes train `trials` tiny trials on `workers` workers that are jobs of a running Slurm."""
+    with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as directory:
+        overrides = (
+            f"hydra.sweep.dir={directory}/sweep",
+            f"hydra.sweeper.n_trials={trials}",
+            "hydra/launcher=submitit_slurm",
+            f"hydra.sweeper.n_jobs={workers}",
+            "hydra/sweeper/sampler=random",
+            "trainer.max_epochs=1",
+        )
+        finish(start(Path(directory), 0.1, *overrides))
+        trainings = log(Path(directory))
+    processes = len({one.process for one in trainings})
+    return {"workers": workers, "trials": len({one.trial for one in trainings}), "processes": processes}
 
 
 def _measure_one(count: int) -> dict[str, Any]:
