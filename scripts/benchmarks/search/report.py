@@ -40,9 +40,9 @@ def page(lanes: Sequence[Lane]) -> str:
             "",
             "`ours` is the sweep's own search with its median rule, `ours, halving` the same with "
             "`hydra/sweeper/pruner=successive_halving`. `optuna` is TPE with soft constraints and the median rule, as "
-            "Optuna's documentation has it, `asha` asynchronous successive halving at Ray Tune's defaults. `random` "
-            "trains uniform candidates in full. All of them run on Optuna: Ray Tune and KerasTuner themselves were not "
-            "run.",
+            "Optuna's documentation has it, `asha` asynchronous successive halving with Ray Tune's default reduction "
+            "factor of 4. `random` trains uniform candidates in full. All of them run on Optuna: Ray Tune and "
+            "KerasTuner themselves were not run.",
             "",
             "Over the budget are candidates that were reported to the method and rejected; none of them was trained. "
             "The other methods propose only candidates within the budget.",
