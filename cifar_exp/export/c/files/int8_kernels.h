@@ -1,8 +1,13 @@
 /* Integer kernels of exported networks. Portable C99, and DSP instructions where the compiler targets a Cortex-M4 or M7.
  *
- * Tensors are int8_t, row by row, channels last. Products are summed in 32 bits; the exporter proves for each layer that
- * neither the sums nor what is made of them can overflow. A kernel writes its output in order while it reads its input,
- * which may overlap as the exporter planned it.
+ * Contract of all kernels, which the exporter keeps:
+ * - Tensors are int8_t, row by row, channels last, at any address; weights are within ±127. Weights, rows of constants
+ *   and patches are aligned to 4 bytes (ldrd needs it).
+ * - Products are summed in 32 bits. |sum| <= 2^30 for all inputs that their types can hold, and with the bias of a ReLU
+ *   (below 2^30) times 2^gain it stays within 32 bits; so does every partial sum of scaled value, offset and skip.
+ *   shift is 0 to 30. Negative values are shifted right arithmetically, and multiplied instead of shifted left.
+ * - A kernel writes its output pixel by pixel, in order, after it has read what these pixels need; its input, or a skip
+ *   that nothing reads later, may overlap the output as the exporter planned it (network/firmware/arena.py).
  */
 #ifndef INT8_KERNELS_H
 #define INT8_KERNELS_H
@@ -101,7 +106,7 @@ struct pool {
     uint8_t gain, shift;
 };
 
-/* The high 32 bits of a · b, added to `sum`. */
+/* The high 32 bits of a · b, rounded down, added to `sum`; the result must be within 32 bits. */
 static inline int32_t kernels_add_product(int32_t sum, int32_t a, int32_t b)
 {
 #if KERNELS_USE_DSP
@@ -113,7 +118,7 @@ static inline int32_t kernels_add_product(int32_t sum, int32_t a, int32_t b)
 #endif
 }
 
-/* The nearest int8_t. */
+/* The nearest int8_t of any value. */
 static inline int32_t kernels_saturate(int32_t value)
 {
 #if KERNELS_USE_DSP
@@ -136,7 +141,7 @@ static inline int32_t kernels_saturate_middle(int32_t value, int32_t low)
 }
 
 #if KERNELS_USE_DSP
-static inline uint32_t kernels_word(const int8_t *x)
+static inline uint32_t kernels_word(const int8_t *x) /* four bytes from any address */
 {
     uint32_t word;
     memcpy(&word, x, 4);
@@ -164,21 +169,21 @@ static inline uint32_t kernels_pair(int32_t a, int32_t b) /* the lower 16 bits o
     return pair;
 }
 
-static inline int32_t kernels_add_pair(int32_t sum, uint32_t a, uint32_t b)
+static inline int32_t kernels_add_pair(int32_t sum, uint32_t a, uint32_t b) /* both products of 16 bits */
 {
     int32_t result;
     __asm__("smlad %0, %1, %2, %3" : "=r"(result) : "r"(a), "r"(b), "r"(sum));
     return result;
 }
 
-static inline int32_t kernels_add_low(int32_t sum, uint32_t a, uint32_t b)
+static inline int32_t kernels_add_low(int32_t sum, uint32_t a, uint32_t b) /* the product of the lower 16 bits */
 {
     int32_t result;
     __asm__("smlabb %0, %1, %2, %3" : "=r"(result) : "r"(a), "r"(b), "r"(sum));
     return result;
 }
 
-static inline int32_t kernels_add_high(int32_t sum, uint32_t a, uint32_t b)
+static inline int32_t kernels_add_high(int32_t sum, uint32_t a, uint32_t b) /* that of the upper 16 bits */
 {
     int32_t result;
     __asm__("smlatt %0, %1, %2, %3" : "=r"(result) : "r"(a), "r"(b), "r"(sum));
@@ -196,7 +201,8 @@ static inline void kernels_put(int16_t *patch, int32_t a, int32_t b, int32_t c, 
     patch[3] = (int16_t)d;
 }
 
-/* Append the channels of one pixel to its patch, filled up with zeros to a multiple of four. */
+/* Append the channels of one pixel to its patch, filled up with zeros to a multiple of four; return the patch behind.
+ * Reads exactly `channels` bytes, from any address; `patch` is aligned to 4 bytes and gets every other four values. */
 static inline int16_t *kernels_put_channels(int16_t *patch, const int8_t *x, int channels)
 {
     int c = 0;
@@ -216,8 +222,8 @@ static inline int16_t *kernels_put_channels(int16_t *patch, const int8_t *x, int
     return patch;
 }
 
-/* The sums of two patches with the weights of two channels: sums[pixel][channel], over `groups` times four values.
- * Returns the weights of the next two channels. */
+/* The sums of two patches with the weights of two channels: sums[pixel][channel], over `groups` >= 1 times four values.
+ * Returns the weights of the next two channels. Patch values have up to 13 bits; patch and weights are aligned to 4. */
 static inline const int8_t *kernels_dot(const int16_t *patch, const int8_t *weights, int groups, int32_t sums[2][2])
 {
     int32_t a = 0, b = 0, c = 0, d = 0;
@@ -262,8 +268,9 @@ static inline const int8_t *kernels_dot(const int16_t *patch, const int8_t *weig
     return weights;
 }
 
-/* The part of the value that the sum gives, before the shift. Constants are passed by value: the compiler has to take
- * into account that a stored int8_t may change anything that is read through a pointer. */
+/* The part of the value that the sum gives, before the shift: high32((sum or its ReLU) << gain · multiplier) + offset.
+ * Constants are passed by value: the compiler has to take into account that a stored int8_t may change anything that is
+ * read through a pointer. */
 static inline int32_t kernels_scaled(const struct finish f, const int32_t *row, int32_t sum)
 {
     if (KERNELS_RELUS && f.relu) {
@@ -273,13 +280,15 @@ static inline int32_t kernels_scaled(const struct finish f, const int32_t *row, 
     return kernels_add_product(row[1], sum * (1 << f.gain), row[0]);
 }
 
+/* The output value of any scaled value: shifted, saturated, and looked up where there is an activation. */
 static inline int8_t kernels_value(const struct finish f, int32_t scaled)
 {
     const int32_t value = kernels_saturate(scaled >> f.shift);
     return (int8_t)(!KERNELS_TABLES || f.table == NULL ? value : f.table[value + 128]);
 }
 
-/* A value between two convolutions, which has more bits; no ReLU precedes its multiplication. */
+/* A value between two convolutions: 13 bits from `low` to 4095, or 8 from a table; no ReLU precedes its
+ * multiplication. */
 static inline int32_t kernels_middle_value(const struct finish f, const int32_t *row, int32_t sum)
 {
     const int32_t scaled = kernels_add_product(row[1], sum * (1 << f.gain), row[0]) >> f.shift;
@@ -287,7 +296,8 @@ static inline int32_t kernels_middle_value(const struct finish f, const int32_t 
                                               : f.table[kernels_saturate(scaled) + 128];
 }
 
-/* The pixel of the skip that belongs to an output pixel; copied where its channels differ. */
+/* The pixel of the skip that belongs to an output pixel; where its channels differ, its values repeated or followed by
+ * zeros in `copy`, which has room for `channels`. */
 static inline const int8_t *kernels_skip_pixel(const struct skip *s, const int8_t *x, int row, int column, int channels,
                                                int8_t *copy)
 {
@@ -299,6 +309,7 @@ static inline const int8_t *kernels_skip_pixel(const struct skip *s, const int8_
     return copy;
 }
 
+/* Fill one pixel's patch with the values under the kernel, tap by tap; taps outside the map read the zero points. */
 static inline void kernels_put_patch(const struct conv *l, const int8_t *x, int row, int column, int16_t *patch)
 {
     const int channels = l->in_channels / l->groups;
@@ -336,6 +347,8 @@ static inline void kernels_store(const struct finish f, const int32_t *row, int3
     y[distance] = kernels_value(f, b);
 }
 
+/* `count` output channels of two pixels, from `row` and `weights` on; `groups` times four values each. Returns the
+ * weights behind, where a last odd channel has a partner of zeros. */
 static inline const int8_t *kernels_multiply_each(const struct finish f, struct pixels p, int groups,
                                                   const int8_t *weights, const int32_t *row, int count)
 {
@@ -426,6 +439,8 @@ static inline void kernels_prepare(const struct conv *l, const int8_t *skip, int
     pixels->skip_distance = (int)(skips[1] - skips[0]);
 }
 
+/* A convolution. `patch` has room for two pixels: 4 bytes per value of a patch and of a projected skip, and a copied
+ * skip's channels. Two pixels are read before they are written (groups of channels one after another). */
 KERNELS_FUNCTION void kernels_conv(const struct conv *l, const int8_t *x, const int8_t *skip, int8_t *y, int16_t *patch)
 {
     const int last = l->out_height * l->out_width - 1;
@@ -447,7 +462,8 @@ KERNELS_FUNCTION void kernels_conv(const struct conv *l, const int8_t *x, const 
     }
 }
 
-/* A dense layer whose results are the 32-bit logits. */
+/* A dense layer whose results are the 32-bit logits, neither shifted nor saturated; `patch` has room for the input
+ * twice. */
 KERNELS_FUNCTION void kernels_logits(const struct conv *l, const int8_t *x, int32_t *logits, int16_t *patch)
 {
     const int groups = (l->in_channels + 3) / 4;
@@ -463,7 +479,7 @@ KERNELS_FUNCTION void kernels_logits(const struct conv *l, const int8_t *x, int3
     }
 }
 
-/* Where the values of each tap of a depthwise kernel are; outside the map, the zero points. */
+/* Where the values of each tap of a depthwise kernel are; outside the map, the zero points. Reads nothing. */
 static inline void kernels_find_taps(const struct depthwise *d, const int8_t *x, int row, int column,
                                      const int8_t *taps[KERNELS_TAPS])
 {
@@ -482,7 +498,8 @@ static inline void kernels_find_taps(const struct depthwise *d, const int8_t *x,
 }
 
 #if KERNELS_USE_DSP
-/* The sums of four channels, two taps at a time; returns the weights behind. */
+/* The sums of the four channels from `channel` on, two taps at a time; returns the weights behind. `w` and `taps` are
+ * aligned to 4 bytes, the values that they point to are not. */
 static inline const int8_t *kernels_four_sums(const int8_t *const *taps, int tap_count, const int8_t *w, int channel,
                                               int32_t sums[4])
 {
@@ -533,7 +550,7 @@ static inline const int8_t *kernels_four_sums(const int8_t *const *taps, int tap
 }
 #endif
 
-/* The sums of up to four channels, from `c` of this kernel's. */
+/* The sums of up to four channels, from `c` of this kernel's: portable, also with several outputs per channel. */
 static inline void kernels_depthwise_sums(const struct depthwise *d, const int8_t *const *taps, const int8_t *w, int c,
                                           int32_t sums[4])
 {
@@ -548,7 +565,7 @@ static inline void kernels_depthwise_sums(const struct depthwise *d, const int8_
     }
 }
 
-/* The values of one depthwise kernel at one pixel, into the pixel's patch. */
+/* The values of one depthwise kernel at one pixel, 13 bits each, into the pixel's patch; its padding stays as it is. */
 KERNELS_FUNCTION void kernels_put_depthwise(const struct depthwise *d, const int8_t *const *taps, int16_t *patch)
 {
     const struct finish f = d->finish;
@@ -577,6 +594,8 @@ KERNELS_FUNCTION void kernels_put_depthwise(const struct depthwise *d, const int
     }
 }
 
+/* Depthwise parts and the 1×1 convolution behind them, two pixels at a time, which are read before they are written.
+ * `patch` has room as for kernels_conv(). */
 KERNELS_FUNCTION void kernels_separable(const struct separable *l, const int8_t *x, const int8_t *skip, int8_t *y,
                                         int16_t *patch)
 {
@@ -600,6 +619,7 @@ KERNELS_FUNCTION void kernels_separable(const struct separable *l, const int8_t 
     }
 }
 
+/* Depthwise convolutions by themselves, pixel by pixel; `scratch` has room for a copied skip's channels. */
 KERNELS_FUNCTION void kernels_depthwise(const struct depthwise *parts, int part_count, const int8_t *x,
                                         const int8_t *skip, int8_t *y, int16_t *scratch)
 {
@@ -634,7 +654,8 @@ KERNELS_FUNCTION void kernels_depthwise(const struct depthwise *parts, int part_
     }
 }
 
-/* A batch norm, an activation or an addition by itself. */
+/* A batch norm, an activation or an addition by itself, element by element: `x` may be `y`. Products of 8 bits with
+ * their constants, offset and skip are within 32 bits. */
 KERNELS_FUNCTION void kernels_elementwise(const struct elementwise *l, const int8_t *x, const int8_t *skip, int8_t *y,
                                           int16_t *scratch)
 {
@@ -654,6 +675,7 @@ KERNELS_FUNCTION void kernels_elementwise(const struct elementwise *l, const int
         }
 }
 
+/* The greatest value of each window, which is cut at the edges; windows do not overlap. Any values, no constants. */
 KERNELS_FUNCTION void kernels_max_pool(const struct pool *l, const int8_t *x, int8_t *y)
 {
     for (int top = 0; top < l->in_height; top += l->rows)
@@ -672,6 +694,7 @@ KERNELS_FUNCTION void kernels_max_pool(const struct pool *l, const int8_t *x, in
         }
 }
 
+/* The mean of each window: 128 · values per window · 2^gain is within 32 bits. */
 KERNELS_FUNCTION void kernels_avg_pool(const struct pool *l, const int8_t *x, int8_t *y)
 {
     for (int top = 0; top < l->in_height; top += l->rows)
