@@ -1,7 +1,7 @@
 """Export trained networks as firmware, measure it on an emulated Cortex-M4, and write `results/firmware.md`.
 
 python scripts/firmware.py IMAGES                          IMAGES: a directory with train/ and test/
-python scripts/firmware.py IMAGES --networks model50k      one network; the table has all that were measured
+python scripts/firmware.py IMAGES --networks model50k      one network; the table has all that are measured
 
 The emulator runs all test images: about half an hour of one core. What is finished is kept in `--work DIR`, so that an
 interrupted call continues; a changed C source is emulated again. Needs gcc-arm-none-eabi, libnewlib-arm-none-eabi and
@@ -15,7 +15,7 @@ import os
 import re
 import subprocess
 import sys
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +24,7 @@ from numpy.typing import NDArray
 
 from cifar_exp.data.settings import DataConfig
 from cifar_exp.data.sources import load_test, load_train_val
-from cifar_exp.export.c.emulation import IMAGES_COUNTED, Emulation, emulate
+from cifar_exp.export.c.emulation import IMAGES_COUNTED, emulate
 from cifar_exp.export.c.exporter import integer_operations
 from cifar_exp.export.c.host import run_on_host
 from cifar_exp.export.c.layout import FirmwareDir
@@ -57,12 +57,14 @@ without emulation, which runs the C source on all test images and compares the s
 class Measured:
     """One network's export, and the same source on the emulated processor."""
 
-    plan: Plan
     about: dict[str, Any]  # about.json
-    emulation: Emulation
-    images: int  # on which simulation, host and emulated processor have the same logits
-    flash_bytes_o2: int
     seconds: float  # of one core, that the command took
+    images: int  # on which simulation, host and emulated processor have the same logits
+    instructions_per_image: float
+    stack_bytes: int
+    sram_bytes: int
+    flash_bytes: int
+    flash_bytes_o2: int
 
 
 def export(weights: Path, images: Path, directory: Path) -> float:
@@ -89,9 +91,12 @@ def measure(weights: Path, images: Path, work: Path) -> Measured:
         if not np.array_equal(logits, on_host):
             raise SystemExit(f"{weights}: the logits of {where} and host differ")
     about = json.loads((directory / "about.json").read_text())
-    emulation = emulate(directory, CPU, pixels[:IMAGES_COUNTED])
+    found = emulate(directory, CPU, pixels[:IMAGES_COUNTED])
     small = emulate(directory, CPU, pixels[:1], optimise="-O2")
-    return Measured(trained.plan, about, emulation, len(pixels), small.flash_bytes, seconds)
+    return Measured(
+        about, seconds, len(pixels), found.instructions_per_image,
+        found.stack_bytes, found.sram_bytes, found.flash_bytes, small.flash_bytes,
+    )  # fmt: skip
 
 
 def emulated_logits(directory: Path, pixels: NDArray[np.uint8], work: Path) -> NDArray[np.int32]:
@@ -108,25 +113,25 @@ def emulated_logits(directory: Path, pixels: NDArray[np.uint8], work: Path) -> N
     return np.concatenate(logits)
 
 
-def column(measured: Measured) -> dict[str, str]:
+def column(plan: Plan, measured: Measured) -> dict[str, str]:
     """Return one network's figures by their names."""
-    plan, about, emulation = measured.plan, measured.about, measured.emulation
-    accuracies = about["accuracy_float"], about["accuracy_int8"]
+    about = measured.about
+    before, after = about["accuracy_float"], about["accuracy_int8"]
     return {
         "parameters": f"{plan.params:,}",
-        "accuracy, float32 → int8": f"{accuracies[0]:.2%} → {accuracies[1]:.2%}",
-        "loss, points": f"{100 * (accuracies[0] - accuracies[1]):.2f}",
+        "accuracy, float32 → int8": f"{before:.2%} → {after:.2%}",
+        "loss, points": f"{100 * (before - after):.2f}",
         "same predictions as float32": f"{about['same_answers']:.2%}",
         "images, simulation = host C = emulated M4": f"{measured.images:,}",
         "arena, bytes": f"{about['arena_bytes']:,}",
         "arena / peak activation bytes": f"{about['arena_bytes'] / plan.peak_activation_bytes:.2f}",
-        "SRAM, bytes: measured · planned": f"{emulation.sram_bytes:,} · {plan.sram_bytes:,}",
-        "stack, bytes": f"{emulation.stack_bytes:,}",
-        "flash -O3, bytes: measured · planned": f"{emulation.flash_bytes:,} · {plan.flash_bytes:,}",
+        "SRAM, bytes: measured · planned": f"{measured.sram_bytes:,} · {plan.sram_bytes:,}",
+        "stack, bytes": f"{measured.stack_bytes:,}",
+        "flash -O3, bytes: measured · planned": f"{measured.flash_bytes:,} · {plan.flash_bytes:,}",
         "flash -O2, bytes": f"{measured.flash_bytes_o2:,}",
-        "instructions per image": f"{emulation.instructions_per_image:,.0f}",
+        "instructions per image": f"{measured.instructions_per_image:,.0f}",
         "MACs": f"{plan.macs:,}",
-        "instructions per MAC": f"{emulation.instructions_per_image / plan.macs:.2f}",
+        "instructions per MAC": f"{measured.instructions_per_image / plan.macs:.2f}",
         "export without emulation, s of one core": f"{measured.seconds:.0f}",
     }
 
@@ -143,17 +148,20 @@ def main() -> None:
     """Measure the networks and write the table."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("images", type=Path, help="directory with train/CLASS/* and test/CLASS/*")
-    parser.add_argument("--networks", nargs="+", default=NETWORKS, choices=NETWORKS)
+    parser.add_argument("--networks", nargs="*", default=NETWORKS, choices=NETWORKS)
     parser.add_argument("--work", type=Path, default=ROOT / "outputs" / "firmware", help="keeps what is finished")
     arguments = parser.parse_args()
     toolchain = find_toolchain(CPU)
     if toolchain is None:
         parser.error("needs gcc-arm-none-eabi, libnewlib-arm-none-eabi and qemu-system-arm")
-    for name in arguments.networks:
-        work = arguments.work / name
-        write_json(work / "column.json", column(measure(RESULTS / "weights" / f"{name}.ckpt", arguments.images, work)))
-    files = {name: arguments.work / name / "column.json" for name in NETWORKS}
-    columns = {name: json.loads(file.read_text()) for name, file in files.items() if file.is_file()}
+    columns = {}
+    for name in NETWORKS:
+        weights, work = RESULTS / "weights" / f"{name}.ckpt", arguments.work / name
+        if name in arguments.networks:
+            write_json(work / "measured.json", asdict(measure(weights, arguments.images, work)))
+        if (work / "measured.json").is_file():
+            measured = Measured(**json.loads((work / "measured.json").read_text()))
+            columns[name] = column(load_trained(weights).plan, measured)
     write_text(RESULTS / "firmware.md", HEADER.format(toolchain=toolchain) + table(columns))
 
 

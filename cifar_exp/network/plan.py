@@ -118,7 +118,9 @@ class Plan:
         """Return the bytes of SRAM that the network's firmware needs; None where `format=c` does not support it."""
         from cifar_exp.network import firmware
 
-        return None if self.operations is None else firmware.sram_bytes(self.operations, self.input_shape)
+        if self.operations is None:
+            return None
+        return firmware.sram_bytes(self.operations, self.input_shape, self.num_classes)
 
     @cached_property
     def operations(self) -> tuple[Operation, ...] | None:

@@ -90,7 +90,7 @@ class Quantizer:
         assert epilogue.key is not None
         low, high = self._ranges[epilogue.key]
         channels = operation.in_shape[0]
-        if _has_table(epilogue):
+        if epilogue.has_table:
             stored = Quantization.of_range(low, high, channels)
         else:
             scale = max(-low, high) / MIDDLE or 1.0
@@ -112,11 +112,11 @@ class Quantizer:
     ) -> Finish:
         """The constants, and the table of an activation, which is applied to 8-bit values."""
         value = stored
-        if _has_table(epilogue):
+        if epilogue.has_table:
             low, high = self._ranges[epilogue.range_key] if epilogue.range_key else sums.range
             value = Quantization.of_range(low, high, len(linear.constant))
         finish = constants_of(str(epilogue.key), linear, sums, value, bias, added, is_product, is_logits)
-        if _has_table(epilogue):
+        if epilogue.has_table:
             assert epilogue.activation is not None
             finish = replace(finish, table=_table(epilogue.activation, value, stored))
         return finish
@@ -219,10 +219,6 @@ class Quantizer:
         ratio = float(source.scale[0] / stored.scale[0])
         finish, multipliers = average_constants(operation.in_shape, operation.window, ratio, offset)
         return IntegerOperation(operation, finish, pool=multipliers)
-
-
-def _has_table(epilogue: Epilogue) -> bool:
-    return epilogue.activation not in (None, "relu", "relu6")
 
 
 def _table(activation: str, value: Quantization, stored: Quantization) -> Integers:

@@ -15,30 +15,43 @@ from cifar_exp.network.ops import Shape
 WORD = 4
 TABLE_BYTES = 256
 STRUCT_BYTES = {"conv": 64, "depthwise": 60, "separable": 72, "elementwise": 36, "max_pool": 36, "avg_pool": 36}
-KERNEL_BYTES = {
-    "conv": 1900,
-    "depthwise": 1100,
-    "separable": 1700,
-    "elementwise": 350,
-    "max_pool": 200,
-    "avg_pool": 250,
-}
 CALL_BYTES = 24  # of each operation in network_run()
-PROGRAM_BYTES = 1800  # start-up code, main(), network_run() itself, logits, memcpy and memset
-STACK_BYTES = 530
+PROGRAM_BYTES = (
+    3520  # start-up code, main(), network_run() itself, memcpy, memset; convolutions, which every network has
+)
+KERNEL_BYTES = {"conv": 0, "depthwise": 1440, "separable": 1660, "elementwise": 0, "max_pool": 115, "avg_pool": 265}
+TABLE_CODE, PROJECTION_CODE, COPY_CODE, SMALL_CODE, RELUS_CODE = 595, 570, 380, 155, 710  # of what some networks have
+CONV_STACK, PROJECTION_STACK, DEPTHWISE_STACK, SEPARABLE_STACK = 400, 428, 276, 468
 
 
 def flash_bytes(operations: Sequence[Operation], num_classes: int) -> int:
     """Return the bytes of a whole program in flash: the network's constants, kernels and the example around them."""
-    constants = sum(flash_by_operation(operations).values())
-    kernels = sum(KERNEL_BYTES[kind] for kind in {operation.kind for operation in operations})
-    calls = CALL_BYTES * len(operations)
-    return constants + kernels + calls + PROGRAM_BYTES + 2 * WORD * num_classes
+    size = PROGRAM_BYTES + sum(map(_constants, operations)) + CALL_BYTES * len(operations) + 2 * WORD * num_classes
+    size += sum(KERNEL_BYTES[kind] for kind in {operation.kind for operation in operations})
+    size += TABLE_CODE * any(operation.epilogue.has_table for operation in operations)
+    size += PROJECTION_CODE * any(operation.skip_values for operation in operations)
+    size += COPY_CODE * any(operation.copies_skip for operation in operations)
+    size += SMALL_CODE * any(operation.patch_values == padded(1) for operation in operations)
+    relus = {operation.epilogue.relu for operation in operations if operation.conv and not operation.is_logits}
+    return size + RELUS_CODE * (len(relus) > 1)
 
 
-def sram_bytes(operations: Sequence[Operation], input_shape: Shape) -> int:
+def sram_bytes(operations: Sequence[Operation], input_shape: Shape, num_classes: int) -> int:
     """Return the bytes of SRAM: the arena and the stack."""
-    return arrange(operations, input_shape).size + STACK_BYTES
+    return arrange(operations, input_shape).size + _stack_bytes(operations) + WORD * num_classes
+
+
+def _stack_bytes(operations: Sequence[Operation]) -> int:
+    """Return the stack of the deepest kernel and of what calls it; depthwise kernels keep a pointer for each tap."""
+    stack = CONV_STACK
+    taps = max([2, *(part.kernel_size**2 for operation in operations for part in operation.spatial)])
+    for operation in operations:
+        if operation.skip_values:
+            stack = max(stack, PROJECTION_STACK)
+        if operation.spatial:
+            own = SEPARABLE_STACK if operation.kind == "separable" else DEPTHWISE_STACK
+            stack = max(stack, own + WORD * taps)
+    return stack
 
 
 def flash_by_operation(operations: Sequence[Operation]) -> dict[str, int]:
@@ -78,5 +91,4 @@ def _constants(operation: Operation) -> int:
 
 def _epilogue_bytes(epilogue: Epilogue, channels: int) -> int:
     words = 2 + epilogue.relu + (epilogue.skip is not None)
-    has_table = epilogue.activation not in (None, "relu", "relu6")
-    return words * WORD * channels + has_table * TABLE_BYTES
+    return words * WORD * channels + epilogue.has_table * TABLE_BYTES

@@ -56,6 +56,11 @@ class Epilogue(NamedTuple):
     range_key: Key | None = None  # the position whose values are those before `activation`; None: the source
     key: Key | None = None  # the position whose values are stored
 
+    @property
+    def has_table(self) -> bool:
+        """Whether the last step is looked up: an activation that saturation does not compute."""
+        return self.activation not in (None, "relu", "relu6")
+
 
 class Operation(NamedTuple):
     """One integer operation: what it reads, computes and writes."""
