@@ -77,7 +77,9 @@ def main() -> None:
         status = run(sys.argv[1:])
         sys.stdout.flush()
     except BrokenPipeError:  # `cifar-exp … | head`
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        from cifar_exp.process import discard_output
+
+        discard_output(sys.stdout)
         status = 0
     except KeyboardInterrupt as interruption:
         from cifar_exp.process import is_first_process

@@ -18,7 +18,8 @@ from hydra.types import HydraContext, TaskFunction
 from hydra.utils import instantiate
 from omegaconf import DictConfig, OmegaConf, open_dict, read_write
 
-from cifar_exp.config.compose import composition_error, load_job
+from cifar_exp.config.compose import load_job
+from cifar_exp.config.composition_errors import composition_error
 from cifar_exp.config.overrides import parse_overrides
 from cifar_exp.errors import RunFailedError, UserError
 from cifar_exp.files import write_text

@@ -16,7 +16,6 @@ from cifar_exp.files import expanded
 from cifar_exp.runs.directory import RunDir
 from cifar_exp.runs.lock import in_use
 from cifar_exp.runs.new_directory import created, missing, undone_on_error
-from cifar_exp.runs.result import Result
 
 REFUSALS = {
     *(errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM, errno.EIO),
@@ -56,11 +55,9 @@ def is_named_by_clock(cfg: DictConfig, mode: str, overrides: Sequence[Override])
     return not is_chosen and "${now:" in str(name)
 
 
-def show_finished(run: RunDir) -> Result:
-    """Report that a run has finished already; return its result."""
-    result = run.read_result()
-    line(f"{run.path} has finished already: test accuracy {result.test_acc:.2%}")
-    return result
+def show_finished(run: RunDir) -> None:
+    """Report that a run has finished already."""
+    line(f"{run.path} has finished already: test accuracy {run.read_result().test_acc:.2%}")
 
 
 @contextmanager

@@ -8,7 +8,8 @@ from urllib.parse import urlparse
 from hydra.core.override_parser.types import Override
 from omegaconf import DictConfig, OmegaConf
 
-from cifar_exp.config.compose import COMPOSITION_ERRORS, Composer, composition_error
+from cifar_exp.config.compose import Composer
+from cifar_exp.config.composition_errors import COMPOSITION_ERRORS, composition_error
 from cifar_exp.config.overrides import parse_overrides, written
 from cifar_exp.errors import UserError, did_you_mean
 

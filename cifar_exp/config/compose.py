@@ -9,30 +9,21 @@ from hydra import initialize_config_dir, version
 from hydra.core.config_loader import ConfigLoader
 from hydra.core.global_hydra import GlobalHydra
 from hydra.core.hydra_config import HydraConfig
-from hydra.core.object_type import ObjectType
 from hydra.core.override_parser.types import Override, OverrideType
-from hydra.errors import HydraException, MissingConfigException
 from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 from packaging.version import Version
 from pydantic import BaseModel
-from yaml import MarkedYAMLError, YAMLError
-from yaml.reader import ReaderError
 
+from cifar_exp.config.composition_errors import COMPOSITION_ERRORS, composition_error, group_options, no_option
 from cifar_exp.config.keys import key_hint
-from cifar_exp.config.location import conf_dir, users_conf_dir, users_configs
+from cifar_exp.config.location import conf_dir, users_configs
 from cifar_exp.config.messages import ConfigError, unknown_key
 from cifar_exp.config.overrides import lines, unknown_layer
 from cifar_exp.config.parse import value_errors
-from cifar_exp.errors import did_you_mean
 
-COMPOSITION_ERRORS = (
-    *(HydraException, OmegaConfBaseException, YAMLError, UnicodeDecodeError, RecursionError),
-    AssertionError,  # OmegaConf's, for a key below one that is null
-)
 LONGEST_NAME = 255  # of a file, and so of a group
-PLUGINS = {"joblib": "joblib", "ray": "ray", "submitit_local": "submitit", "submitit_slurm": "submitit"}
 _CHOOSE_MODEL = ("model", "experiment", "debug")
 
 Load = Callable[[Sequence[Override]], DictConfig]
@@ -145,7 +136,7 @@ class Composer:
         if not all(isinstance(name, str) for name in names):
             return f"{line}: expected the name of an option.\nOptions of {key}: {', '.join(options)}."
         unknown = [str(name) for name in names if name not in options and "${" not in str(name)]
-        return _no_option(line.lstrip("+"), key, unknown[0], options) if unknown else None
+        return no_option(line.lstrip("+"), key, unknown[0], options) if unknown else None
 
     def _composed(self, given: Sequence[Override], load: Load) -> tuple[DictConfig | None, list[str]]:
         """Return Hydra's config of the overrides that it accepts, if there is one, and an error for each other."""
@@ -224,57 +215,6 @@ def load_job(loader: ConfigLoader, master: DictConfig, overrides: Sequence[Overr
     if errors := set_values(cfg, overrides, loader):
         raise ConfigError(errors)
     return cfg
-
-
-def group_options(loader: ConfigLoader, group: str) -> list[str]:
-    """Return the options of a config group. (Hydra's loader would copy its whole repository for the same.)"""
-    sources = [source for source in loader.get_sources() if source.is_group(group)]
-    return sorted({name for source in sources for name in source.list(group, ObjectType.CONFIG)})
-
-
-def composition_error(error: Exception) -> str:
-    """Describe why Hydra could not compose a config."""
-    if isinstance(error, MarkedYAMLError):
-        mark = error.problem_mark
-        where = f"{mark.name}, line {mark.line + 1}" if mark else "A config"
-        return f"{where}: not valid YAML: {error.problem}."
-    if isinstance(error, ReaderError):
-        return f"{error.name}: not a text file ({error.reason})."
-    if isinstance(error, UnicodeDecodeError):
-        return f"{_undecodable() or 'A chosen config file'}: not UTF-8 text ({error.reason})."
-    if isinstance(error, RecursionError):
-        return "A chosen config file contains a value within itself (*anchor below its &anchor)."
-    if isinstance(error, MissingConfigException) and error.missing_cfg_file:
-        group, _, option = str(error.missing_cfg_file).rpartition("/")
-        if not group:
-            return f"No config '{option}' in the config directories."
-        known = group_options(GlobalHydra.instance().config_loader(), group)
-        return _no_option(f"{group}={option}", group, option, known)
-    message = "\n".join(line.strip() for line in str(error).splitlines()[:4])
-    cause = next(iter(str(error.__cause__ or "").splitlines()), "")  # why an override cannot be merged
-    return ": ".join(part for part in (message, cause) if part) or "does not fit"
-
-
-def _undecodable() -> Path | None:
-    """Return a file of the user's configs that is not UTF-8 text; a UnicodeDecodeError names none."""
-    users = users_conf_dir()
-    for file in users.rglob("*.yaml") if users is not None else ():
-        try:
-            file.read_text(encoding="utf-8")
-        except UnicodeDecodeError:
-            return file
-    return None
-
-
-def _no_option(line: str, group: str, option: str, options: Sequence[str]) -> str:
-    hint = did_you_mean(option, options)
-    users = users_conf_dir()
-    if users is not None and (file := users / group / f"{option}.yml").is_file():
-        hint = f" Hydra reads .yaml files alone; rename {file}."
-    elif group == "hydra/launcher" and option in PLUGINS:
-        hint = f" Its plugin is not installed: pip install 'cifar-exp[{PLUGINS[option]}]'"
-    listed = f"\nOptions of {group}: {', '.join(options)}." if options else ""
-    return f"{line}: no such option.{hint}{listed}"
 
 
 def _group_error(override: Override, choices: Mapping[str, Any]) -> str | None:

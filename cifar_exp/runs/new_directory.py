@@ -21,11 +21,8 @@ def near(directory: Path) -> str:
 
 def resume_override(directory: Path) -> str:
     """Return `resume=DIRECTORY` as a shell takes it, and Hydra's grammar within."""
-    return (
-        quote(f"resume={written(near(directory))}")
-        if re.search(r"[^\w./-]", near(directory))
-        else (f"resume={near(directory)}")
-    )
+    path = near(directory)
+    return quote(f"resume={written(path)}") if re.search(r"[^\w./-]", path) else f"resume={path}"
 
 
 def check_is_writable(directory: Path) -> None:

@@ -14,7 +14,7 @@ from cifar_exp.config.schema import TrainConfig
 from cifar_exp.process import is_first_process
 from cifar_exp.runs.directory import RunDir
 from cifar_exp.runs.result import Result
-from cifar_exp.training.train import check_directory, train_checked
+from cifar_exp.training.train import train_checked
 
 if TYPE_CHECKING:
     from pytorch_lightning.callbacks import Callback
@@ -24,12 +24,12 @@ def main(checked: Planned[TrainConfig]) -> float:
     """Run the job in Hydra's output directory; return the best validation accuracy, for sweepers."""
     run, config = RunDir(Path(HydraConfig.get().runtime.output_dir)), checked.config
     resume = config.resume is not None or config.trial is not None
-    if check_directory(run, config, resume):
-        result = show_finished(run)
-    else:
-        result = train_checked(checked, run, resume, trial_callbacks(config))
-        if is_first_process():
-            show_result(result, run)
+    was_finished = resume and run.finished
+    result = train_checked(checked, run, resume, trial_callbacks(config))
+    if was_finished:
+        show_finished(run)
+    elif is_first_process():
+        show_result(result, run)
     assert result.val_acc is not None
     return result.val_acc
 

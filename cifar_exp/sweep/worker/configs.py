@@ -11,7 +11,8 @@ from hydra.core.config_loader import ConfigLoader
 from hydra.core.override_parser.types import Override
 from omegaconf import DictConfig, OmegaConf, open_dict
 
-from cifar_exp.config.compose import COMPOSITION_ERRORS, composition_error, override_dirname
+from cifar_exp.config.compose import override_dirname
+from cifar_exp.config.composition_errors import COMPOSITION_ERRORS, composition_error
 from cifar_exp.config.overrides import lines, parse_overrides
 from cifar_exp.errors import UserError
 

@@ -1,0 +1,73 @@
+"""Why Hydra cannot compose a config, in the user's terms: a file that is no YAML, an option that no group has."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from hydra.core.config_loader import ConfigLoader
+from hydra.core.global_hydra import GlobalHydra
+from hydra.core.object_type import ObjectType
+from hydra.errors import HydraException, MissingConfigException
+from omegaconf.errors import OmegaConfBaseException
+from yaml import MarkedYAMLError, YAMLError
+from yaml.reader import ReaderError
+
+from cifar_exp.config.location import users_conf_dir
+from cifar_exp.errors import did_you_mean
+
+COMPOSITION_ERRORS = (
+    *(HydraException, OmegaConfBaseException, YAMLError, UnicodeDecodeError, RecursionError),
+    AssertionError,  # OmegaConf's, for a key below one that is null
+)
+PLUGINS = {"joblib": "joblib", "ray": "ray", "submitit_local": "submitit", "submitit_slurm": "submitit"}
+
+
+def group_options(loader: ConfigLoader, group: str) -> list[str]:
+    """Return the options of a config group. (Hydra's loader would copy its whole repository for the same.)"""
+    sources = [source for source in loader.get_sources() if source.is_group(group)]
+    return sorted({name for source in sources for name in source.list(group, ObjectType.CONFIG)})
+
+
+def composition_error(error: Exception) -> str:
+    """Describe why Hydra could not compose a config."""
+    if isinstance(error, MarkedYAMLError):
+        mark = error.problem_mark
+        where = f"{mark.name}, line {mark.line + 1}" if mark else "A config"
+        return f"{where}: not valid YAML: {error.problem}."
+    if isinstance(error, ReaderError):
+        return f"{error.name}: not a text file ({error.reason})."
+    if isinstance(error, UnicodeDecodeError):
+        return f"{_undecodable() or 'A chosen config file'}: not UTF-8 text ({error.reason})."
+    if isinstance(error, RecursionError):
+        return "A chosen config file contains a value within itself (*anchor below its &anchor)."
+    if isinstance(error, MissingConfigException) and error.missing_cfg_file:
+        group, _, option = str(error.missing_cfg_file).rpartition("/")
+        if not group:
+            return f"No config '{option}' in the config directories."
+        known = group_options(GlobalHydra.instance().config_loader(), group)
+        return no_option(f"{group}={option}", group, option, known)
+    message = "\n".join(line.strip() for line in str(error).splitlines()[:4])
+    cause = next(iter(str(error.__cause__ or "").splitlines()), "")  # why an override cannot be merged
+    return ": ".join(part for part in (message, cause) if part) or "does not fit"
+
+
+def _undecodable() -> Path | None:
+    """Return a file of the user's configs that is not UTF-8 text; a UnicodeDecodeError names none."""
+    users = users_conf_dir()
+    for file in users.rglob("*.yaml") if users is not None else ():
+        try:
+            file.read_text(encoding="utf-8")
+        except UnicodeDecodeError:
+            return file
+    return None
+
+
+def no_option(line: str, group: str, option: str, options: Sequence[str]) -> str:
+    """Return the error of an override, `line`, that chooses an option which its group does not have."""
+    hint = did_you_mean(option, options)
+    users = users_conf_dir()
+    if users is not None and (file := users / group / f"{option}.yml").is_file():
+        hint = f" Hydra reads .yaml files alone; rename {file}."
+    elif group == "hydra/launcher" and option in PLUGINS:
+        hint = f" Its plugin is not installed: pip install 'cifar-exp[{PLUGINS[option]}]'"
+    listed = f"\nOptions of {group}: {', '.join(options)}." if options else ""
+    return f"{line}: no such option.{hint}{listed}"
