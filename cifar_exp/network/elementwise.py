@@ -25,9 +25,12 @@ class Norm(InPlace):
     def __init__(self, shape: Shape, kind: str) -> None:
         super().__init__(shape)
         self.kind = kind
-        self.label = f"{kind} norm"
         self.trainable_params = 2 * shape[0]
         self.params = (4 if kind == "batch" else 2) * shape[0]
+
+    @property
+    def label(self) -> str:  # type: ignore[override]
+        return f"{self.kind} norm"
 
     def module(self) -> nn.Module:
         from cifar_exp.network import modules
@@ -76,7 +79,10 @@ class Dropout(InPlace):
     def __init__(self, shape: Shape, rate: float) -> None:
         super().__init__(shape)
         self.rate = rate
-        self.label = f"dropout {rate:g}"
+
+    @property
+    def label(self) -> str:  # type: ignore[override]
+        return f"dropout {self.rate:g}"
 
     def module(self) -> nn.Module:
         from cifar_exp.network.dropout import ByteDropout

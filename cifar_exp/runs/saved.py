@@ -25,6 +25,7 @@ FREE = ("resume", "trial", "logger", "budget", "trainer.enable_progress_bar", *P
 class SavedHydra(BaseModel):
     """Hydra's settings of a run, as far as anything here reads them; the defaults where Python started the run."""
 
+    hydra: dict[str, Any] = {}  # the whole node
     mode: str | None = Field(None, validation_alias=AliasPath("hydra", "mode"))  # RUN | MULTIRUN
     choices: dict[str, Any] = Field({}, validation_alias=AliasPath("hydra", "runtime", "choices"))  # of each group
     sweep_dir: str = Field("", validation_alias=AliasPath("hydra", "sweep", "dir"))
