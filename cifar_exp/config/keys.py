@@ -106,6 +106,8 @@ class Keys:
         if node.get("type") == "array":
             items = node.get("items")
             return f"a list, each {self._text(items)}" if items else "a list"
+        if "pattern" in node:
+            return f"a text that matches {node['pattern']}"
         kind = _TYPES.get(node.get("type", ""), "a value")
         bounds = [f"{sign} {node[name]:.10g}" for name, sign in _BOUNDS if name in node]
         return " ".join([kind, " and ".join(bounds)]).strip()
@@ -132,6 +134,8 @@ def key_hint(given: str, siblings: Sequence[str], known: Sequence[str]) -> str:
         known: all dotted keys.
     """
     parent, dot, _ = given.rpartition(".")
+    if given in known:
+        return f" Another {parent}=… has it; this one has: {', '.join(siblings)}."
     near = _nearest_key(given, [*(parent + dot + name for name in siblings), *known])
     if near is not None:
         return f" Did you mean '{near}'?"

@@ -114,7 +114,7 @@ def _text(path: str, details: ErrorDetails, keys: Keys, values: Mapping[str, Any
     if kind == "value_error":
         given = "" if isinstance(details["input"], Mapping) else f", got {shown(details['input'])}"
         return f"{path}: {details['ctx']['error']}{given}."
-    if kind == "too_short" and details["input"] == "":
+    if kind == "too_short" and not details["input"]:
         return f"{path}: is empty; expected {keys.expected(location)}."
     if kind in ("too_short", "too_long") and isinstance(details["input"], str):
         bound = "at least" if kind == "too_short" else "at most"
