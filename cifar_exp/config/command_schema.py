@@ -37,26 +37,27 @@ class SummaryConfig(Spec):
     format: Format = "table"
 
 
-class EvalConfig(Spec):
-    """`cifar-exp eval`: tests a finished run's best weights again."""
+class _InferenceConfig(Spec):
+    """What `eval` and `predict` share."""
 
     run: Text  # the run's directory, or a weights file (.ckpt)
-    data: dict[str, Any] | None = None  # a whole data config, or keys that replace those of the run's own
     accelerator: Literal["auto", "cpu", "gpu", "cuda", "mps"] = "auto"
     budget: Budget = Budget()
     format: Format = "table"
 
 
-class PredictConfig(Spec):
+class EvalConfig(_InferenceConfig):
+    """`cifar-exp eval`: tests a finished run's best weights again."""
+
+    data: dict[str, Any] | None = None  # a whole data config, or keys that replace those of the run's own
+
+
+class PredictConfig(_InferenceConfig):
     """`cifar-exp predict`: classifies images."""
 
-    run: Text  # the run's directory, or a weights file (.ckpt)
     image: Text  # an image file, or a directory of them, searched with its subdirectories
     picture: Picture | None = "predictions.png"  # the images with their predictions; None: no picture
     output: Text | None = None  # a file for the JSON document, besides what is printed
-    accelerator: Literal["auto", "cpu", "gpu", "cuda", "mps"] = "auto"
-    budget: Budget = Budget()
-    format: Format = "table"
 
 
 class ReportConfig(Spec):
