@@ -25,6 +25,19 @@ def test_a_study_that_is_removed_stops_the_sweep_and_is_made_again(
     assert [trial for trial, *_ in starts(tmp_path / "starts.log")] == [0, 1, 2]
 
 
+def test_a_damaged_study_is_made_again_once_it_is_removed(
+    pretend: Pretend, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    sweep = tmp_path / "sweep"
+    assert pretend(*sweep_arguments(sweep, 1)) == 0
+    (sweep / "study.db").write_bytes(b"after a power failure" * 1000)
+    assert pretend(*sweep_arguments(sweep, 2)) == 2
+    assert "The same command makes it again from the trials once it is removed." in capfd.readouterr().err
+    (sweep / "study.db").unlink()
+    assert pretend(*sweep_arguments(sweep, 2)) == 0
+    assert [trial for trial, *_ in starts(tmp_path / "starts.log")] == [0, 1]
+
+
 def test_a_storage_that_cannot_grow_stops_the_sweep_with_one_message(
     pretend: Pretend, tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:

@@ -161,16 +161,23 @@ def _storm_of_commands(study: Study) -> None:
 
 
 def _storm_of_joblib(study: Study) -> None:
+    """Kill drivers at any moment, also while their workers start, and workers once they train."""
+
     def start() -> int:
         return study.fork("hydra/launcher=joblib", f"hydra.sweeper.n_jobs={WORKERS}")
+
+    def workers() -> list[int]:
+        return sorted(filter(_is_alive, {one.process for one in log(study.directory)}))
 
     driver = start()
     pause = study.longest_pause()
     while study.goes_on and not study.has_ended(driver):
+        of_worker = study.random.random() < 0.5
+        while of_worker and not workers() and not study.has_ended(driver):
+            time.sleep(0.1)
         study.pause(pause)
-        workers = _alive({one.process for one in log(study.directory)})
-        if workers and study.random.random() < 0.5:
-            study.kill(study.random.choice(workers), "workers")
+        if of_worker and (alive := workers()):
+            study.kill(study.random.choice(alive), "workers")
         elif not study.has_ended(driver):
             study.kill(driver, "drivers")
             os.waitpid(driver, 0)
@@ -179,11 +186,8 @@ def _storm_of_joblib(study: Study) -> None:
     study.has_ended(start(), wait=True)
 
 
-def _alive(processes: set[int]) -> list[int]:
-    def is_alive(process: int) -> bool:
-        try:
-            return Path(f"/proc/{process}/stat").read_text().rsplit(")", 1)[1].split()[0] != "Z"
-        except OSError:
-            return False
-
-    return sorted(filter(is_alive, processes))
+def _is_alive(process: int) -> bool:
+    try:
+        return Path(f"/proc/{process}/stat").read_text().rsplit(")", 1)[1].split()[0] != "Z"
+    except OSError:
+        return False
