@@ -23,6 +23,7 @@ TRIALS, RESULTS, PLOT, BEST = "trials.csv", "optimization_results.yaml", "sweep.
 NETWORK_COSTS = ("params", "macs", "peak_activation_bytes")
 FIRMWARE_COSTS = ("flash_bytes", "sram_bytes")
 COST_COLUMNS = (*NETWORK_COSTS, *FIRMWARE_COSTS)
+AGAIN = 1.1  # times as many trials, after which it is computed again what mattered: a second after thousands of trials
 
 
 class Outputs:
@@ -37,6 +38,7 @@ class Outputs:
         self._space = space
         self._written: list[int] | None = None  # the trials that had ended when the files were last written
         self._winner: int | None = None  # the trial in `best`
+        self._judged: tuple[int, dict[str, float]] = (0, {})  # number of trials, and what mattered among them
 
     def update(self, trials: Sequence[FrozenTrial]) -> None:
         """Write all but the plot, if a trial has ended since the last call."""
@@ -55,19 +57,21 @@ class Outputs:
     def finish(self, trials: Sequence[FrozenTrial]) -> None:
         """Write all of them."""
         self.update(trials)
+        mattered = self._importances(trials, 1.0)
+        write_text(self._dir / RESULTS, yaml.safe_dump(self._results(trials), sort_keys=False))
         if any("params" in trial.user_attrs for trial in ranking.complete(trials)):
-            plot_sweep(self._dir / PLOT, trials, self._settings, importances(trials, self._settings), self._budget)
+            plot_sweep(self._dir / PLOT, trials, self._settings, mattered, self._budget)
 
     def _table(self, trials: Sequence[FrozenTrial]) -> str:
-        text = io.StringIO()
+        text, keys = io.StringIO(), self._keys(trials)
         table = csv.writer(text, lineterminator="\n")
-        table.writerow(["number", "state", "val/acc", *NETWORK_COSTS, "seconds", *FIRMWARE_COSTS, *self._keys(trials)])
+        table.writerow(["number", "state", "val/acc", *NETWORK_COSTS, "seconds", *FIRMWARE_COSTS, *keys])
         for trial in trials:
             if trial.state.is_finished():
                 network = [trial.user_attrs.get(cost) for cost in NETWORK_COSTS]
                 firmware = [trial.user_attrs.get(cost) for cost in FIRMWARE_COSTS]
                 params = self._params(trial)
-                swept = [params.get(key) for key in self._keys(trials)]
+                swept = [params.get(key) for key in keys]
                 figures = [ranking.accuracy(trial), *network, ranking.seconds(trial), *firmware]
                 table.writerow([trial.number, ranking.STATES[trial.state], *figures, *swept])
         return text.getvalue()
@@ -91,11 +95,18 @@ class Outputs:
                 "within_budget": within,
                 "fraction_within_budget": ranking.fraction_within_budget(trials),
             },
-            "importances": importances(trials, self._settings),
+            "importances": self._importances(trials),
             "failed": {
                 trial.number: trial.user_attrs.get("reason") for trial in ended if trial.state == TrialState.FAIL
             },
         }
+
+    def _importances(self, trials: Sequence[FrozenTrial], factor: float = AGAIN) -> dict[str, float]:
+        """How much each key mattered, computed again where there are `factor` times as many trials."""
+        count = len(ranking.complete(trials))
+        if count >= factor * self._judged[0]:
+            self._judged = (count, importances(trials, self._settings))
+        return self._judged[1]
 
     def _best_results(self, trials: Sequence[FrozenTrial]) -> dict[str, Any]:
         metrics = self._settings.metrics

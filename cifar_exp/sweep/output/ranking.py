@@ -22,18 +22,16 @@ def complete(trials: Sequence[FrozenTrial]) -> list[FrozenTrial]:
 
 
 def front(trials: Sequence[FrozenTrial], settings: SweepSettings) -> list[FrozenTrial]:
-    """The complete trials that no other beats in every objective; of one objective, the best trial alone."""
+    """Return the complete trials that no other beats in every objective; of one objective, the best trial alone."""
     signs = [-1.0 if direction == "maximize" else 1.0 for direction in settings.directions]
-    scores = [(tuple(sign * value for sign, value in zip(signs, t.values, strict=True)), t) for t in complete(trials)]
-    return [
-        trial
-        for score, trial in scores
-        if not any(_beats(other, score) or (other == score and rival.number < trial.number) for other, rival in scores)
+    scores = [
+        ([sign * value for sign, value in zip(signs, t.values, strict=True)], t.number, t) for t in complete(trials)
     ]
-
-
-def _beats(one: tuple[float, ...], other: tuple[float, ...]) -> bool:
-    return one != other and all(mine <= theirs for mine, theirs in zip(one, other, strict=True))
+    found: list[tuple[list[float], FrozenTrial]] = []
+    for score, _, trial in sorted(scores, key=lambda one: one[:2]):  # none is beaten by one that comes after it
+        if not any(all(theirs <= own for theirs, own in zip(other, score, strict=True)) for other, _ in found):
+            found.append((score, trial))
+    return sorted((trial for _, trial in found), key=lambda trial: trial.number)
 
 
 def best(trials: Sequence[FrozenTrial], settings: SweepSettings) -> FrozenTrial | None:
