@@ -135,7 +135,7 @@ def keep(document: dict[str, Any], directory: Path, name: str) -> None:
     """Show the figures and write them to a new file."""
     table.show(document)
     directory.mkdir(parents=True, exist_ok=True)
-    file = directory / f"{datetime.now(UTC):%Y-%m-%d-%H%M}-{name}.json"
+    file = directory / f"{datetime.now(UTC):%Y-%m-%d-%H%M%S}-{name}.json"
     file.write_text(json.dumps(document, indent=1) + "\n", encoding="utf-8")
     print(file)
 

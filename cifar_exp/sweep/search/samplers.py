@@ -91,12 +91,12 @@ def distribution_for(sampler: str, distribution: BaseDistribution) -> BaseDistri
 
     The acquisition function is then maximized along its gradient, and the nearest integer is proposed.
     """
-    is_long = isinstance(distribution, IntDistribution) and (
-        distribution.high - distribution.low >= TRIED_EACH * distribution.step
-    )
-    if sampler != "gp" or not is_long:
+    if sampler != "gp" or not isinstance(distribution, IntDistribution):
         return distribution
-    return FloatDistribution(distribution.low, distribution.high, log=distribution.log)
+    low, high = distribution.low, distribution.high
+    if high - low < TRIED_EACH * distribution.step:
+        return distribution
+    return FloatDistribution(low, high, log=distribution.log)
 
 
 def build_sampler(settings: Mapping[str, Any], seed: int | None) -> BaseSampler | None:
