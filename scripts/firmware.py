@@ -2,10 +2,11 @@
 
 python scripts/firmware.py IMAGES                          IMAGES: a directory with train/ and test/
 python scripts/firmware.py IMAGES --networks model50k      one network; the table has all that are measured
+python scripts/firmware.py IMAGES --emulated 500           the first 500 images on the emulated processor
 
-The emulator runs all test images: about half an hour of one core. What is finished is kept in `--work DIR`, so that an
-interrupted call continues; a changed C source is emulated again. Needs gcc-arm-none-eabi, libnewlib-arm-none-eabi and
-qemu-system-arm.
+The emulator runs all test images, about half an hour of one core, unless `--emulated` has fewer. What is finished is
+kept in `--work DIR`, so that an interrupted call continues; a changed C source is emulated again. Needs
+gcc-arm-none-eabi, libnewlib-arm-none-eabi and qemu-system-arm.
 """
 
 import argparse
@@ -59,7 +60,8 @@ class Measured:
 
     about: dict[str, Any]  # about.json
     seconds: float  # of one core, that the command took
-    images: int  # on which simulation, host and emulated processor have the same logits
+    host_images: int  # on which simulation and host have the same logits
+    emulated_images: int  # on which host and emulated processor have
     instructions_per_image: float
     stack_bytes: int
     sram_bytes: int
@@ -77,8 +79,8 @@ def export(weights: Path, images: Path, directory: Path) -> float:
     return after.children_user + after.children_system - before.children_user - before.children_system
 
 
-def measure(weights: Path, images: Path, work: Path) -> Measured:
-    """Export a checkpoint, and run all test images in the simulation, on the host and on the emulated processor."""
+def measure(weights: Path, images: Path, work: Path, emulated: int | None) -> Measured:
+    """Export a checkpoint; run all test images in the simulation and on the host, and `emulated` on the processor."""
     directory = work / "model_c"
     seconds = export(weights, images, directory)
     trained = load_trained(weights)
@@ -87,14 +89,15 @@ def measure(weights: Path, images: Path, work: Path) -> Measured:
     pixels = np.ascontiguousarray(test.images.permute(0, 2, 3, 1).numpy())
     integers, arena = integer_operations(trained, load_train_val(data)[0].images)
     on_host = run_on_host(FirmwareDir(directory), pixels, arena.size, trained.plan.num_classes)
-    for where, logits in (("simulation", simulate(integers, pixels)), (CPU, emulated_logits(directory, pixels, work))):
-        if not np.array_equal(logits, on_host):
+    some = emulated_logits(directory, pixels[: emulated and -(-emulated // IMAGES_AT_ONCE) * IMAGES_AT_ONCE], work)
+    for where, logits in (("simulation", simulate(integers, pixels)), (CPU, some)):
+        if not np.array_equal(logits, on_host[: len(logits)]):
             raise SystemExit(f"{weights}: the logits of {where} and host differ")
     about = json.loads((directory / "about.json").read_text())
     found = emulate(directory, CPU, pixels[:IMAGES_COUNTED])
     small = emulate(directory, CPU, pixels[:1], optimise="-O2")
     return Measured(
-        about, seconds, len(pixels), found.instructions_per_image,
+        about, seconds, len(pixels), len(some), found.instructions_per_image,
         found.stack_bytes, found.sram_bytes, found.flash_bytes, small.flash_bytes,
     )  # fmt: skip
 
@@ -122,7 +125,8 @@ def column(plan: Plan, measured: Measured) -> dict[str, str]:
         "accuracy, float32 → int8": f"{before:.2%} → {after:.2%}",
         "loss, points": f"{100 * (before - after):.2f}",
         "same predictions as float32": f"{about['same_answers']:.2%}",
-        "images, simulation = host C = emulated M4": f"{measured.images:,}",
+        "images, simulation = host C": f"{measured.host_images:,}",
+        "images, host C = emulated M4": f"{measured.emulated_images:,}",
         "arena, bytes": f"{about['arena_bytes']:,}",
         "arena / peak activation bytes": f"{about['arena_bytes'] / plan.peak_activation_bytes:.2f}",
         "SRAM, bytes: measured · planned": f"{measured.sram_bytes:,} · {plan.sram_bytes:,}",
@@ -149,6 +153,9 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("images", type=Path, help="directory with train/CLASS/* and test/CLASS/*")
     parser.add_argument("--networks", nargs="*", default=NETWORKS, choices=NETWORKS)
+    parser.add_argument(
+        "--emulated", type=int, help="test images on the emulated processor, in groups of 500; default: all"
+    )
     parser.add_argument("--work", type=Path, default=ROOT / "outputs" / "firmware", help="keeps what is finished")
     arguments = parser.parse_args()
     toolchain = find_toolchain(CPU)
@@ -158,7 +165,7 @@ def main() -> None:
     for name in NETWORKS:
         weights, work = RESULTS / "weights" / f"{name}.ckpt", arguments.work / name
         if name in arguments.networks:
-            write_json(work / "measured.json", asdict(measure(weights, arguments.images, work)))
+            write_json(work / "measured.json", asdict(measure(weights, arguments.images, work, arguments.emulated)))
         if (work / "measured.json").is_file():
             measured = Measured(**json.loads((work / "measured.json").read_text()))
             columns[name] = column(load_trained(weights).plan, measured)

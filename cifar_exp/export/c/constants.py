@@ -7,8 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from cifar_exp.export.c.integers import INT32, Array, Finish, Integers, Quantization
-from cifar_exp.export.c.sums import Sums
+from cifar_exp.export.c.integers import INT32, Array, Finish, Integers, Quantization, Sums
 from cifar_exp.network.ops import Shape
 
 MOST_SHIFT = 30

@@ -19,7 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cifar_exp.errors import RunFailedError
-from cifar_exp.export.c.programs import DEFAULT_PREFIX, write_programs
+from cifar_exp.export.c.layout import PREFIX, write_programs
 from cifar_exp.export.c.toolchain import INSTRUCTIONS_PER_TICK
 
 IMAGES_COUNTED = 8  # counting halves the emulator's speed; images differ by less than a thousandth
@@ -48,7 +48,7 @@ def emulate(
     directory: Path,
     cpu: str,
     images: NDArray[np.uint8],
-    prefix: str = DEFAULT_PREFIX,
+    prefix: str = PREFIX,
     optimise: str = "-O3",
 ) -> Emulation:
     """Build the network in `directory` for `cpu`, and run it on `images`, uint8 (N, H, W, C), in QEMU.

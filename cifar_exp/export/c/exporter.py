@@ -19,9 +19,8 @@ from cifar_exp.export.c.emulation import Emulation, emulate
 from cifar_exp.export.c.header import header_text
 from cifar_exp.export.c.host import run_on_host
 from cifar_exp.export.c.integers import IntegerOperation
-from cifar_exp.export.c.layout import FirmwareDir, renamed
+from cifar_exp.export.c.layout import FirmwareDir, renamed, write_example_image, write_programs
 from cifar_exp.export.c.parameters import parameters_of, ranges_of
-from cifar_exp.export.c.programs import write_example_image, write_programs
 from cifar_exp.export.c.quantize import Quantizer
 from cifar_exp.export.c.simulate import simulate
 from cifar_exp.export.c.toolchain import find_toolchain

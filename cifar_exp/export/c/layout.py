@@ -2,14 +2,19 @@
 
 `network.c` includes `network.h` and the kernel header, and nothing else of the project. Everything that is package data
 (the kernel header, `main.c`, the `Makefile`, start-up code, linker scripts) is written with the prefix `network`;
-`renamed` turns it into the prefix that the user chose. The arena has to be aligned to 4 bytes.
+`renamed` turns it into the prefix that the user chose. The programs use only the C interface of `network.h`, so they
+build against any directory that has it.
 """
 
 import re
 from dataclasses import dataclass
+from importlib.resources import as_file, files
 from pathlib import Path
 
-PREFIX = "network"
+import numpy as np
+from numpy.typing import NDArray
+
+PREFIX, DEFAULT_CPU = "network", "cortex-m4"
 KERNELS = "int8_kernels.h"  # static functions without the prefix: two networks in one program may share it
 
 
@@ -55,3 +60,38 @@ def renamed(text: str, prefix: str) -> str:
     """Return `text` with `network_…`, `NETWORK_…`, `network.c` and `network.h` renamed to another prefix."""
     text = re.sub(r"\bnetwork(?=_|\.[ch]\b)", prefix, text)
     return re.sub(r"\bNETWORK(?=_)", prefix.upper(), text)
+
+
+def write_programs(directory: Path, cpu: str = DEFAULT_CPU, prefix: str = PREFIX) -> None:
+    """Write `main.c`, `Makefile` and `device/` into `directory`, for the network in `PREFIX.c` and `PREFIX.h`."""
+    with as_file(files("cifar_exp.export.c") / "files") as source:
+        for path in sorted(source.rglob("*")):
+            if path.suffix in {".c", ".h", ".ld"} or path.name == "Makefile":
+                target = directory / path.relative_to(source)
+                target.parent.mkdir(parents=True, exist_ok=True)
+                target.write_text(_renamed(path.read_text(encoding="utf-8"), cpu, prefix), encoding="utf-8")
+
+
+def _renamed(text: str, cpu: str, prefix: str) -> str:
+    return re.sub(rf"^CPU = {DEFAULT_CPU}$", f"CPU = {cpu}", renamed(text, prefix), flags=re.MULTILINE)
+
+
+def write_example_image(directory: Path, image: NDArray[np.uint8], description: str) -> None:
+    """Write an image, uint8 (H, W, C), as `device/image.h` for the device and as `example.ppm` for the PC.
+
+    Only one or three channels have a file for the PC: `example.pgm` or `example.ppm`.
+    """
+    height, width, channels = image.shape
+    rows = "\n".join(f"    {', '.join(map(str, row.ravel()))}," for row in image)
+    header = (
+        f"/* {description}: {height} x {width} x {channels}, row by row, channels last. */\n"
+        "#include <stdint.h>\n\n"
+        f"static const uint8_t example_image[{image.size}] = {{\n{rows}\n}};\n"
+    )
+    (directory / "device").mkdir(parents=True, exist_ok=True)
+    (directory / "device" / "image.h").write_text(header, encoding="utf-8")
+    netpbm = {1: ("P5", "pgm"), 3: ("P6", "ppm")}.get(channels)
+    if netpbm is not None:
+        kind, suffix = netpbm
+        pixels = np.ascontiguousarray(image).tobytes()
+        (directory / f"example.{suffix}").write_bytes(f"{kind}\n{width} {height}\n255\n".encode() + pixels)

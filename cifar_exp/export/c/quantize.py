@@ -11,9 +11,20 @@ import torch
 from torch import nn
 
 from cifar_exp.export.c.constants import Linear, average_constants, constants_of
-from cifar_exp.export.c.integers import INT32, NO_FINISH, Array, Finish, IntegerOperation, Integers, Quantization
+from cifar_exp.export.c.integers import (
+    INT32,
+    NO_FINISH,
+    SUM_LIMIT,
+    Array,
+    Finish,
+    IntegerOperation,
+    Integers,
+    Quantization,
+    Sums,
+    signed_parts,
+    weighted,
+)
 from cifar_exp.export.c.parameters import Parameters
-from cifar_exp.export.c.sums import SUM_LIMIT, Sums, signed_parts, weighted
 from cifar_exp.network.elementwise import ACTIVATIONS
 from cifar_exp.network.firmware.operations import INPUT, Atom, Epilogue, Key, Operation, Skip
 from cifar_exp.network.ops import Conv

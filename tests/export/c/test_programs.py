@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from cifar_exp.export.c.programs import write_example_image, write_programs
+from cifar_exp.export.c.layout import write_example_image, write_programs
 from cifar_exp.export.c.toolchain import CPUS
 from tests.export.c.tools import require_arm_tools, tiny_images, write_tiny_network
 
