@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from cifar_exp.export.c import exporter
+from cifar_exp.export.c import exporter, host, toolchain
 from cifar_exp.export.c.host import host_compiler
 from tests.conftest import Run
 
@@ -70,3 +70,25 @@ def test_firmware_that_disagrees_with_its_simulation_is_not_kept(
 @pytest.mark.parametrize("value", ["cpu=cortex-m5", "prefix=9lives"])
 def test_what_the_command_does_not_know_is_a_user_error(cifar_exp: Run, run: Path, value: str) -> None:
     assert cifar_exp("export", f"run={run}", "format=c", value) == 2
+
+
+def test_a_missing_cross_compiler_is_a_note_and_an_error_only_where_emulation_is_required(
+    cifar_exp: Run, run: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(toolchain, "which", lambda tool: None)
+    assert cifar_exp("export", f"run={run}", "format=c", "emulate=true") == 2
+    assert not (run / "model_c").exists()
+    capsys.readouterr()
+    assert cifar_exp("export", f"run={run}", "format=c") == 0
+    assert "apt-get install make gcc-arm-none-eabi" in capsys.readouterr().err
+    about = json.loads((run / "model_c" / "about.json").read_text())
+    assert (about["instructions"], about["toolchain"]) == (None, None)
+
+
+def test_without_a_compiler_of_this_machine_nothing_is_written(
+    cifar_exp: Run, run: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(host, "host_compiler", lambda: None)
+    assert cifar_exp("export", f"run={run}", "format=c", "emulate=false") == 2
+    assert "install gcc or clang" in capsys.readouterr().err
+    assert not list(run.glob("*model_c*"))
