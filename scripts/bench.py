@@ -82,7 +82,7 @@ def parse(arguments: Sequence[str]) -> argparse.Namespace:
 
 
 def measure(options: argparse.Namespace, device: str) -> dict[str, Any]:
-    """Each subject's figures on one device."""
+    """Return each subject's figures on one device."""
     from benchmarks import bfloat16, commands, pricing, training
     from benchmarks.gate import Setting
 
@@ -110,7 +110,7 @@ def compare_searches(overrides: Sequence[str], processes: int) -> None:
 
 
 def devices(chosen: str | None) -> list[str]:
-    """The chosen device, or all that are there."""
+    """Return the chosen device, or all that are there."""
     import torch
 
     return [chosen] if chosen else ["cpu", *(["cuda"] if torch.cuda.is_available() else [])]

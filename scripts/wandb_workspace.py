@@ -29,7 +29,7 @@ MEDIA = ("test/most_wrong", "test/confusion", "test/class_acc", "layers")
 
 
 def layout(entity: str, project: str, layers: Sequence[str] = ()) -> "Workspace":
-    """The view of a project; `layers` are those whose widths make the parallel coordinates. Asks no server."""
+    """Return the view of a project; `layers` are those whose widths make the parallel coordinates. Asks no server."""
     import wandb_workspaces.reports.v2 as wr
     import wandb_workspaces.workspaces as ws
 
@@ -76,12 +76,12 @@ def _curves(wr: Any) -> list[Any]:
 
 
 def layer_names(model: str) -> list[str]:
-    """The layers of a shipped model."""
+    """Return the layers of a shipped model."""
     return list(OmegaConf.load(conf_dir() / "model" / f"{model}.yaml").layers)
 
 
 def main() -> None:
-    """Saves the view and prints where it is."""
+    """Save the view and print its address."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("entity", help="user or team")
     parser.add_argument("project", nargs="?", default="cifar-exp")

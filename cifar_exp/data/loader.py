@@ -155,7 +155,7 @@ class EvalLoader:
 
 
 def _batch_bounds(count: int, batch_size: int, least: int) -> list[int]:
-    """Where batches begin, and the end; a last one of fewer than `least` images joins the one before."""
+    """Return where batches begin, and the end; a last one of fewer than `least` images joins the one before."""
     bounds = [*range(0, count, batch_size), count]
     if len(bounds) > 2 and bounds[-1] - bounds[-2] < least:
         del bounds[-2]

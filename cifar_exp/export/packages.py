@@ -8,7 +8,7 @@ ONNX = ("onnx", "onnxscript", "onnxruntime")
 
 
 def require_onnx() -> None:
-    """Raises UserError, with the command that installs them, where packages are missing."""
+    """Raise UserError, with the command that installs them, where packages are missing."""
     missing = [name for name in ONNX if find_spec(name) is None]
     if missing:
         raise UserError(

@@ -68,7 +68,7 @@ class Network(nn.Module):
         self._kept = frozenset(planned.skip for planned in plan.layers if planned.skip)
 
     def forward(self, images: Tensor) -> Tensor:
-        """Normalised images (B, C, H, W) to logits (B, num_classes)."""
+        """Compute logits (B, num_classes) from normalised images (B, C, H, W)."""
         x, kept = images, {"input": images}
         for name, layer in self.layers.items():
             x = layer(x, _source(layer, kept))

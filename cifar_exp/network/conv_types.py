@@ -25,7 +25,7 @@ class ConvType(ABC):
     @staticmethod
     @abstractmethod
     def ops(in_shape: Shape, layer: LayerSpec) -> list[Op]:
-        """The operations in order. Raises ValueError, in the user's words, where the channels do not fit."""
+        """Return the operations in order. Raises ValueError, in the user's words, where the channels do not fit."""
 
 
 def _check_groups(in_shape: Shape, layer: LayerSpec) -> None:
@@ -35,7 +35,7 @@ def _check_groups(in_shape: Shape, layer: LayerSpec) -> None:
 
 
 def _full(in_shape: Shape, layer: LayerSpec, kernel_size: int, groups: int) -> Conv:
-    """A convolution straight to the layer's channels."""
+    """Return one convolution straight to the layer's channels."""
     return Conv(in_shape, layer.channels, kernel_size, layer.stride, layer.dilation, groups, layer.bias)
 
 

@@ -34,7 +34,7 @@ class DepthwiseConv(nn.Conv2d):
 
 
 def dense(in_features: int, out_features: int) -> nn.Linear:
-    """A dense layer, initialised as torch does, its bias at zero."""
+    """Return a dense layer, initialised as torch does, its bias at zero."""
     layer = nn.Linear(in_features, out_features)
     nn.init.zeros_(layer.bias)
     return layer

@@ -37,7 +37,7 @@ class Op:
 
     @abstractmethod
     def module(self) -> nn.Module:
-        """The module that does it, freshly initialised."""
+        """Return the module that does it, freshly initialised."""
 
 
 @dataclass

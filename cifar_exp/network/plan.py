@@ -43,7 +43,7 @@ class PlannedLayer:
         return (op for step in self.steps for op in step.ops)
 
     def owns(self, op: Op) -> bool:
-        """Whether the operation's parameters are this layer's own rather than shared."""
+        """Return whether the operation's parameters are this layer's own rather than shared."""
         return self.share is None or not isinstance(op, (Conv, MixedDepthwise))
 
 

@@ -135,7 +135,7 @@ def _plan_head(spec: ModelSpec, in_shape: Shape, num_classes: int) -> tuple[Plan
 
 
 def _dense_order(order: Sequence[str]) -> list[str]:
-    """A layer's steps for a dense layer: what stands before the convolution would work on its input's shape."""
+    """Return a layer's steps for a dense layer: what stands before the convolution would work on its input's shape."""
     before = order.index("conv")
     return ["conv", *order[:before], *order[before + 1 :]] if before else list(order)
 

@@ -22,7 +22,7 @@ class Projection(ABC):
     @staticmethod
     @abstractmethod
     def op(source: Shape, target: Shape, stride: int, bias: bool) -> Op:
-        """The operation. Raises ValueError, in the user's words, where it cannot be done."""
+        """Return the operation. Raises ValueError, in the user's words, where it cannot be done."""
 
 
 class Conv1x1(Projection):
@@ -70,7 +70,7 @@ class Identity(Projection):
 
 
 def stride_between(source: Shape, target: Shape) -> int:
-    """The stride that takes a map of `source`'s size to one of `target`'s. Raises ValueError where there is none."""
+    """Return the stride that takes a map of `source`'s size to one of `target`'s. Raises ValueError without one."""
     stride = strided_size(source[1], target[1])
     if (strided_size(source[1], stride), strided_size(source[2], stride)) != target[1:]:
         raise ValueError("no stride takes one map's size to the other's")

@@ -157,7 +157,7 @@ class Adapter:
 
     @contextmanager
     def _shown(self, worker: Worker) -> Iterator[Report]:
-        """The table and the files of the sweep, kept up to date by what is yielded."""
+        """Keep the table and the files of the sweep up to date by what is yielded."""
         study = worker.study
         outputs = Outputs(self._sweep_dir, self._settings, worker.jobs.space, self._config.get("budget") or {})
         with Display(self._settings, study.trials) as display:
@@ -224,7 +224,7 @@ class Adapter:
     def _worker_launch(
         self, worker: Worker, arguments: list[str], driver: dict[str, str]
     ) -> Callable[[int, int], Sequence[JobReturn]]:
-        """What starts workers through Hydra's launcher, whose own messages the sweep's table replaces."""
+        """Return what starts workers through Hydra's launcher, whose own messages the sweep's table replaces."""
         threads = 1 if self._is_here and self._settings.n_jobs > 1 else None
         task = WorkerTask(
             self._given, self._context, self._task_function, self._config, tuple(arguments), self._url, threads, driver
@@ -269,7 +269,7 @@ class Adapter:
 
 
 def _expression(value: Any) -> str:
-    """A sweep expression as it stands in the file, or a plain value."""
+    """Return a sweep expression as it stands in the file, or a plain value."""
     return value if isinstance(value, str) else written(value)
 
 

@@ -16,12 +16,12 @@ class BudgetedSweeper(Sweeper):
     """Searches under hard budgets, with Optuna; its settings are in `conf/hydra/sweeper/budgeted.yaml`."""
 
     def __init__(self, **settings: Any) -> None:
-        """Keeps the settings, which are checked when the sweep begins."""
+        """Keep the settings, which are checked when the sweep begins."""
         self._settings = settings
         self._adapter: Adapter | None = None
 
     def setup(self, *, hydra_context: HydraContext, task_function: TaskFunction, config: DictConfig) -> None:
-        """Makes ready; raises UserError for settings that make no sense."""
+        """Prepare the sweep; raises UserError for settings that make no sense."""
         from cifar_exp.sweep.adapter import Adapter
 
         self.hydra_context = hydra_context
@@ -29,6 +29,6 @@ class BudgetedSweeper(Sweeper):
         self._adapter = Adapter(self._settings, hydra_context, task_function, config)
 
     def sweep(self, arguments: list[str]) -> Any:
-        """Runs the sweep; `arguments` are the command line's overrides of the application's own config."""
+        """Run the sweep; `arguments` are the command line's overrides of the application's own config."""
         assert self._adapter is not None
         return self._adapter.sweep(arguments)

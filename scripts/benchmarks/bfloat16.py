@@ -11,7 +11,7 @@ FULL, HALF = "32-true", "bf16-mixed"
 
 
 def measure(models: Sequence[str], setting: Setting, rounds: int) -> dict[str, Any]:
-    """The figures of each model, trained by `cifar-exp` itself."""
+    """Return the figures of each model, trained by `cifar-exp` itself."""
     return {model: _measure_one(replace(setting, model=model), rounds) for model in models}
 
 

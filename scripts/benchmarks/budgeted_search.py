@@ -29,14 +29,14 @@ WIDTHS = [f"++model.layers.conv{number}.channels=range(16,129,step=8)" for numbe
 
 
 def score(candidate: Candidate) -> float:
-    """What a study might find out about the widths."""
+    """Return a stand-in for the accuracy of the widths."""
     widths = list(candidate.values())
     balance = 0.3 * abs(log(widths[1] / widths[4])) + 0.2 * log(widths[6] / 90) ** 2
     return sum(worth * log(width) for worth, width in zip(WORTH, widths, strict=True)) - balance
 
 
 def among_what_fits(sampler: str, space: Space, pricer: PlanPricer, seed: int) -> float:
-    """The best of our own proposals."""
+    """Return the best of our own proposals."""
     settings = parse_settings(
         {"n_trials": TRIALS, "study_name": "s", "sampler": {"name": sampler}, "pruner": {"name": "none"}}
     )
@@ -51,7 +51,7 @@ def among_what_fits(sampler: str, space: Space, pricer: PlanPricer, seed: int) -
 
 
 def taught_by_constraints(space: Space, pricer: PlanPricer, seed: int) -> float:
-    """The best of Optuna's TPE, to which each candidate over the budget is told as infeasible and not counted."""
+    """Return the best of Optuna's TPE, to which each candidate over the budget is reported as infeasible."""
     random = Random(seed)
     study = optuna.create_study(direction="maximize", sampler=optuna.samplers.TPESampler(seed=seed))
     fitting: list[Candidate] = []
@@ -68,7 +68,7 @@ def taught_by_constraints(space: Space, pricer: PlanPricer, seed: int) -> float:
 
 
 def main() -> None:
-    """Prints a line a method: mean and standard deviation of the best of 40 trials over 16 seeds."""
+    """Print one line per method: mean and standard deviation of the best of 40 trials over 16 seeds."""
     warnings.simplefilter("ignore")
     optuna.logging.set_verbosity(optuna.logging.ERROR)
     with initialize_config_dir(str(conf_dir()), version_base="1.3"):

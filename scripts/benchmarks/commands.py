@@ -32,7 +32,7 @@ class Ended:
 
 
 def run(*arguments: str) -> Ended:
-    """Runs `cifar-exp ARGUMENTS…` in an empty directory. Raises RuntimeError where it fails."""
+    """Run `cifar-exp ARGUMENTS…` in an empty directory. Raises RuntimeError where it fails."""
     with tempfile.TemporaryDirectory() as directory:
         clock, started = time.time(), time.perf_counter()
         process = subprocess.Popen(
@@ -58,7 +58,7 @@ def run(*arguments: str) -> Ended:
 
 
 def startup(device: str, data: Sequence[str], rounds: int) -> dict[str, Any]:
-    """Seconds of `--help` and `summary`, and from a training's start until its first step is made and written down.
+    """Return seconds of `--help` and `summary`, and from a training's start until its first step is recorded.
 
     The latter includes a first batch of validation, so the first step itself comes a little earlier.
     """
@@ -85,7 +85,7 @@ def memory(device: str, data: Sequence[str]) -> dict[str, Any]:
 
 
 def scaling(device: str, counts: Sequence[int]) -> dict[str, Any]:
-    """Seconds of an epoch (training and validation) over more and more images, of a network that costs little.
+    """Return seconds of an epoch (training and validation) over more and more images, of a network that costs little.
 
     `straightness` is the largest distance of a figure from seconds = a + b · images, in parts of the figure.
     """
@@ -101,7 +101,7 @@ def scaling(device: str, counts: Sequence[int]) -> dict[str, Any]:
 
 
 def _bend(points: Sequence[tuple[float, float]]) -> float:
-    """The slope is the median over all pairs of points (Theil–Sen), so that one bad figure does not hide itself."""
+    """Return the bend; the slope is the median over all pairs of points (Theil–Sen), so that a bad figure shows."""
     pairs = [(a, b) for number, a in enumerate(points) for b in points[number + 1 :]]
     if not pairs:
         return 0.0

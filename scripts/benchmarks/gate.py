@@ -52,7 +52,7 @@ class Gate:
         self._images = 0
 
     def begin(self) -> None:
-        """Tells of the epoch before, and waits until the next one shall begin."""
+        """Report the epoch before, and wait until the next one shall begin."""
         self._synchronise()
         ended = time.perf_counter()
         print(json.dumps(asdict(self._epoch(ended)) if self._started else "ready"), file=self._answers, flush=True)
@@ -61,7 +61,7 @@ class Gate:
         self._images, self._started = 0, time.perf_counter()
 
     def trained(self, images: int) -> None:
-        """The epoch's last step has been made, over so many images in all."""
+        """Record that the epoch's last step has been made, over so many images in all."""
         self._synchronise()
         self._trained, self._images = time.perf_counter(), images
 

@@ -39,7 +39,7 @@ def version_of(package: str) -> str | None:
 
 
 def device_name(device: str) -> str:
-    """The accelerator's own name, or `cpu`."""
+    """Return the accelerator's own name, or `cpu`."""
     if device != "cuda":
         return device
     import torch
@@ -48,7 +48,7 @@ def device_name(device: str) -> str:
 
 
 def cpu_name() -> str:
-    """The processor as it calls itself, with the instructions that matter here."""
+    """Return the processor as it calls itself, with the instructions that matter here."""
     try:
         text = Path("/proc/cpuinfo").read_text(encoding="utf-8")
     except OSError:
@@ -61,12 +61,12 @@ def cpu_name() -> str:
 
 
 def load() -> float | None:
-    """How many processes wanted a core in the last minute."""
+    """Return how many processes wanted a core in the last minute."""
     return round(os.getloadavg()[0], 2) if hasattr(os, "getloadavg") else None
 
 
 def slug(device: str) -> str:
-    """The device in a file's name."""
+    """Return the device in a file's name."""
     return re.sub(r"[^a-z0-9]+", "-", device_name(device).lower()).strip("-")
 
 
@@ -85,7 +85,7 @@ class Others:
         self._started, self._busy, self._own = time.monotonic(), _busy_seconds(), _own_seconds(pid)
 
     def cores(self) -> float:
-        """The mean since the start; 0 where it cannot be known."""
+        """Return the mean since the start; 0 where it cannot be known."""
         seconds = time.monotonic() - self._started
         return max(0.0, (_busy_seconds() - self._busy - _own_seconds(self._pid) + self._own) / seconds)
 

@@ -18,7 +18,7 @@ ENDLESS = 100_000
 
 
 def overrides(setting: Setting) -> list[str]:
-    """The benchmark's run, as a user would ask for it."""
+    """Return the benchmark's run, as a user would ask for it."""
     return [
         f"model={setting.model}",
         "data=synthetic",
@@ -36,7 +36,7 @@ def overrides(setting: Setting) -> list[str]:
 
 
 def checked(setting: Setting) -> Planned[TrainConfig]:
-    """The same run, composed and checked."""
+    """Return the same run, composed and checked."""
     with initialize_config_dir(str(conf_dir()), version_base="1.3"):
         return check_train(compose("train", overrides(setting)))
 

@@ -10,7 +10,7 @@ from cifar_exp.process import configure_process
 
 
 def main() -> None:
-    """Runs the pipeline until its stdin is closed."""
+    """Run the pipeline until its stdin is closed."""
     name, setting = sys.argv[1], json.loads(sys.argv[2])
     if name != "usual":
         configure_process()

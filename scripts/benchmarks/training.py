@@ -71,7 +71,7 @@ class Runner:
 
 
 def measure(models: Sequence[str], setting: Setting, rounds: int, workers: Sequence[int]) -> dict[str, Figures]:
-    """The figures of each model; of the usual pipeline, with whichever number of workers is fastest."""
+    """Return the figures of each model; of the usual pipeline, with whichever number of workers is fastest."""
     return {model: _measure_one(replace(setting, model=model), rounds, workers) for model in models}
 
 
@@ -89,7 +89,7 @@ def _measure_one(setting: Setting, rounds: int, workers: Sequence[int]) -> Figur
 
 
 def interleaved(chosen: Mapping[str, tuple[str, Setting]], rounds: int) -> dict[str, list[Epoch]]:
-    """An epoch of each chosen pipeline in turn, several times over; another one begins each round."""
+    """Return an epoch of each chosen pipeline in turn, several times over; another one begins each round."""
     epochs: dict[str, list[Epoch]] = {name: [] for name in chosen}
     with ExitStack() as stack:
         runners = {name: stack.enter_context(Runner(*what)) for name, what in chosen.items()}
@@ -116,12 +116,12 @@ def _figures(epochs: dict[str, list[Epoch]]) -> Figures:
 
 
 def scaled(seconds: float, epoch: Epoch) -> float:
-    """Seconds for 50,000 images."""
+    """Return seconds for 50,000 images."""
     return seconds * IMAGES / epoch.images
 
 
 def ratio(above: Sequence[float], below: Sequence[float]) -> dict[str, Any]:
-    """The ratio round by round, so that what slows a whole round down cancels."""
+    """Return the ratio round by round, so that what slows a whole round down cancels."""
     return spread([a / b for a, b in zip(above, below, strict=True)])
 
 

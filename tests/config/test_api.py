@@ -31,7 +31,7 @@ def test_compose_raises_what_the_command_line_prints() -> None:
         ce.compose(["trainer.max_epoch=3"])
 
 
-def test_compose_takes_ones_own_groups(tmp_path: Path) -> None:
+def test_compose_takes_the_user_s_groups(tmp_path: Path) -> None:
     (tmp_path / "model").mkdir()
     (tmp_path / "model" / "mine.yaml").write_text("name: mine\nlayers: {first: {channels: 8}}\n")
 

@@ -207,7 +207,7 @@ def test_a_gpu_is_asked_for_where_there_is_none(
     assert not list(Path.cwd().iterdir())
 
 
-def test_compiling_without_a_compiler_is_told_before_the_training(
+def test_compiling_without_a_compiler_is_reported_before_the_training(
     cifar_exp: CifarExp, training: FakeTraining, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("CXX", "no-such-compiler")
@@ -233,7 +233,7 @@ def test_compiling_without_a_compiler_is_told_before_the_training(
         ("name: a\nlayers: {1: {channels: 3}}\n", ["model.layers: 1: a name is a text"]),
     ],
 )
-def test_a_users_own_file_is_told_what_is_wrong_in_it(
+def test_errors_in_a_user_s_own_file_are_reported(
     content: str, expected: list[str], cifar_exp: CifarExp, tmp_path: Path
 ) -> None:
     (tmp_path / "model").mkdir()

@@ -29,7 +29,7 @@ def test_the_help_of_a_command_needs_no_torch(command: str) -> None:
     assert imported.isdisjoint({"torch", "pytorch_lightning", "wandb", "optuna", "matplotlib"})
 
 
-def test_an_error_is_told_without_torch() -> None:
+def test_an_error_is_reported_without_torch() -> None:
     code = "import sys; from cifar_exp.cli import run; run(sys.argv[1:]); print('torch' in sys.modules)"
     ended = subprocess.run(
         [sys.executable, "-c", code, "train", "budget.params=10"], capture_output=True, text=True, check=True
@@ -58,7 +58,7 @@ def test_the_help_of_a_command_shows_examples_groups_and_keys(command: str, cifa
         assert "[model3]" in ended.out
 
 
-def test_help_marks_what_is_chosen_and_finds_ones_own(cifar_exp: CifarExp, tmp_path: Path) -> None:
+def test_help_marks_what_is_chosen_and_finds_the_user_s_own(cifar_exp: CifarExp, tmp_path: Path) -> None:
     (tmp_path / "model").mkdir()
     (tmp_path / "model" / "mine.yaml").write_text("name: mine\nlayers: {a: {channels: 8}}\n")
 

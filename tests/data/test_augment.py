@@ -30,7 +30,7 @@ def test_a_crop_shows_the_shifted_image_and_black_around() -> None:
     assert (shifted[:, :, -2:] == 0).all()
 
 
-def test_flip_mirrors_left_and_right_where_told() -> None:
+def test_flip_mirrors_left_and_right_where_drawn() -> None:
     mirrored = torch.tensor([0, 1] * 4)
     result = flip(images(), mirrored)
     assert torch.equal(result[0::2], images()[0::2])

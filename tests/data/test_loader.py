@@ -30,7 +30,7 @@ def seen(images: torch.Tensor) -> list[int]:
 
 @settings(deadline=None, max_examples=150)
 @given(count=st.integers(2, 700), batch=st.integers(2, 300), world=st.integers(1, 5), epoch=st.integers(0, 3))
-def test_over_all_ranks_each_image_comes_once_an_epoch(count: int, batch: int, world: int, epoch: int) -> None:
+def test_over_all_ranks_each_image_comes_once_per_epoch(count: int, batch: int, world: int, epoch: int) -> None:
     if count < 2 * world or batch < 2 * world:
         return
     everything: list[int] = []

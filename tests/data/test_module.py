@@ -74,7 +74,7 @@ def test_it_works_without_a_trainer() -> None:
     assert sizes == [[60, 60, 60], [20], [17, 17, 16]]
 
 
-def test_broken_test_images_are_told_before_any_training(photos: Path) -> None:
+def test_broken_test_images_are_reported_before_any_training(photos: Path) -> None:
     (photos / "test" / "cat" / "0.png").write_bytes(b"broken")
     data = CifarData(DataConfig(name="folder", root=str(photos), val_fraction=0.5), CROP_FLIP, seed=0)
     with pytest.raises(UserError, match=r"cat.0\.png"):

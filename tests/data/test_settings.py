@@ -26,7 +26,7 @@ def test_every_augmentation_is_valid_complete_and_named_as_its_file(file: Path) 
 
 
 @pytest.mark.parametrize("file", DATA_FILES + AUGMENT_FILES, ids=lambda file: f"{file.parent.name}-{file.stem}")
-def test_every_choice_says_in_its_first_line_what_it_is(file: Path) -> None:
+def test_every_choice_is_described_in_its_first_line(file: Path) -> None:
     assert file.read_text().startswith("# ")
 
 
@@ -50,7 +50,7 @@ def test_a_wrong_value_is_refused_by_name(given: dict[str, object], complaint: s
         DataConfig.model_validate(given)
 
 
-def test_synthetic_has_the_contracts_sizes_unless_told_otherwise() -> None:
+def test_synthetic_has_the_contracts_sizes_by_default() -> None:
     data = DataConfig(name="synthetic", test_size=7)
     assert (data.train_size, data.test_size, data.num_classes) == (5000, 7, 10)
 

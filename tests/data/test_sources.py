@@ -281,7 +281,7 @@ class TestCifar:
             assert len(load_test(DataConfig(name="cifar10", root=str(tmp_path / "new" / "place")))) == 20
         assert capfd.readouterr().out == ""
 
-    def test_a_failed_download_says_what_to_do(self, tmp_path: Path, tiny_cifar: Path) -> None:
+    def test_a_failed_download_reports_what_to_do(self, tmp_path: Path, tiny_cifar: Path) -> None:
         with pytest.raises(UserError) as caught:
             load_test(DataConfig(name="cifar10", root=str(tmp_path / "elsewhere")))
         text = str(caught.value)

@@ -71,7 +71,7 @@ def test_onnx_takes_raw_pixels_in_batches_of_any_size(cifar_exp: Run, run: Path,
         torch.testing.assert_close(torch.from_numpy(logits), expected(run, pixels[:count]), atol=1e-4, rtol=1e-4)
 
 
-def test_the_file_says_what_it_is_and_nothing_of_this_machine(cifar_exp: Run, run: Path) -> None:
+def test_the_file_describes_itself_and_nothing_of_this_machine(cifar_exp: Run, run: Path) -> None:
     cifar_exp("export", f"run={run}", "output=sub/net.onnx")
     file = Path("sub/net.onnx")
     facts = {entry.key: entry.value for entry in onnx.load(file).metadata_props}
@@ -133,7 +133,7 @@ def test_weights_alone_are_exported_beside_themselves(
     assert "data=" in capsys.readouterr().err
 
 
-def test_other_classes_than_those_of_the_training_are_a_mistake(
+def test_other_classes_than_those_of_the_training_are_an_error(
     cifar_exp: Run, run: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert cifar_exp("export", f"run={run}", "data=synthetic") == 2
@@ -141,7 +141,7 @@ def test_other_classes_than_those_of_the_training_are_a_mistake(
     assert not (run / "model.onnx").exists()
 
 
-def test_missing_packages_are_told_with_the_command_that_installs_them(
+def test_missing_packages_are_reported_with_the_command_that_installs_them(
     cifar_exp: Run, run: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(packages, "find_spec", lambda name: None if name == "onnxscript" else object())

@@ -78,7 +78,7 @@ def assert_plan_matches_modules(planned: Plan) -> None:
 
 
 @pytest.mark.parametrize("name", CONTRACT)
-def test_reference_networks_cost_exactly_what_the_contract_says(name: str) -> None:
+def test_reference_networks_cost_exactly_what_the_contract_lists(name: str) -> None:
     planned = plan_network(load(conf_dir() / "model" / f"{name}.yaml"), (3, 32, 32), 10)
     cost = (planned.params, planned.trainable_params, planned.macs, planned.peak_activation_bytes)
     assert cost == CONTRACT[name]
@@ -94,7 +94,7 @@ def test_the_plan_of_a_shipped_model_is_what_its_modules_do(path: Path) -> None:
 
 
 @pytest.mark.parametrize("path", SHIPPED, ids=lambda path: path.stem)
-def test_the_first_two_lines_of_a_shipped_model_say_what_it_is_and_costs(path: Path) -> None:
+def test_the_first_two_lines_of_a_shipped_model_describe_it_and_its_cost(path: Path) -> None:
     what, cost = path.read_text().splitlines()[:2]
     planned = plan_network(load(path), (3, 32, 32), 10)
     assert what.startswith("# ")
@@ -192,14 +192,14 @@ def test_a_shared_weight_is_stored_once_and_computed_twice() -> None:
     assert counted_params(build_network(shared))[0] == shared.params
 
 
-def test_a_budget_that_holds_says_nothing() -> None:
+def test_a_budget_that_holds_prints_nothing() -> None:
     check_budget(plan_network(load(conf_dir() / "model" / "model50k.yaml"), (3, 32, 32), 10), Budget(params=50_000))
 
 
 @pytest.mark.parametrize(
     ("limit", "culprit"), [("params", "conv4"), ("macs", "conv4"), ("peak_activation_bytes", "conv1")]
 )
-def test_a_network_over_budget_is_a_mistake_that_names_its_largest_layers(limit: str, culprit: str) -> None:
+def test_a_network_over_budget_is_an_error_that_names_its_largest_layers(limit: str, culprit: str) -> None:
     planned = plan_network(load(conf_dir() / "model" / "model3.yaml"), (3, 32, 32), 10)
     budget = Budget(**{limit: getattr(planned, limit) - 1})
     with pytest.raises(UserError, match=f"budget.{limit}") as caught:

@@ -25,7 +25,7 @@ def message(layers: dict[str, Any], layer: dict[str, Any] | None = None) -> str:
     return str(caught.value)
 
 
-def test_a_layer_starts_from_the_defaults_and_says_what_differs() -> None:
+def test_a_layer_starts_from_the_defaults_and_lists_what_differs() -> None:
     planned = plan({"a": {}, "b": {"channels": 4, "norm": None}}, layer={"channels": 6, "dropout": 0.5})
     assert [step.name for step in planned.layers[0].steps] == ["conv", "activation", "norm", "dropout"]
     assert [step.name for step in planned.layers[1].steps] == ["conv", "activation", "dropout"]
@@ -106,7 +106,7 @@ def test_a_depthwise_convolution_on_a_processor_stays_in_float32_under_autocast(
     assert made == {True: {torch.float32}, False: set() if conv_type == "depthwise" else {torch.bfloat16}}
 
 
-def test_a_skip_that_fits_is_an_identity_whatever_the_projection_says() -> None:
+def test_a_skip_of_the_same_shape_is_an_identity_whatever_the_projection() -> None:
     for projection in ("conv1x1", "depthwise1x1", "pad", "identity"):
         planned = plan({"a": {"channels": 8}, "b": {"channels": 8, "skip": "a", "projection": projection}})
         assert planned.layers[1].projection is None
@@ -185,7 +185,7 @@ def test_an_unknown_conv_type_gets_the_nearest_name() -> None:
 
 
 @pytest.mark.parametrize(("key", "value"), [("norm", "bacth"), ("activation", "rleu"), ("projection", "conv1*1")])
-def test_an_unknown_name_is_told_with_its_place(key: str, value: str) -> None:
+def test_an_unknown_name_is_reported_with_its_place(key: str, value: str) -> None:
     text = message({"a": {"channels": 8}, "b": {"channels": 9, "skip": "a", key: value}})
     assert f"layers.b.{key}\n  unknown '{value}'. Did you mean" in text
 
@@ -206,11 +206,11 @@ def test_identity_that_does_not_fit_names_both_layers_and_both_shapes() -> None:
         assert part in text
 
 
-def test_a_skip_without_an_add_is_a_mistake() -> None:
+def test_a_skip_without_an_add_is_an_error() -> None:
     assert "no 'add'" in message({"a": {"channels": 8, "skip": "input", "order": ["conv", "norm"]}})
 
 
-def test_a_pool_without_its_step_is_a_mistake() -> None:
+def test_a_pool_without_its_step_is_an_error() -> None:
     assert "no 'pool'" in message({"a": {"channels": 8, "pool": "max"}})
 
 
@@ -220,7 +220,7 @@ def test_pools_take_the_largest_or_the_mean_of_windows_that_may_be_smaller_at_th
         assert Pool((1, 3, 3), kind, 2).module()(pixels)[0, 0].tolist() == expected
 
 
-def test_groups_that_do_not_divide_are_a_mistake() -> None:
+def test_groups_that_do_not_divide_are_an_error() -> None:
     assert "groups=5 does not divide the 12 input channels" in message({"a": {"channels": 10, "groups": 5}})
 
 
@@ -230,7 +230,7 @@ def test_depthwise_needs_a_multiple_of_the_channels() -> None:
 
 @pytest.mark.parametrize("different", [{"channels": 8}, {"kernel_size": 5}, {"stride": 2}, {"dilation": 2}], ids=str)
 @pytest.mark.parametrize("conv_type", ["standard", "mixed"])
-def test_sharing_weights_that_differ_is_a_mistake(conv_type: str, different: dict[str, Any]) -> None:
+def test_sharing_weights_that_differ_is_an_error(conv_type: str, different: dict[str, Any]) -> None:
     if conv_type == "mixed" and "kernel_size" in different:
         different = {"kernel_sizes": [3, 5, 9]}
     source = {"channels": 12, "conv_type": conv_type}

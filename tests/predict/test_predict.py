@@ -116,7 +116,7 @@ def test_errors_are_reported(
     assert said in capsys.readouterr().err
 
 
-def test_a_weights_file_answers_like_its_run(
+def test_a_weights_file_predicts_like_its_run(
     cifar_exp: Run, trained_run: Path, photo: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     weights = photo.with_name("shipped.ckpt")

@@ -55,7 +55,7 @@ def hover(window: Any, chart: str, x: float, y: float) -> str:
     return answer
 
 
-def test_it_renders_in_the_window_s_width_and_complains_of_nothing(window: Any) -> None:
+def test_it_renders_in_the_window_s_width_without_an_error(window: Any) -> None:
     for chart in CHARTS:
         assert window.execute_script(f"return document.querySelectorAll('#{chart} .main-svg').length") > 0
     widths = window.execute_script("return [document.documentElement.scrollWidth, innerWidth]")

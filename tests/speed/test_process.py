@@ -81,7 +81,7 @@ def test_help_imports_neither_torch_nor_hydra() -> None:
     assert output(code).endswith("[]")
 
 
-def test_a_training_settles_its_process_before_torch_is_loaded() -> None:
+def test_a_training_configures_its_process_before_torch_is_loaded() -> None:
     code = (
         "import sys; import cifar_exp.process as process\n"
         "def configure_process(): print('torch' in sys.modules); sys.exit()\n"

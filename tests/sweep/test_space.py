@@ -88,6 +88,6 @@ def test_later_expressions_replace_earlier_ones_whatever_their_plus() -> None:
         ("a=interval(2,1)", "a=interval(2,1)"),
     ],
 )
-def test_what_cannot_be_searched_is_a_mistake(expression: str, expected: str) -> None:
+def test_what_cannot_be_searched_is_an_error(expression: str, expected: str) -> None:
     with pytest.raises(UserError, match=expected.replace("(", r"\(").replace(")", r"\)")):
         space(expression)

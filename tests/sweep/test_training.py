@@ -78,7 +78,7 @@ def test_a_loss_that_is_not_finite_fails_its_trial_alone(cifar_exp: Run, tmp_pat
     assert "loss" in reason
 
 
-def test_a_sweep_that_a_scheduler_ends_goes_on_where_it_was(cifar_exp: Run, tmp_path: Path) -> None:
+def test_a_sweep_that_a_scheduler_ends_continues(cifar_exp: Run, tmp_path: Path) -> None:
     sweep = arguments("sweep", 2, "model.layers.conv7.channels=choice(8,16)", "trainer.max_epochs=30")
     process = subprocess.Popen([sys.executable, "-m", "cifar_exp", *sweep], cwd=tmp_path, stderr=subprocess.DEVNULL)
     run = tmp_path / "sweep" / "0"
@@ -137,7 +137,7 @@ def test_the_reporter_lets_a_poor_trial_end_that_has_trained_its_last_epoch(tmp_
     assert study_in(tmp_path, "s").trials[2].intermediate_values == {1: 0.1}
 
 
-def test_the_reporter_lets_a_good_trial_go_on(tmp_path: Path) -> None:
+def test_the_reporter_lets_a_good_trial_continue(tmp_path: Path) -> None:
     epoch(reporter(tmp_path, "median"), {"val/acc": 0.95, "val/loss": 0.1})
 
 

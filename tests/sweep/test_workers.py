@@ -47,7 +47,7 @@ def load(storage: str, tmp_path: Path) -> optuna.Study:
     return optuna.load_study(study_name=tmp_path.name, storage=storage)
 
 
-def test_after_a_kill_the_same_command_goes_on(workers: Workers, tmp_path: Path) -> None:
+def test_after_a_kill_the_same_command_continues(workers: Workers, tmp_path: Path) -> None:
     arguments, log = sweep_arguments(tmp_path / "sweep", 4, "trainer.max_epochs=5"), tmp_path / "starts.log"
     process = workers(*arguments, seconds=0.3)
     checkpoint = tmp_path / "sweep" / "1" / "checkpoints" / "last.ckpt"
@@ -75,7 +75,7 @@ def test_a_kill_before_the_first_checkpoint_repeats_the_trial_under_its_number(
     assert numbers(tmp_path / "sweep") == [0, 1]
 
 
-def test_a_trial_that_ended_as_its_worker_died_is_told_and_not_run_again(workers: Workers, tmp_path: Path) -> None:
+def test_a_trial_that_ended_as_its_worker_died_is_recorded_and_not_run_again(workers: Workers, tmp_path: Path) -> None:
     arguments, log = sweep_arguments(tmp_path / "sweep", 3), tmp_path / "starts.log"
     process = workers(*arguments, misfortunes={1: "dies before it is told"})
     process.communicate(timeout=180)
@@ -85,7 +85,7 @@ def test_a_trial_that_ended_as_its_worker_died_is_told_and_not_run_again(workers
     assert [row["state"] for row in table(tmp_path / "sweep")] == ["complete"] * 3
 
 
-def test_ctrl_c_leaves_a_sweep_that_goes_on(workers: Workers, tmp_path: Path) -> None:
+def test_ctrl_c_leaves_a_sweep_that_continues(workers: Workers, tmp_path: Path) -> None:
     arguments, log = sweep_arguments(tmp_path / "sweep", 2, "trainer.max_epochs=3"), tmp_path / "starts.log"
     process = workers(*arguments, seconds=5)
     wait_until(lambda: (tmp_path / "sweep" / "0" / "checkpoints" / "last.ckpt").is_file())

@@ -70,12 +70,12 @@ def test_tags_are_the_user_s_then_model_and_data(seeds: Path) -> None:
     assert summary(seeds / "1")["tags"] == ["mine", "model2", "synthetic"]
 
 
-def test_a_finished_run_says_so(seeds: Path) -> None:
+def test_a_finished_run_is_reported(seeds: Path) -> None:
     found = summary(seeds / "1")
     assert (found["state"], found["exit_code"]) == ("finished", 0)
 
 
-def test_a_failed_run_says_so_with_its_reason(cifar_exp: Run, tmp_path: Path) -> None:
+def test_a_failed_run_is_reported_with_its_reason(cifar_exp: Run, tmp_path: Path) -> None:
     run = tmp_path / "failed"
     wild = ("optimizer=sgd", "optimizer.lr=1e30", "trainer.max_epochs=2", f"hydra.run.dir={run}")
     assert cifar_exp("train", *OFFLINE, *wild) != 0

@@ -14,7 +14,7 @@ from tests.training.test_resume import train_with_copy
 from tests.training.tiny import LEARNING, TINY, figures, metrics, result
 
 
-def test_the_loss_is_the_divergence_from_the_teacher_s_softened_answers() -> None:
+def test_the_loss_is_the_divergence_from_the_teacher_s_soft_targets() -> None:
     logits, teacher = torch.randn(6, 4, dtype=torch.float64), torch.randn(6, 4, dtype=torch.float64)
     p, q = F.softmax(teacher / 3, dim=1), F.softmax(logits / 3, dim=1)
     expected = 9 * (p * (p / q).log()).sum(dim=1).mean()
@@ -31,7 +31,7 @@ def test_at_a_high_temperature_it_matches_logits() -> None:
     torch.testing.assert_close(z.grad * 5, (z.detach() - v) / 4, rtol=0.02, atol=2e-3)
 
 
-def test_a_teacher_answers_as_it_does_at_test_and_never_changes(trained_run: Path) -> None:
+def test_a_teacher_predicts_as_it_does_at_test_and_never_changes(trained_run: Path) -> None:
     trained = load_trained(trained_run / "checkpoints" / "best.ckpt")
     before = {key: value.clone() for key, value in trained.classifier.state_dict().items()}
     pixels = torch.randint(0, 256, (8, 3, 32, 32), dtype=torch.uint8)
@@ -55,7 +55,7 @@ def test_a_student_learns_without_a_label(learned_run: Path, cifar_exp: Run, tmp
     assert float(metrics(student)[-1]["train/loss"]) < float(metrics(student)[0]["train/loss"]) / 2
 
 
-def test_weights_alone_can_teach_and_a_student_keeps_its_own_alone(
+def test_weights_alone_can_be_a_teacher_and_a_student_keeps_its_own_alone(
     trained_run: Path, cifar_exp: Run, tmp_path: Path
 ) -> None:
     options = (*TINY, "trainer.max_epochs=1", "trainer.precision=bf16-mixed", "callbacks.ema.decay=0.9")
@@ -88,7 +88,7 @@ def test_a_killed_student_ends_as_if_it_had_not_been(trained_run: Path, cifar_ex
         (("distill.teacher={run}", "distill.weight=2"), "distill.weight"),
     ],
 )
-def test_a_teacher_that_cannot_teach_is_a_mistake(
+def test_a_teacher_of_other_images_or_classes_is_an_error(
     overrides: tuple[str, ...],
     expected: str,
     trained_run: Path,

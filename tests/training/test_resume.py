@@ -150,7 +150,7 @@ def test_a_run_killed_before_its_first_checkpoint_starts_again(cifar_exp: Run, t
     assert result(killed)["epochs"] == EPOCHS
 
 
-def test_resuming_a_finished_run_says_so_and_changes_nothing(
+def test_resuming_a_finished_run_reports_it_and_changes_nothing(
     cifar_exp: Run, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     run = tmp_path / "run"
@@ -162,7 +162,7 @@ def test_resuming_a_finished_run_says_so_and_changes_nothing(
     assert {path: path.read_bytes() for path in run.rglob("*") if path.is_file()} == before
 
 
-def test_a_run_that_had_stopped_early_does_not_go_on(cifar_exp: Run, tmp_path: Path) -> None:
+def test_a_run_that_had_stopped_early_does_not_continue(cifar_exp: Run, tmp_path: Path) -> None:
     run = tmp_path / "run"
     stopping = (
         "callbacks=early_stopping",

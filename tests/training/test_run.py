@@ -150,7 +150,7 @@ def test_a_profiler_s_table_is_shown(cifar_exp: Run, tmp_path: Path, caplog: pyt
     assert "run_training_batch" in (tmp_path / "run" / "train.log").read_text()
 
 
-def test_a_loss_that_is_not_finite_ends_the_run_and_says_so(
+def test_a_loss_that_is_not_finite_ends_the_run_with_its_reason(
     cifar_exp: Run, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     diverging = ("optimizer=sgd", "optimizer.lr=1e30", "scheduler=constant", "model.layer.norm=null")

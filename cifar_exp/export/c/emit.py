@@ -116,7 +116,7 @@ class Emitter:
         self._lines.append(_wrapped(f"static const struct depthwise {name}[] = {{{', '.join(structs)}}};"))
 
     def _finishes(self, name: str, finish: Finish, one: IntegerOperation) -> list[str]:
-        """The `.finish` of each part: its rows of the constants."""
+        """Return the `.finish` of each part: its rows of the constants."""
         rows = rows_of(finish)
         array = self._array(f"{name}_constants", "int32_t", rows)
         table = self._table(name, finish)

@@ -38,7 +38,7 @@ def _layers(classifier: Classifier, plan: Plan) -> Iterator[tuple[PlannedLayer, 
 
 
 def _parts(planned: PlannedLayer, layer: Layer) -> Iterator[tuple[Key, nn.Module | None]]:
-    """The modules of a layer's operations in order; None stands for the addition."""
+    """Return the modules of a layer's operations in order; None stands for the addition."""
     for step in planned.steps:
         module = layer.steps[step.name] if step.ops else None
         if module is None:

@@ -96,7 +96,7 @@ class Quantizer:
         return tuple(parts), joined
 
     def _middle(self, operation: Operation, sums: Sums) -> tuple[Finish, Quantization]:
-        """The values between the convolutions: 13 bits, or 8 where an activation is looked up."""
+        """Return the values between the convolutions: 13 bits, or 8 where an activation is looked up."""
         epilogue = operation.middle
         assert epilogue.key is not None
         low, high = self._ranges[epilogue.key]
@@ -121,7 +121,7 @@ class Quantizer:
         is_product: bool = False,
         is_logits: bool = False,
     ) -> Finish:
-        """The constants, and the table of an activation, which is applied to 8-bit values."""
+        """Return the constants, and the table of an activation, which is applied to 8-bit values."""
         value = stored
         if epilogue.has_table:
             low, high = self._ranges[epilogue.range_key] if epilogue.range_key else sums.range
@@ -135,7 +135,7 @@ class Quantizer:
     def _finish(
         self, operation: Operation, sums: Sums, added: Sums | None = None, is_product: bool = False
     ) -> tuple[Finish, Integers]:
-        """The constants behind the sums, and the signs by which the weights are multiplied."""
+        """Return the constants behind the sums, and the signs by which the weights are multiplied."""
         epilogue = operation.epilogue
         assert epilogue.key is not None
         linear, bias, signs = self._linear(epilogue, sums)

@@ -38,7 +38,7 @@ class _Block(NamedTuple):
 
 
 def scratch_name(operation: Operation) -> str:
-    """The name of an operation's scratch memory; no tensor has it."""
+    """Return the name of an operation's scratch memory; no tensor has it."""
     return f"{operation.name} scratch"
 
 
@@ -161,7 +161,7 @@ def _is_forbidden(choice: int, intervals: Sequence[tuple[int, int]]) -> bool:
 
 
 def _works_in_place(operation: Operation, tensor: str) -> bool:
-    """Whether the output may take exactly the place of an input, which is read element by element ahead of it."""
+    """Return whether the output may take exactly the place of an input, which is read ahead of it."""
     skip = operation.epilogue.skip
     if tensor == operation.source:
         return operation.kind == "elementwise" and (skip is None or skip.tensor != tensor)

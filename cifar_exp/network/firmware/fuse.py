@@ -140,7 +140,7 @@ class _Fuser:
         return self._weights[key._replace(layer=share)] if share else ""
 
     def _may_clamp(self, atoms: list[Atom]) -> bool:
-        """Whether a ReLU may work on the accumulator: a norm before it must not meet shared weights.
+        """Return whether a ReLU may work on the accumulator: a norm before it must not meet shared weights.
 
         A norm's negative factor is moved into the weights, which shared ones do not allow.
         """
@@ -149,7 +149,7 @@ class _Fuser:
         return bool(atoms) and isinstance(atoms[0].op, Activation)
 
     def _following_pointwise(self, op: Conv | MixedDepthwise, atoms: list[Atom]) -> Conv | None:
-        """The 1×1 convolution with which a depthwise one is fused: one epilogue at most may be between them."""
+        """Return the 1×1 convolution with which a depthwise one is fused: one epilogue at most may be between them."""
         is_activated = False
         for _, following in atoms:
             if isinstance(following, Conv):

@@ -49,7 +49,7 @@ class Display:
             self._live = None
 
     def update(self) -> None:
-        """Tells of the trials that have ended since; the live table does so by itself."""
+        """Report the trials that have ended since; the live table does so by itself."""
         if self._live is not None:
             return
         trials = self._trials()
@@ -59,7 +59,7 @@ class Display:
                 self._print(self._line(trial, trials))
 
     def finish(self) -> None:
-        """Says that the sweep is over."""
+        """Report that the sweep is over."""
         self.update()
         if self._live is None:
             self._print(f"{self._settings.study_name}: {self._status(self._trials())}")
@@ -79,7 +79,7 @@ class Display:
         return "  ".join([*parts, f"| {self._status(trials)}"])
 
     def _status(self, trials: Sequence[FrozenTrial]) -> str:
-        """Ended of wanted, best, fraction within the budget, time left."""
+        """Return the counts of trials, the best, the fraction within the budget, and the time left."""
         ended = [trial for trial in trials if trial.state.is_finished()]
         parts = [f"{len(ended)} of {self._settings.n_trials} trials ended"]
         winner = ranking.best(trials, self._settings)
@@ -144,7 +144,7 @@ def _short(key: str) -> str:
 
 
 def _bests(trials: Sequence[FrozenTrial]) -> dict[int, float]:
-    """The best val/acc among the complete trials up to each."""
+    """Return the best val/acc among the complete trials up to each."""
     bests: dict[int, float] = {}
     best: float | None = None
     for trial in trials:
@@ -157,7 +157,7 @@ def _bests(trials: Sequence[FrozenTrial]) -> dict[int, float]:
 
 
 def _seconds_left(trials: Sequence[FrozenTrial], n_trials: int) -> float | None:
-    """The median trial's time for those that are left, shared among those that run at once."""
+    """Return the median trial's time for those that are left, shared among those that run at once."""
     times = [time for t in trials if t.state.is_finished() and (time := ranking.seconds(t)) is not None]
     left = n_trials - sum(trial.state.is_finished() for trial in trials)
     if not times or left <= 0:

@@ -13,7 +13,7 @@ ENOUGH = 4  # complete trials, below which nothing can be said
 
 
 def importances(trials: Sequence[FrozenTrial], settings: SweepSettings) -> dict[str, float]:
-    """The share of each swept key in what set the better trials apart in the first objective, the largest first.
+    """Return the share of each swept key in what set the better trials apart in the first objective, the largest first.
 
     PED-ANOVA (Watanabe et al. 2023, arXiv:2304.10255). Empty where there are too few different trials.
     """

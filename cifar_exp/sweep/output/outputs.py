@@ -77,11 +77,11 @@ class Outputs:
         return text.getvalue()
 
     def _keys(self, trials: Sequence[FrozenTrial]) -> list[str]:
-        """The swept keys, and those that only earlier trials have."""
+        """Return the swept keys, and those that only earlier trials have."""
         return list(dict.fromkeys([*self._space.swept, *(key for trial in trials for key in trial.params)]))
 
     def _results(self, trials: Sequence[FrozenTrial]) -> dict[str, Any]:
-        """The best trial, by the names that Hydra's own optimizers use, then how the others ended."""
+        """Return the best trial, by the names that Hydra's own optimizers use, then how the others ended."""
         ended = [trial for trial in trials if trial.state.is_finished()]
         states = [ranking.STATES[trial.state] for trial in ended]
         priced, within = ranking.candidates(trials)
@@ -102,7 +102,7 @@ class Outputs:
         }
 
     def _importances(self, trials: Sequence[FrozenTrial], factor: float = AGAIN) -> dict[str, float]:
-        """How much each key mattered, computed again where there are `factor` times as many trials."""
+        """Return how much each key mattered, computed again where there are `factor` times as many trials."""
         count = len(ranking.complete(trials))
         if count >= factor * self._judged[0]:
             self._judged = (count, importances(trials, self._settings))

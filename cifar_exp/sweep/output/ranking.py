@@ -17,7 +17,7 @@ STATES = {
 
 
 def complete(trials: Sequence[FrozenTrial]) -> list[FrozenTrial]:
-    """Those that trained to their end."""
+    """Return those that trained to their end."""
     return [trial for trial in trials if trial.state == TrialState.COMPLETE]
 
 
@@ -35,7 +35,7 @@ def front(trials: Sequence[FrozenTrial], settings: SweepSettings) -> list[Frozen
 
 
 def best(trials: Sequence[FrozenTrial], settings: SweepSettings) -> FrozenTrial | None:
-    """The best trial; of several objectives, the one of the front that is best in the first. None before the first."""
+    """Return the best trial, of several objectives the best in the first one; None where there is no trial."""
     sign = -1.0 if settings.directions[0] == "maximize" else 1.0
     return min(front(trials, settings), key=lambda trial: sign * trial.values[0], default=None)
 
@@ -48,21 +48,21 @@ def accuracy_front(trials: Sequence[FrozenTrial], cost: str) -> list[FrozenTrial
 
 
 def accuracy(trial: FrozenTrial) -> float | None:
-    """The trial's val/acc: of its best epoch where it has ended, else the last one reported."""
+    """Return the trial's val/acc: of its best epoch where it has ended, else the last one reported."""
     if "val/acc" in trial.user_attrs:
         return float(trial.user_attrs["val/acc"])
     return trial.intermediate_values[trial.last_step] if trial.last_step is not None else None
 
 
 def seconds(trial: FrozenTrial) -> float | None:
-    """How long the trial took, interruptions not counted."""
+    """Return how long the trial took, interruptions not counted."""
     if "seconds" in trial.user_attrs:
         return float(trial.user_attrs["seconds"])
     return trial.duration.total_seconds() if trial.duration is not None else None
 
 
 def candidates(trials: Sequence[FrozenTrial]) -> tuple[int, int]:
-    """How many candidates were priced for these trials, and how many of them were within the budget."""
+    """Return how many candidates were priced for these trials, and how many of them were within the budget."""
     return _sum(trials, "priced"), _sum(trials, "within_budget")
 
 
@@ -77,5 +77,5 @@ def fraction_within_budget(trials: Sequence[FrozenTrial]) -> float | None:
 
 
 def values_of(trial: FrozenTrial, metrics: Sequence[str]) -> dict[str, Any]:
-    """The trial's objectives by name."""
+    """Return the trial's objectives by name."""
     return dict(zip(metrics, trial.values or [], strict=False))

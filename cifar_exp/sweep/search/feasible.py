@@ -77,7 +77,7 @@ class FeasibleDraws:
         return candidate
 
     def _moved(self, candidate: Candidate, key: str, random: Random) -> Candidate:
-        """The candidate with another value of one key, uniform among those within the budget."""
+        """Return the candidate with another value of one key, uniform among those within the budget."""
         swept = self._searched[key]
         if not swept.numeric:
             tries = ({**candidate, key: swept.draw(random)} for _ in range(CATEGORICAL_TRIES))
@@ -96,7 +96,7 @@ class FeasibleDraws:
         return candidate
 
     def _searched_for(self, starts: Sequence[Candidate], is_new: Check, random: Random) -> Candidate | None:
-        """A new candidate found by looking at all of a small space, or at all neighbours of what is known."""
+        """Return a new candidate found by looking at all of a small space, or at all neighbours of what is known."""
         deadline = monotonic() + SEARCH_SECONDS
         try:
             values = {key: list(swept.values) for key, swept in self._searched.items()}
@@ -116,7 +116,7 @@ class FeasibleDraws:
         return (dict(zip(values, combination, strict=True)) for combination in product(*shuffled))
 
     def _connected(self, starts: Sequence[Candidate], values: Mapping[str, list[object]]) -> Iterator[Candidate]:
-        """All that is within the budget and can be reached from `starts` by changing one key by one step."""
+        """Return all that is within the budget and can be reached from `starts` by changing one key by one step."""
         queue, seen = deque(starts), {tuple(start.items()) for start in starts}
         while queue:
             here = queue.popleft()

@@ -56,7 +56,7 @@ class History:
             self._add(ended[place])
 
     def _most_useful(self, ended: Mapping[int, FrozenTrial]) -> list[int]:
-        """The best third of the limit, and the latest."""
+        """Return the best third of the limit, and the latest."""
         complete = [place for place, trial in ended.items() if trial.state == TrialState.COMPLETE]
         sign = -1 if self._settings.directions[0] == "maximize" else 1
         complete.sort(key=lambda place: sign * ended[place].values[0])
@@ -83,7 +83,7 @@ class History:
             return
 
     def _constraints(self, trial: FrozenTrial) -> dict[str, float] | None:
-        """How far the trial is below the budget, as a logarithm, in which products of widths are sums."""
+        """Return how far the trial is below the budget, as a logarithm, in which products of widths are sums."""
         if not self._constrained:
             return None
         excess = self._pricer.price(trial.params).excess

@@ -187,7 +187,7 @@ class PlanPricer:
         return plan_network(spec, base.data.input_shape, base.data.num_classes)
 
     def _checked(self, candidate: Candidate) -> Price:
-        """Whether the config around the network is valid, whose keys may depend on each other."""
+        """Return whether the config around the network is valid, whose keys may depend on each other."""
         base = self._base(candidate)
         values = deepcopy(base.values)
         for key in self._other_keys:
@@ -200,7 +200,7 @@ class PlanPricer:
         return Price()
 
     def _base(self, candidate: Candidate) -> _Base:
-        """What the groups make of the config; a candidate whose own values are invalid has none to share."""
+        """Return what the groups make of the config; a candidate whose own values are invalid has none to share."""
         key = self._key(candidate, self._composed_keys)
         if key not in self._bases:
             if len(self._bases) >= REMEMBERED_BASES:
@@ -239,7 +239,7 @@ class PlanPricer:
 
 
 def _resolved(config: DictConfig) -> dict[str, Any]:
-    """The model with what it refers to filled in."""
+    """Return the model with what it refers to filled in."""
     try:
         model = OmegaConf.to_container(config.model, resolve=True)
     except OmegaConfBaseException as error:
@@ -249,7 +249,7 @@ def _resolved(config: DictConfig) -> dict[str, Any]:
 
 
 def _is_composed(key: str, groups: Collection[str]) -> bool:
-    """Whether Hydra must compose anew for another value of `key`: a group, or what the plan depends on."""
+    """Return whether Hydra must compose anew for another value of `key`: a group, or what the plan depends on."""
     return key.split("@")[0] in groups or key.startswith(("data.", "budget."))
 
 
@@ -257,7 +257,7 @@ _REFERENCE = re.compile(r"\$\{model\.([\w.-]+)\}")
 
 
 def _links(model: Any) -> list[Link] | None:
-    """The plain references within the model, each after those that it depends on; None if there are others."""
+    """Return the plain references within the model, each after those that it depends on; None if there are others."""
     texts = {path: value for path, value in _leaves(model, ()) if isinstance(value, str) and "${" in value}
     matches = {path: _REFERENCE.fullmatch(text) for path, text in texts.items()}
     sources = {path: tuple(match[1].split(".")) for path, match in matches.items() if match is not None}
@@ -292,7 +292,7 @@ def _get(model: Mapping[str, Any], path: Path) -> Any:
 
 
 def _put(model: dict[str, Any], path: Path, value: Any) -> None:
-    """Sets one value, as Hydra does: a mapping is merged into what is there."""
+    """Set one value, as Hydra does: a mapping is merged into what is there."""
     node = model
     for part in path[:-1]:
         if not isinstance(node.get(part), dict):

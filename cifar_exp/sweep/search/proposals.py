@@ -96,7 +96,7 @@ class Proposer:
             yield self._draws.uniform(random)
 
     def _check_config(self) -> None:
-        """Raises UserError where the config is invalid whatever the candidate, with the reason."""
+        """Raise UserError where the config is invalid whatever the candidate, with the reason."""
         random = Random(0)
         reasons = set()
         for drawn in (*islice(self._corners(), SAMPLES), *(self._draws.uniform(random) for _ in range(SAMPLES))):
@@ -131,7 +131,7 @@ class Proposer:
     def _proposed(
         self, trials: Sequence[FrozenTrial], random: Random, tried: set[Any]
     ) -> tuple[Candidate, dict[str, Any]]:
-        """The sampler's candidate and its notes; raises ExhaustedError."""
+        """Return the sampler's candidate and its notes; raises ExhaustedError."""
         single = {key: one.values[0] for key, one in self._searched.items() if one.distribution.single()}
         starts = self._starts(trials)
 
@@ -168,7 +168,7 @@ class Proposer:
         return {key: self._searched[key].nearest(value) for key, value in sampled.items()}
 
     def _starts(self, trials: Sequence[FrozenTrial]) -> list[Candidate]:
-        """Candidates within the budget: one that is known from the start, and the trials, the best first."""
+        """Return candidates within the budget: one that is known from the start, and the trials, the best first."""
         anchor = self._anchor or self.check()
         sign = -1 if self._settings.directions[0] == "maximize" else 1
         complete = [trial for trial in trials if trial.state == TrialState.COMPLETE]
@@ -178,7 +178,7 @@ class Proposer:
         return [*first, {key: anchor[key] for key in self._searched}, *others]
 
     def _own(self, trial: FrozenTrial) -> Candidate | None:
-        """A trial's values of the searched keys, None where they are not of this space or over its budget."""
+        """Return a trial's values of the searched keys, None where they are not of this space or over its budget."""
         if not self._searched.keys() <= trial.params.keys():
             return None
         drawn = {key: trial.params[key] for key in self._searched}
@@ -194,7 +194,7 @@ class Proposer:
         return rejected
 
     def _next_of_grid(self, tried: set[Any]) -> Proposal | None:
-        """The first within the budget that has not been tried; those since the last that was tried are counted."""
+        """Return the first within the budget that has not been tried; those after the last trial are counted."""
         for drawn in self._grid():
             candidate, price = self._completed(drawn)
             if price.fits and self._identity(candidate) in tried:
@@ -216,14 +216,14 @@ class Proposer:
             return build_sampler(self._settings.sampler, seed)
 
     def _counted(self, drawn: Candidate) -> bool:
-        """Whether a draw is within the budget, for the share that is reported."""
+        """Return whether a draw is within the budget, for the fraction that is reported."""
         fits = self._completed(drawn)[1].fits
         self._priced += 1
         self._within_budget += fits
         return fits
 
     def _completed(self, drawn: Candidate) -> tuple[Candidate, Price]:
-        """The candidate with the filled width as large as the budget allows, and its price."""
+        """Return the candidate with the filled width as large as the budget allows, and its price."""
         if self._fill is None:
             return drawn, self._pricer.price(drawn)
         values, low, high = self._fill.values, -1, len(self._fill.values)
@@ -250,7 +250,7 @@ class Proposer:
         return candidate, self._pricer.price(candidate)
 
     def _corners(self) -> Iterator[Candidate]:
-        """The smallest value of every ordered key, with every combination of the others that matter."""
+        """Return the smallest value of every ordered key, with every combination of the others that matter."""
         rest = self._draws.uniform(Random(0))
         matter = [self._space.swept[key] for key in self._pricer.keys if key in self._searched]
         choices = [one.distribution.choices for one in matter if not one.numeric]  # type: ignore[attr-defined]

@@ -16,7 +16,7 @@ PRUNERS = {
 
 
 def build_pruner(settings: Mapping[str, Any] | None) -> Any:
-    """The Optuna pruner of `settings`, its `name` and Optuna's own options; None: no pruning.
+    """Return the Optuna pruner of `settings`, its `name` and Optuna's own options; None: no pruning.
 
     Raises UserError for an unknown name or option.
     """

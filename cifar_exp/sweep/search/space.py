@@ -42,7 +42,7 @@ class Swept:
         return f"{self.prefix}{self.key}={text}"
 
     def plain(self, value: Any) -> Any:
-        """The value that the config will hold."""
+        """Return the value that the config will hold."""
         if self.choices:
             return self.choices[value][1]
         return float(f"{value:.12g}") if isinstance(value, float) else value  # 0.3, not 0.30000000000000004
@@ -240,7 +240,7 @@ def _interval(sweep: IntervalSweep) -> BaseDistribution:
 
 
 def _choice(key: str, prefix: str, override: Override) -> Swept:
-    """Numbers, booleans and texts are themselves to Optuna; lists and mappings are their text."""
+    """Return a choice as Optuna stores it: numbers, booleans and texts as they are, lists and mappings as text."""
     value = override.value()
     elements = value.list if isinstance(value, ChoiceSweep) else list(override.sweep_iterator())
     choices: dict[Any, tuple[str, Any]] = {}

@@ -51,7 +51,7 @@ def check_same(started: Mapping[str, Any], now: Mapping[str, Any], study_name: s
 
 
 def _settings(about: Mapping[str, Any]) -> dict[str, str]:
-    """Each fixed or swept key with its setting."""
+    """Return each fixed or swept key with its setting."""
     objectives = ", ".join(f"{direction} {name}" for name, direction in about["objectives"].items())
     return {
         **about["fixed"],
@@ -62,7 +62,7 @@ def _settings(about: Mapping[str, Any]) -> dict[str, str]:
 
 
 def _kind(swept: Swept) -> str:
-    """The values of a choice; of a range only its kind, because its ends may change."""
+    """Return the values of a choice; of a range only its kind, because its ends may change."""
     distribution = swept.distribution
     if isinstance(distribution, CategoricalDistribution):
         return f"choice({','.join(text for text, _ in swept.choices.values())})"

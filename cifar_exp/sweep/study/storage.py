@@ -212,7 +212,7 @@ def _new_storage(url: str) -> BaseStorage:
 
 
 def _with_imports(make: Callable[[], Any]) -> Any:
-    """What `make` returns; Optuna reports a missing package as an ImportError or as a name that is not defined."""
+    """Return what `make` returns; Optuna reports a missing package as an ImportError or as an undefined name."""
     try:
         return make()
     except NameError as error:
@@ -239,7 +239,7 @@ def _rdb(url: str) -> RDBStorage:
 
 
 def _is_own(url: str) -> bool:
-    """Whether this is the file in a sweep's directory, rather than one that the user has named."""
+    """Return whether this is the file in a sweep's directory, rather than one that the user has named."""
     file = sqlite_file(url)
     return file is not None and file.name == STUDY_FILE
 

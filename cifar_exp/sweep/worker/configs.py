@@ -58,7 +58,7 @@ class TrialConfigs:
         return self._loader.load_sweep_config(self._base, list(overrides))
 
     def _structure(self, overrides: Sequence[Override]) -> Structure | None:
-        """The choices of groups and the keys of all values; None where a key is deleted."""
+        """Return the choices of groups and the keys of all values; None where a key is deleted."""
         if any(one.is_delete() for one in overrides):
             return None
         return tuple(
@@ -86,7 +86,7 @@ class TrialConfigs:
 
 
 def _keys(value: object) -> str:
-    """The keys of a mapping, which is merged into what is there; nothing for any other value."""
+    """Return the keys of a mapping, which is merged into what is there; nothing for any other value."""
     return "{" + ",".join(f"{key}{_keys(one)}" for key, one in value.items()) + "}" if isinstance(value, dict) else ""
 
 

@@ -73,7 +73,7 @@ class Driver:
                 return
 
     def _next_ended(self) -> tuple[Group, Any] | None:
-        """Workers that have ended, with the exception that ended them; None if there are none for a while."""
+        """Return workers that have ended, with the exception that ended them; None if there are none for a while."""
         try:
             ended = self._ended.get(timeout=POLL_SECONDS)
         except queue.Empty:

@@ -75,7 +75,7 @@ class Jobs:
         return own.with_name(f"{own.name}-{trial.number}") if str(own) in others else own
 
     def _subdir(self, trial: FrozenTrial) -> str:
-        """The name that the user's `hydra.sweep.subdir` gives, in which the sweep's own overrides have no part."""
+        """Return the name that the user's `hydra.sweep.subdir` gives, without the sweep's own overrides."""
         kept = OmegaConf.to_container(self.base.hydra.job.config.override_dirname.exclude_keys)
         keys = [one.partition("=")[0] for one in self._own_overrides(trial)]
         exclude = f"hydra.job.config.override_dirname.exclude_keys={written([*kept, *keys])}"  # type: ignore[misc]
@@ -123,7 +123,7 @@ class Jobs:
             shutil.rmtree(job.directory, ignore_errors=True)
 
     def _overrides(self, trial: FrozenTrial, attempt: int = 0) -> list[str]:
-        """The user's, between those that they may replace and the one that says which trial it is."""
+        """Return the user's overrides, between those that they may replace and the one that names the trial."""
         own = self._own_overrides(trial, attempt)
         return [*own[:-1], *self.space.overrides(trial.params), *own[-1:]]
 

@@ -124,7 +124,7 @@ class Worker:
         return enough and all(trial.state.is_finished() for trial in wanted)
 
     def _next_job(self, study: SharedStudy) -> Job | None:
-        """A trial that is now ours: of a dead worker, waiting, or new."""
+        """Return a trial that is now ours: of a dead worker, waiting, or new."""
         with study.mutex():
             while True:
                 trial, directory = self._taken(study)
@@ -141,7 +141,7 @@ class Worker:
                 study.tell(trial, outcome)  # its worker died before it could record it
 
     def _taken(self, study: SharedStudy) -> tuple[FrozenTrial | None, Path]:
-        """One trial that is now ours, in the state in which it was, and its directory."""
+        """Return one trial that is now ours, in the state in which it was, and its directory."""
         trials = study.trials()
         for trial in trials[: self._settings.n_trials]:
             if trial.state.is_finished() or study.is_ours(trial):

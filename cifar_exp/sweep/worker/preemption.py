@@ -32,7 +32,7 @@ def interrupted_when_time_is_up() -> Iterator[None]:
 
 
 def _interrupting(handler: Callable[[int, FrameType | None], Any], ends: list[BaseException]) -> Any:
-    """`handler`, whose exception becomes an interruption; it is kept in `ends`."""
+    """Return `handler`, whose exception becomes an interruption; it is kept in `ends`."""
 
     def handle(signum: int, frame: FrameType | None) -> None:
         try:

@@ -104,7 +104,7 @@ class Method:
 
 
 def _pruner(name: str) -> optuna.pruners.BasePruner:
-    """The pruner of a method; those of `ours` as the sweep ships them."""
+    """Return the pruner of a method; those of `ours` as the sweep ships them."""
     if name in SHIPPED_PRUNERS:
         file = conf_dir() / "hydra" / "sweeper" / "pruner" / f"{SHIPPED_PRUNERS[name]}.yaml"
         pruner: optuna.pruners.BasePruner = build_pruner(yaml.safe_load(file.read_text(encoding="utf-8")))

@@ -83,7 +83,7 @@ def best_after(lane: Lane, images: float) -> float:
 
 
 def _rank_correlations(lanes: Sequence[Lane], epochs: int) -> list[str]:
-    """How well earlier epochs of a trial rank the networks of one seed by their last one."""
+    """Return how well earlier epochs of a trial rank the networks of one seed by their last one."""
     curves: dict[int, dict[str, list[float]]] = {}
     for lane in lanes:
         of_seed = curves.setdefault(lane["task"]["seed"], {})
@@ -109,7 +109,7 @@ def _rank_correlations(lanes: Sequence[Lane], epochs: int) -> list[str]:
 
 
 def _differences(lanes: Sequence[Lane]) -> list[str]:
-    """How far the first method is ahead of each other one, over the seeds."""
+    """Return how far the first method is ahead of each other one, over the seeds."""
     tests = {method: _tests_by_seed(found) for method, found in _by_method(lanes)}
     (name, first), *others = tests.items()
     if len(first) < 2:
@@ -137,7 +137,7 @@ def _tests_by_seed(lanes: Sequence[Lane]) -> dict[int, float]:
 
 
 def _given(task: Mapping[str, Any]) -> list[str]:
-    """The overrides of the command: those that the comparison itself does not set."""
+    """Return the overrides of the command: those that the comparison itself does not set."""
     own = ("experiment=", "budget.", "logger.")
     return [override for override in task["fixed"] if not override.startswith(own)]
 
