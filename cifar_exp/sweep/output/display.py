@@ -31,15 +31,15 @@ class Display:
         self._trials = trials
         self._console = Console(stderr=True)
         self._live: Live | None = None
-        self._told: set[int] = set()
+        self._reported: set[int] = set()
 
     def __enter__(self) -> "Display":
         if self._console.is_screen:
             self._live = Live(console=self._console, get_renderable=self._table, refresh_per_second=REFRESH)
             self._live.start()
         else:
-            self._told = {trial.number for trial in self._trials() if trial.state.is_finished()}
-            if self._told:
+            self._reported = {trial.number for trial in self._trials() if trial.state.is_finished()}
+            if self._reported:
                 self._print(f"{self._settings.study_name}: continues, {self._status(self._trials())}")
         return self
 
@@ -54,8 +54,8 @@ class Display:
             return
         trials = self._trials()
         for trial in trials:
-            if trial.state.is_finished() and trial.number not in self._told:
-                self._told.add(trial.number)
+            if trial.state.is_finished() and trial.number not in self._reported:
+                self._reported.add(trial.number)
                 self._print(self._line(trial, trials))
 
     def finish(self) -> None:
