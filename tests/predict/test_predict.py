@@ -116,6 +116,20 @@ def test_errors_are_reported(
     assert said in capsys.readouterr().err
 
 
+def test_no_image_is_replaced(
+    cifar_exp: Run, trained_run: Path, photo: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    before = photo.read_bytes()
+    for key in ("picture", "output"):
+        assert cifar_exp("predict", f"run={trained_run}", f"image={photo.parent}", f"{key}={photo}") == 2
+        assert f"{photo} is one of the images" in capsys.readouterr().err
+    default = Path("predictions.png")
+    default.write_bytes(before)
+    assert cifar_exp("predict", f"run={trained_run}", f"image={default}") == 0
+    assert "no picture: predictions.png is one of the images" in capsys.readouterr().err
+    assert photo.read_bytes() == default.read_bytes() == before
+
+
 def test_a_weights_file_predicts_like_its_run(
     cifar_exp: Run, trained_run: Path, photo: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -24,6 +24,8 @@ def main(checked: tuple[PredictConfig, Run]) -> None:
     """Print the top classes, or with `format=json` one JSON document; write the picture."""
     config, run = checked
     files = image_files(Path(config.image))
+    for path in (config.output, config.picture if config.picture != DEFAULT_PICTURE else None):
+        check_target(path, files)
     trained = load_trained(run.checkpoint).to(chosen_device(config.accelerator))
     check_budget(trained.plan, config.budget)
     images = decode_files([str(file) for file in files], trained.plan.input_shape[1])  # (N, H, W, C)
@@ -47,6 +49,7 @@ def draw_picture(path: str, found: Sequence[tuple[Path, Prediction]], images: np
     from cifar_exp.plots.predictions import draw_predictions
 
     try:
+        check_target(path, [file for file, _ in found])
         with users_choice(Path(path)):
             draw_predictions(Path(path), found, images)
     except Exception as error:  # of matplotlib's many
@@ -55,6 +58,12 @@ def draw_picture(path: str, found: Sequence[tuple[Path, Prediction]], images: np
         note(f"no picture: {error}")
     else:
         note(f"picture: {path}")
+
+
+def check_target(path: str | None, files: Sequence[Path]) -> None:
+    """Raise UserError where what is written to `path` would replace one of the images."""
+    if path is not None and Path(path).resolve() in {file.resolve() for file in files}:
+        raise UserError(f"{path} is one of the images, which would be replaced. Choose another file.")
 
 
 def image_files(path: Path) -> list[Path]:
