@@ -1,4 +1,4 @@
-"""The model language: what it accepts, what it builds, and what it says of mistakes."""
+"""The model language: what it accepts, what it builds, and how it reports errors."""
 
 from typing import Any
 
@@ -125,6 +125,17 @@ def test_a_projection_brings_a_skip_to_shape(projection: str, channels: int, par
     assert planned.layers[1].projection is not None
     assert planned.layers[1].projection.params == params
     assert build_network(planned)(torch.randn(2, 12, 16, 16)).shape == (2, 10)
+
+
+def test_a_strided_projection_of_few_channels_trains_on_every_processor() -> None:
+    planned = plan({"a": {"channels": 4}, "b": {"channels": 8, "stride": 2, "skip": "a"}})
+    projection = build_network(planned).layers["b"].projection
+    x = torch.randn(128, 4, 16, 16).to(memory_format=torch.channels_last)
+    projected = projection(x)
+    strided = nn.functional.conv2d(x, projection.weight, projection.bias, stride=2)
+    torch.testing.assert_close(projected, strided)
+    projected.square().mean().backward()  # ended the process, on processors without AVX-512
+    assert projection.weight.grad.isfinite().all()
 
 
 def test_option_a_subsamples_and_pads_with_zero_channels() -> None:
