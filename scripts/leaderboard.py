@@ -44,7 +44,15 @@ NOT_SHOWN = (
     "logger",
     "trainer.enable_progress_bar=",
 )
-OF_ANY_RECIPE = ("data=", "data.", "compile=", "trainer.precision=", TEACHER, "seed=")  # beside its name, in this order
+OF_ANY_RECIPE = (
+    "data=",
+    "data.",
+    "compile=",
+    "trainer.accelerator=",
+    "trainer.precision=",
+    TEACHER,
+    "seed=",
+)  # beside its name, in this order
 
 HEADER = """# Leaderboard
 
