@@ -97,7 +97,7 @@ def test_without_a_writable_home_a_run_is_trained_and_tracked(tmp_path: Path) ->
 def test_a_cache_that_cannot_be_written_is_replaced(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("WANDB_CACHE_DIR", raising=False)
     monkeypatch.setenv("XDG_CACHE_HOME", "/proc/none")
-    tracker = start(tmp_path, "offline")
+    tracker = start(tmp_path, "offline", Labels(None, ()))
     assert os.environ["WANDB_CACHE_DIR"].startswith(str(tmp_path))
     tracker.finish(0)
     assert "WANDB_CACHE_DIR" not in os.environ
