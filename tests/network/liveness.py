@@ -14,7 +14,10 @@ from cifar_exp.network.modules import ChannelNorm, LayerScale
 
 CONTAINERS = {"Network", "Layer", "NamedModules", "ModuleDict", "Sequential"}
 ONE_STEP = (nn.ZeroPad2d, nn.AvgPool2d, nn.MaxPool2d)  # the first of a Sequential that is one step as a whole
-STEPS = {"Conv2d", "DepthwiseConv", "SplitChannels", "PadShortcut", "Linear", "Sequential", "MaxPool2d", "AvgPool2d"}
+STEPS = {
+    *("Conv2d", "DepthwiseConv", "StridedPointwise", "SplitChannels", "PadShortcut"),
+    *("Linear", "Sequential", "MaxPool2d", "AvgPool2d"),
+}
 
 
 class Tracer(fx.Tracer):
