@@ -44,15 +44,8 @@ NOT_SHOWN = (
     "logger",
     "trainer.enable_progress_bar=",
 )
-OF_ANY_RECIPE = (
-    "data=",
-    "data.",
-    "compile=",
-    "trainer.accelerator=",
-    "trainer.precision=",
-    TEACHER,
-    "seed=",
-)  # beside its name, in this order
+# What a command has beside the name of its recipe, in this order
+OF_ANY_RECIPE = ("data=", "data.", "compile=", "trainer.accelerator=", "trainer.precision=", TEACHER, "seed=")
 
 HEADER = """# Leaderboard
 

@@ -54,6 +54,9 @@ def _draw_series(axes: Any, series: Series) -> None:
 
 def _write_names(axes: Any, chart: Chart) -> None:
     """Write the name of each point above it, else below it, or not at all where other names are in the way."""
+    from matplotlib.patheffects import withStroke
+
+    readable = [withStroke(linewidth=2.5, foreground="white")]  # on top of other points
     taken: list[tuple[float, float, float]] = []  # centre and half the width of each name, in points
     for series in chart.series:
         for name, *point in zip(series.names, series.x, series.y, strict=False):
@@ -64,7 +67,7 @@ def _write_names(axes: Any, chart: Chart) -> None:
                     continue
                 taken.append((x, y + offset, half))
                 style = {"textcoords": "offset points", "ha": "center", "va": "center", "fontsize": NAME_SIZE}
-                axes.annotate(literal(name), point, (0, offset), **style)
+                axes.annotate(literal(name), point, (0, offset), path_effects=readable, zorder=4, **style)
                 break
 
 

@@ -4,9 +4,10 @@ import csv
 import multiprocessing
 import os
 import signal
+import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -141,10 +142,15 @@ def workers(tmp_path: Path) -> Iterator[Callable[..., Started]]:
         return process
 
     yield start
+    kill(started)
+
+
+def kill(started: "Iterable[Started | subprocess.Popen[str]]") -> None:
+    """End the processes that still run, and wait for all of them."""
     for process in started:
         if process.poll() is None:
             process.send_signal(signal.SIGKILL)
-        process.wait()
+        process.communicate()
 
 
 def wait_until(condition: Callable[[], bool], seconds: float = 180.0) -> None:

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from tests.sweep import stand_in
-from tests.sweep.conftest import numbers, starts, sweep_arguments, table, wait_until
+from tests.sweep.conftest import kill, numbers, starts, sweep_arguments, table, wait_until
 
 Workers = Callable[..., "subprocess.Popen[str]"]
 
@@ -39,10 +39,7 @@ def workers(tmp_path: Path) -> Iterator[Workers]:
         return process
 
     yield start
-    for process in started:
-        if process.poll() is None:
-            process.send_signal(signal.SIGKILL)
-        process.communicate()
+    kill(started)
 
 
 def require(engine: str) -> None:

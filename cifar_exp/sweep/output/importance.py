@@ -13,7 +13,7 @@ ENOUGH = 4  # complete trials, below which nothing can be said
 
 
 def importances(trials: Sequence[FrozenTrial], settings: SweepSettings) -> dict[str, float]:
-    """Return the share of each swept key in what set the better trials apart in the first objective, the largest first.
+    """Return how much each swept key set the better trials apart in the first objective: fractions, largest first.
 
     PED-ANOVA (Watanabe et al. 2023, arXiv:2304.10255). Empty where there are too few different trials.
     """
@@ -32,4 +32,4 @@ def importances(trials: Sequence[FrozenTrial], settings: SweepSettings) -> dict[
             )
         except (ValueError, RuntimeError):
             return {}
-    return {key: round(float(share), 4) for key, share in found.items()}
+    return {key: round(float(fraction), 4) for key, fraction in found.items()}

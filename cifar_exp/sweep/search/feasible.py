@@ -54,7 +54,7 @@ class FeasibleDraws:
             random: the source of randomness.
             starts: candidates within the budget, from which a walk may start.
             is_new: whether a candidate has not been tried.
-            counted: `fits`, for draws that count in the share of candidates within the budget.
+            counted: `fits`, for draws that count in the fraction of candidates within the budget.
         """
         for _ in range(REJECTIONS):
             drawn = self.uniform(random)

@@ -230,7 +230,7 @@ class Proposer:
         while high - low > 1:
             middle = (low + high) // 2
             price = self._filled(drawn, values[middle])[1]
-            if price.excess == inf:  # an invalid network has no bearing on other widths
+            if price.excess == inf:  # invalid: larger and smaller widths may be valid
                 return self._filled_by_trying(drawn, price)
             low, high = (middle, high) if price.fits else (low, middle)
         return self._filled(drawn, values[max(low, 0)])

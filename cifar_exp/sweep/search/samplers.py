@@ -24,9 +24,8 @@ DEFAULT_HISTORY = 1000
 ASKS = {"gp": 2}
 DEFAULT_ASKS = 8
 
-TRIED_EACH = (
-    16  # integers of which Optuna's GP sampler tries each; among more it searches along lines, for many seconds
-)
+# Up to so many integers, Optuna's GP sampler tries each; among more it searches along lines, for many seconds.
+TRIED_EACH = 16
 
 
 class WithinBudgetSampler(BaseSampler):

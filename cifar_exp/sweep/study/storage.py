@@ -239,7 +239,7 @@ def _rdb(url: str) -> RDBStorage:
 
 
 def _is_own(url: str) -> bool:
-    """Return whether this is the file in a sweep's directory, rather than one that the user has named."""
+    """Return whether this is a SQLite file with the name of the one in a sweep's directory."""
     file = sqlite_file(url)
     return file is not None and file.name == STUDY_FILE
 

@@ -226,7 +226,7 @@ def _release(lock: BaseFileLock | None) -> None:
 
 
 def worker_of(trial: FrozenTrial) -> dict[str, Any]:
-    """Return which worker trains or trained a trial, for the how many-th time, and in which directory."""
+    """Return the worker that claimed a trial last, with the number of the attempt and its directory; empty before."""
     return trial.user_attrs.get(WORKER) or {}
 
 

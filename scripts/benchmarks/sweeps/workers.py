@@ -13,38 +13,19 @@ TRIALS_EACH = 6
 
 
 def measure(workers: Sequence[int]) -> dict[str, Any]:
-    """Return the busy share and the gaps of each number of workers."""
+    """Return the busy fraction and the gaps of each number of workers."""
     return {str(count): _measure_one(count) for count in workers}
 
 
 def on_slurm(trials: int, workers: int) -> dict[str, Any]:
     """Return how many processes train `trials` tiny trials on `workers` workers that are jobs of a running Slurm."""
-    with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as directory:
-        overrides = (
-            f"hydra.sweep.dir={directory}/sweep",
-            f"hydra.sweeper.n_trials={trials}",
-            "hydra/launcher=submitit_slurm",
-            f"hydra.sweeper.n_jobs={workers}",
-            "hydra/sweeper/sampler=random",
-            "trainer.max_epochs=1",
-        )
-        finish(start(Path(directory), 0.1, *overrides))
-        trainings = log(Path(directory))
+    trainings = _trained(trials, workers, "submitit_slurm", 0.1, "hydra/sweeper/sampler=random", "trainer.max_epochs=1")
     processes = len({one.process for one in trainings})
     return {"workers": workers, "trials": len({one.trial for one in trainings}), "processes": processes}
 
 
 def _measure_one(count: int) -> dict[str, Any]:
-    with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as directory:
-        overrides = (
-            f"hydra.sweep.dir={directory}/sweep",
-            f"hydra.sweeper.n_trials={TRIALS_EACH * count}",
-            "hydra/launcher=joblib",
-            f"hydra.sweeper.n_jobs={count}",
-            "trainer.max_epochs=range(1,13)",
-        )
-        finish(start(Path(directory), EPOCH_SECONDS, *overrides))
-        trainings = log(Path(directory))
+    trainings = _trained(TRIALS_EACH * count, count, "joblib", EPOCH_SECONDS, "trainer.max_epochs=range(1,13)")
     between = gaps(trainings)
     return {
         "trials": len(trainings),
@@ -53,6 +34,19 @@ def _measure_one(count: int) -> dict[str, Any]:
         "busy": round(busy(trainings), 4),
         "gap_seconds": {"median": round(median(between), 3), "max": round(max(between), 3)},
     }
+
+
+def _trained(trials: int, workers: int, launcher: str, seconds: float, *overrides: str) -> list[Training]:
+    """Return the trainings of a sweep whose epochs take so many seconds."""
+    with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as directory:
+        sweep = (
+            f"hydra.sweep.dir={directory}/sweep",
+            f"hydra.sweeper.n_trials={trials}",
+            f"hydra/launcher={launcher}",
+            f"hydra.sweeper.n_jobs={workers}",
+        )
+        finish(start(Path(directory), seconds, *sweep, *overrides))
+        return log(Path(directory))
 
 
 def busy(trainings: Sequence[Training]) -> float:
