@@ -9,8 +9,8 @@ import yaml
 
 from cifar_exp.config.location import conf_dir
 from cifar_exp.config.overrides import parse_overrides
-from cifar_exp.sweep.output import wandb_trial
 from cifar_exp.sweep.search.space import build_space
+from scripts import wandb_trial
 
 FILE = Path(__file__).parents[2] / "scripts" / "wandb_width50k.yaml"
 SMALLEST, LARGEST = 0, -1
@@ -24,9 +24,10 @@ def command(place: int) -> list[str]:
     """The overrides of one run, as wandb's agent fills in `${args_no_hyphens}`."""
     file = yaml.safe_load(FILE.read_text())
     *given, last = file["command"]
-    assert given[:4] == ["${env}", "python", "-m", wandb_trial.__name__]
+    assert FILE.parents[1] / file["program"] == Path(wandb_trial.__file__)
+    assert given[:3] == ["${env}", "python", "${program}"]
     assert last == "${args_no_hyphens}"
-    return [*given[4:], *(f"{key}={values_of(one)[place]}" for key, one in file["parameters"].items())]
+    return [*given[3:], *(f"{key}={values_of(one)[place]}" for key, one in file["parameters"].items())]
 
 
 class Recorded:

@@ -1,7 +1,9 @@
-"""One trial of a sweep on wandb's server: `python -m cifar_exp.sweep.output.wandb_trial [overrides]`.
+"""Trains one trial of a sweep on wandb's server, such as `wandb_width50k.yaml`:
+
+    python scripts/wandb_trial.py [overrides]
 
 It is `cifar-exp train [overrides]`, but a candidate over the budget is reported at once with an accuracy of 0, so that
-wandb's search avoids such candidates. `scripts/wandb_width50k.yaml` is such a sweep.
+wandb's search avoids such candidates.
 """
 
 import sys
