@@ -25,6 +25,12 @@ def _known_objective(name: str) -> str:
     return name
 
 
+def _known_cost(name: str) -> str:
+    if name not in COSTS:
+        raise ValueError(f"'{name}' is not a cost.{did_you_mean(name, COSTS)} Known: {', '.join(COSTS)}")
+    return name
+
+
 class SweepSettings(Spec):
     """The settings of the `budgeted` sweeper."""
 
@@ -36,6 +42,7 @@ class SweepSettings(Spec):
     objectives: Annotated[list[Annotated[str, AfterValidator(_known_objective)]], Field(min_length=1)] | None = None
     params: dict[str, Any] | None = None  # Hydra's sweep syntax
     fill: Text | None = None  # a width that is made as large as the budget allows
+    prefer: Annotated[str, AfterValidator(_known_cost)] | None = None  # a cost: random candidates have much of it
     sampler: dict[str, Any]
     pruner: dict[str, Any]
     seed: Annotated[int, Field(ge=0)] | None = 0  # of the sampler; None: another one each time

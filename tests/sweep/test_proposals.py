@@ -312,6 +312,26 @@ def test_fill_takes_the_largest_width_that_fits(make: Make) -> None:
         assert width == 300 or not pricer.price({**trial.params, key: width + 1}).fits
 
 
+@pytest.mark.parametrize("sampler", ["tpe", "random"])
+def test_random_candidates_have_much_of_the_preferred_cost(make: Make, sampler: str) -> None:
+    def mean_macs(prefer: str | None) -> float:
+        proposer, pricer, space = make(*BASE, *WIDTHS, "budget.params=50000", sampler=sampler, prefer=prefer)
+        trials = proposed(proposer, space, 8, lambda candidate: (score(candidate),))
+        assert all(pricer.price(trial.params).fits for trial in trials)
+        return sum(int(pricer.costs(trial.params)["macs"] or 0) for trial in trials) / len(trials)
+
+    assert mean_macs("macs") > 1.2 * mean_macs(None)
+
+
+def test_a_space_is_exhausted_whatever_is_preferred(make: Make) -> None:
+    few = ("++model.layers.conv7.channels=choice(8,16,24)",)
+    proposer, _, space = make(*BASE, *few, "budget.params=200000", prefer="macs")
+    trials: list[FrozenTrial] = []
+    while (proposal := proposer.propose(trials, len(trials))) is not None:
+        trials.append(ended(space, proposal.candidate, proposal.notes, 0.5))
+    assert sorted(trial.params["model.layers.conv7.channels"] for trial in trials) == [8, 16, 24]
+
+
 def test_fill_tries_every_width_where_some_do_not_fit_the_shapes(make: Make) -> None:
     key = "model.layers.conv6.channels"  # its skip takes multiples of conv5's channels only
     proposer, pricer, space = make(

@@ -1,7 +1,7 @@
 """The next candidate: within the budget, new, and where the sampler expects most."""
 
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from heapq import nsmallest
 from itertools import islice, product
@@ -27,6 +27,7 @@ CORNERS = 4096  # smallest candidates that are priced to find out whether anythi
 SAMPLES = 4  # candidates whose common error is taken for one of the config
 NEAR = 5  # the best trials, towards which a rejected proposal is moved
 STARTS = 50  # the latest trials, from which a walk may start
+DRAWS = 8  # random candidates of which the one with the most of a preferred cost is proposed
 
 
 @dataclass(frozen=True)
@@ -149,10 +150,7 @@ class Proposer:
                 )
                 if is_new(moved):
                     return moved
-            drawn = self._draws.new(random, starts, is_new, self._counted)
-            if drawn is None:
-                raise ExhaustedError
-            return drawn
+            return self._preferred(lambda: self._draws.new(random, starts, is_new, self._counted))
 
         wrapped = self._sampler(random.randrange(2**31))
         if wrapped is None or not self._searched:
@@ -163,6 +161,19 @@ class Proposer:
             searched = {key: one for key, one in self._distributions.items() if key not in single}
             asked, notes = self._history.ask(trials, WithinBudgetSampler(wrapped, asks, accepts, fallback, searched))
         return self._rounded(asked), notes
+
+    def _preferred(self, draw: Callable[[], Candidate | None]) -> Candidate:
+        """Return the draw with the most of the preferred cost among several; raises ExhaustedError."""
+        cost = self._settings.prefer
+
+        def preference(drawn: Candidate) -> int:
+            return (cost and self._pricer.costs(self._completed(drawn)[0]).get(cost)) or 0
+
+        draws = islice(iter(draw, None), DRAWS if cost else 1)
+        preferred = max(draws, key=preference, default=None)
+        if preferred is None:
+            raise ExhaustedError
+        return preferred
 
     def _rounded(self, sampled: Candidate) -> Candidate:
         return {key: self._searched[key].nearest(value) for key, value in sampled.items()}

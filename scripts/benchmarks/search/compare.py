@@ -16,7 +16,7 @@ from benchmarks.search.lane import Task
 from benchmarks.search.methods import METHODS
 
 BUDGET = 50_000
-TRIALS, SEEDS = 12, (0, 1, 2)
+TRIALS, SEEDS = 12, range(6)
 FILL = "model.layers.conv7.channels"
 WIDTHS = {
     "model.layers.conv1.channels": "range(16, 97, step=8)",
@@ -38,10 +38,14 @@ def tasks(overrides: Sequence[str]) -> dict[str, Task]:
     """Return every search of the comparison; `overrides` name the images, the device, the precision."""
     fixed = [*RECIPE, *overrides]
     return {
-        f"{method.replace(', ', '-')}-{seed}": Task(method, seed, WIDTHS, FILL, TRIALS, TRIAL, FINAL, fixed)
+        _file_name(method, seed): Task(method, seed, WIDTHS, FILL, TRIALS, TRIAL, FINAL, fixed)
         for seed in SEEDS
         for method in METHODS
     }
+
+
+def _file_name(method: str, seed: int) -> str:
+    return f"{method.lower().replace(',', '').replace(' ', '-')}-{seed}"
 
 
 def run(overrides: Sequence[str], directory: Path, processes: int) -> None:

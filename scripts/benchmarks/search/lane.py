@@ -19,7 +19,7 @@ import torch
 
 import cifar_exp as ce
 from benchmarks.search.graph_training import Data, GraphTraining, finished
-from benchmarks.search.methods import Method, SearchSpace
+from benchmarks.search.methods import KERAS_TUNER, RAY_TUNE, Method, SearchSpace
 from cifar_exp.data.sources import load_test
 from cifar_exp.files import write_text
 from cifar_exp.inference.device import chosen_device
@@ -94,18 +94,78 @@ class Trainings:
         return {"params": candidate, **costs, "curve": curve, "val": max(curve), "test": correct / len(test)}
 
 
+class Record:
+    """What a lane has done, in a file that is written after each trial."""
+
+    def __init__(self, task: Task, trainings: Trainings, output: Path) -> None:
+        self._trainings, self._output = trainings, output
+        self._cost_of_trial = trainings.epochs * trainings.images_per_epoch
+        self._budget = task.trials * self._cost_of_trial
+        self.content: dict[str, Any] = {
+            "task": asdict(task),
+            "trials": [],
+            "images": 0,
+            "epochs": trainings.epochs,
+            "rejected": 0,
+        }
+
+    @property
+    def is_used_up(self) -> bool:
+        """Whether the images that are left are too few for another full trial."""
+        images: int = self.content["images"]
+        return images + self._cost_of_trial > self._budget
+
+    def add(self, candidate: Candidate, curve: list[float], is_pruned: bool, rejected: int) -> None:
+        """Add a trial; `rejected`: candidates over the budget so far."""
+        plan = self._trainings.plan(candidate)
+        self.content["images"] += len(curve) * self._trainings.images_per_epoch
+        trial = {"params": candidate, "cost": plan.params, "macs": plan.macs, "curve": curve, "pruned": is_pruned}
+        self.content["trials"].append({**trial, "images": self.content["images"]})
+        self.content["rejected"] = rejected
+        self.write()
+
+    @property
+    def winner(self) -> Candidate:
+        """The full trial with the best validation accuracy."""
+        full = [trial for trial in self.content["trials"] if not trial["pruned"]]
+        winner: Candidate = max(full, key=lambda trial: max(trial["curve"]))["params"]
+        return winner
+
+    def write(self) -> None:
+        """Write the file."""
+        write_text(self._output, json.dumps(self.content))
+
+
 def search(task: Task, output: Path) -> dict[str, Any]:
     """Run the task, writing what is known after each trial."""
     space = SearchSpace(task.widths, task.fixed, task.fill)
-    method = Method(task.method, space, task.seed)
     trainings = Trainings(space, [*task.fixed, *task.trial], task.seed)
     curves, finals = earlier(task, output.parent)
-    record: dict[str, Any] = {"task": asdict(task), "trials": [], "images": 0, "epochs": trainings.epochs}
-    cost_of_trial = trainings.epochs * trainings.images_per_epoch
-    while record["images"] + cost_of_trial <= task.trials * cost_of_trial:
-        trial = method.propose()
-        if trial is None:
-            break
+    record = Record(task, trainings, output)
+    if task.method == RAY_TUNE:
+        from benchmarks.search.with_ray_tune import search_with_ray_tune
+
+        search_with_ray_tune(task, space, record)
+    elif task.method == KERAS_TUNER:
+        from benchmarks.search.with_keras_tuner import search_with_keras_tuner
+
+        search_with_keras_tuner(task, space, trainings, record)
+    else:
+        search_with_optuna(task, space, trainings, record, curves)
+    if task.final:
+        known = finals.get(_key(record.winner))
+        final = known or Trainings(space, [*task.fixed, *task.final], task.seed).tested(record.winner)
+        record.content["final"] = final
+    record.write()
+    return record.content
+
+
+def search_with_optuna(
+    task: Task, space: SearchSpace, trainings: Trainings, record: Record, curves: dict[str, list[float]]
+) -> None:
+    """Search by one of the methods on Optuna; what is known of a candidate by `curves` is not trained again."""
+    method = Method(task.method, space, task.seed)
+    while not record.is_used_up and (trial := method.propose()) is not None:
         curve: list[float] = []
         is_pruned = False
         for accuracy in trainings.accuracies(trial.params, curves.get(_key(trial.params), [])):
@@ -114,26 +174,7 @@ def search(task: Task, output: Path) -> dict[str, Any]:
             if is_pruned:
                 break
         method.finish(trial, max(curve), is_pruned)
-        plan = trainings.plan(trial.params)
-        record["images"] += len(curve) * trainings.images_per_epoch
-        record["trials"].append(
-            {
-                "params": trial.params,
-                "cost": plan.params,
-                "macs": plan.macs,
-                "curve": curve,
-                "pruned": is_pruned,
-                "images": record["images"],
-            }
-        )
-        record["rejected"] = method.rejected
-        write_text(output, json.dumps(record))
-    if task.final:
-        winner = method.study.best_params
-        known = finals.get(_key(winner))
-        record["final"] = known or Trainings(space, [*task.fixed, *task.final], task.seed).tested(winner)
-    write_text(output, json.dumps(record))
-    return record
+        record.add(trial.params, curve, is_pruned, method.rejected)
 
 
 def earlier(task: Task, directory: Path) -> tuple[dict[str, list[float]], dict[str, Any]]:

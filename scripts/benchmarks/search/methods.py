@@ -1,12 +1,15 @@
-"""The search methods that are compared, each as an Optuna study that proposes only what may be trained.
+"""The search methods that are compared; those on Optuna propose only what may be trained.
 
-- `ours`: TPE among the candidates within the budget, the last width as large as fits, median rule (the shipped sweep).
-- `ours, halving`: the same with `hydra/sweeper/pruner=successive_halving`.
+- `ours`: TPE among the candidates within the budget, the last width as large as fits, random candidates with many MACs,
+  successive halving (what `sweep=width50k` ships).
+- `ours, any MACs`: the same without the preference for MACs.
+- `ours, median`: the same as the last with `hydra/sweeper/pruner=median`.
 - `optuna`: TPE with soft constraints and the median rule, as Optuna's documentation has it; a candidate over the budget
   is reported as infeasible at once and costs no training.
-- `asha`: uniform candidates, rejected while over the budget, with asynchronous successive halving (Li et al. 2020,
-  arXiv:1810.05934) at Ray Tune's defaults; Optuna's implementation of it.
 - `random`: uniform candidates within the budget, each trained in full.
+- `Ray Tune`: uniform candidates, drawn again while over the budget, with asynchronous successive halving (Li et al.
+  2020, arXiv:1810.05934) at its defaults; see with_ray_tune.py.
+- `KerasTuner`: Bayesian optimization, candidates over the budget rejected as too large; see with_keras_tuner.py.
 """
 
 from dataclasses import dataclass, field
@@ -26,8 +29,10 @@ from cifar_exp.sweep.search.pruners import build_pruner
 from cifar_exp.sweep.search.space import Candidate, Space, build_space
 from cifar_exp.sweep.settings import parse_settings
 
-METHODS = ("ours", "ours, halving", "optuna", "random", "asha")
-SHIPPED_PRUNERS = {"ours": "median", "ours, halving": "successive_halving"}
+OURS, ANY_MACS, MEDIAN, OPTUNA, RANDOM = "ours", "ours, any MACs", "ours, median", "optuna", "random"
+RAY_TUNE, KERAS_TUNER = "Ray Tune", "KerasTuner"
+METHODS = (OURS, ANY_MACS, MEDIAN, OPTUNA, RANDOM, RAY_TUNE, KERAS_TUNER)
+IS_OURS = (OURS, ANY_MACS, MEDIAN)
 
 
 @dataclass
@@ -54,19 +59,18 @@ class SearchSpace:
 
 
 class Method:
-    """One search: propose candidates, receive their curves, end poor ones."""
+    """One search on Optuna: propose candidates, receive their curves, end poor ones."""
 
     def __init__(self, name: str, search: SearchSpace, seed: int) -> None:
-        if name not in METHODS:
-            raise ValueError(f"unknown method {name!r}, expected one of {METHODS}")
         self.name, self._search, self._seed = name, search, seed
         self.rejected = 0  # candidates over the budget, reported to the method
-        sampler = optuna.samplers.TPESampler(seed=seed) if name == "optuna" else optuna.samplers.RandomSampler(seed)
+        sampler = optuna.samplers.TPESampler(seed=seed) if name == OPTUNA else optuna.samplers.RandomSampler(seed)
         self.study = optuna.create_study(direction="maximize", sampler=sampler, pruner=_pruner(name))
         self._proposer: Proposer | None = None
-        if name != "optuna":
-            is_ours = name.startswith("ours")
-            settings = _settings("tpe" if is_ours else "random", search.fill if is_ours else None)
+        if name != OPTUNA:
+            is_ours = name in IS_OURS
+            prefer = "macs" if name == OURS else None
+            settings = _settings("tpe" if is_ours else "random", search.fill if is_ours else None, prefer)
             self._proposer = Proposer(search.space, search.pricer, settings)
 
     def propose(self) -> Trial | None:
@@ -104,25 +108,23 @@ class Method:
 
 
 def _pruner(name: str) -> optuna.pruners.BasePruner:
-    """Return the pruner of a method; those of `ours` as the sweep ships them."""
-    if name in SHIPPED_PRUNERS:
-        file = conf_dir() / "hydra" / "sweeper" / "pruner" / f"{SHIPPED_PRUNERS[name]}.yaml"
+    """Return the pruner of a method on Optuna; ours as they are shipped."""
+    if name in IS_OURS:
+        pruner_name = "median" if name == MEDIAN else "successive_halving"
+        file = conf_dir() / "hydra" / "sweeper" / "pruner" / f"{pruner_name}.yaml"
         pruner: optuna.pruners.BasePruner = build_pruner(yaml.safe_load(file.read_text(encoding="utf-8")))
         return pruner
-    if name == "optuna":
-        return optuna.pruners.MedianPruner()
-    if name == "asha":
-        return optuna.pruners.SuccessiveHalvingPruner(min_resource=1, reduction_factor=4)
-    return optuna.pruners.NopPruner()
+    return optuna.pruners.MedianPruner() if name == OPTUNA else optuna.pruners.NopPruner()
 
 
-def _settings(sampler: str, fill: str | None) -> Any:
+def _settings(sampler: str, fill: str | None, prefer: str | None = None) -> Any:
     return parse_settings(
         {
             "n_trials": 1000,
             "study_name": "comparison",
             "sampler": {"name": sampler},
             "pruner": {"name": "none"},
-            **({"fill": fill} if fill else {}),
+            "fill": fill,
+            "prefer": prefer,
         }
     )

@@ -38,11 +38,14 @@ def page(lanes: Sequence[Lane]) -> str:
             f"- Winner: `{_shown([*task['fixed'], *task['final']])}`",
             f"- Space: {', '.join(f'`{key}={values}`' for key, values in task['widths'].items())}",
             "",
-            "`ours` is the sweep's own search with its median rule, `ours, halving` the same with "
-            "`hydra/sweeper/pruner=successive_halving`. `optuna` is TPE with soft constraints and the median rule, as "
-            "Optuna's documentation has it, `asha` asynchronous successive halving with Ray Tune's default reduction "
-            "factor of 4. `random` trains uniform candidates in full. All of them run on Optuna: Ray Tune and "
-            "KerasTuner themselves were not run.",
+            "`ours` is the search of `sweep=width50k`: TPE among the candidates within the budget, successive halving, "
+            "and a preference for multiply-accumulates (MACs) among random candidates; `any MACs` without this "
+            "preference, `median` without it and with the median rule. `optuna` is TPE with soft constraints and the "
+            "median rule, as Optuna's documentation has it. `random` trains uniform candidates in full. `Ray Tune` is "
+            "its ASHA scheduler at its defaults, with uniform candidates that are drawn again while they are over the "
+            "budget. `KerasTuner` is its Bayesian optimization, which rejects models that are too large. The last two "
+            "run their own loops around the same trainings (`pip install 'ray[tune]' keras 'keras-tuner[bayesian]'`, "
+            "`KERAS_BACKEND=torch`).",
             "",
             "Over the budget are candidates that were reported to the method and rejected; none of them was trained. "
             "The other methods propose only candidates within the budget.",
