@@ -1,10 +1,14 @@
 """Networks from plain descriptions: spec → plan (shapes and cost, no torch) → modules."""
 
-from cifar_exp.network.build import build_network
+from typing import TYPE_CHECKING
+
 from cifar_exp.network.cost import Budget, check_budget
 from cifar_exp.network.plan import Plan
 from cifar_exp.network.planner import plan_network
 from cifar_exp.network.spec import HeadSpec, LayerSpec, ModelSpec
+
+if TYPE_CHECKING:
+    from cifar_exp.network.assembled import Network
 
 __all__ = [
     "Budget",
@@ -16,3 +20,10 @@ __all__ = [
     "check_budget",
     "plan_network",
 ]
+
+
+def build_network(plan: Plan) -> "Network":
+    """Return the network of `plan`, freshly initialised: normalised images (B, C, H, W) to logits (B, num_classes)."""
+    from cifar_exp.network.assembled import Network
+
+    return Network(plan)

@@ -158,44 +158,28 @@ class Dense(Op):
 
 @dataclass
 class Pool(Op):
-    """The largest or the mean value of each `size` × `size` window; those at the edges may be smaller."""
+    """The largest or the mean value of each window; those at the edges may be smaller."""
 
     in_shape: Shape
     kind: str
-    size: int
+    size: int | None = None  # side of the windows; None: one window, the whole map, which leaves features
 
     def __post_init__(self) -> None:
         channels, height, width = self.in_shape
-        self.out_shape = (channels, strided_size(height, self.size), strided_size(width, self.size))
+        if self.size is None:
+            self.window, self.out_shape = (height, width), (channels,)
+        else:
+            self.window = (self.size, self.size)
+            self.out_shape = (channels, strided_size(height, self.size), strided_size(width, self.size))
 
     @property
     def label(self) -> str:  # type: ignore[override]
-        return f"{self.kind} pool {self.size}×{self.size}"
+        return f"{self.kind} pool {self.window[0]}×{self.window[1]}"
 
     def module(self) -> nn.Module:
         from torch import nn
 
         pool = nn.MaxPool2d if self.kind == "max" else nn.AvgPool2d
+        if self.size is None:
+            return nn.Sequential(pool(self.window), nn.Flatten())
         return pool(self.size, ceil_mode=True)
-
-
-@dataclass
-class GlobalPool(Op):
-    """The largest or the mean value of each channel, over the whole map."""
-
-    in_shape: Shape
-    kind: str
-
-    def __post_init__(self) -> None:
-        self.out_shape = (self.in_shape[0],)
-
-    @property
-    def label(self) -> str:  # type: ignore[override]
-        return f"{self.kind} pool {self.in_shape[1]}×{self.in_shape[2]}"
-
-    def module(self) -> nn.Module:
-        from torch import nn
-
-        _, height, width = self.in_shape
-        pool = nn.MaxPool2d if self.kind == "max" else nn.AvgPool2d
-        return nn.Sequential(pool((height, width)), nn.Flatten())

@@ -11,7 +11,7 @@ from functools import cached_property
 from math import prod
 from typing import TYPE_CHECKING, NamedTuple
 
-from cifar_exp.network.ops import Conv, GlobalPool, MixedDepthwise, Op, Shape
+from cifar_exp.network.ops import Conv, MixedDepthwise, Op, Pool, Shape
 from cifar_exp.network.table import layer_table
 
 if TYPE_CHECKING:
@@ -127,7 +127,10 @@ class Plan:
         """The integer operations of the network's firmware; None where `format=c` does not support it."""
         from cifar_exp.network import firmware
 
-        return firmware.operations_of(self)
+        try:
+            return firmware.fuse(self)
+        except firmware.UnsupportedError:
+            return None
 
     @cached_property
     def rows(self) -> tuple[Row, ...]:
@@ -137,7 +140,7 @@ class Plan:
 
 def _rows(layer: PlannedLayer) -> Iterator[Row]:
     for step in layer.steps:
-        if step.name in ("conv", "dense") or any(isinstance(op, GlobalPool) for op in step.ops):
+        if step.name in ("conv", "dense") or any(isinstance(op, Pool) and op.size is None for op in step.ops):
             params = sum(op.params for op in step.ops if layer.owns(op))
             label = " → ".join(op.label for op in step.ops)
             label += f" (weights of {layer.share})" if layer.share else ""

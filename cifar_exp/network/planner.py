@@ -8,7 +8,7 @@ from dataclasses import replace
 from cifar_exp.errors import UserError
 from cifar_exp.network.conv_types import CONV_TYPES
 from cifar_exp.network.elementwise import Activation, Dropout, Norm, Scale
-from cifar_exp.network.ops import Conv, Dense, GlobalPool, MixedDepthwise, Op, Pool, Shape
+from cifar_exp.network.ops import Conv, Dense, MixedDepthwise, Op, Pool, Shape
 from cifar_exp.network.plan import Plan, PlannedLayer, PlannedStep
 from cifar_exp.network.projections import PROJECTIONS, stride_between
 from cifar_exp.network.spec import LayerSpec, ModelSpec, unknown_sources
@@ -113,7 +113,7 @@ def _check_share(layer: PlannedLayer, earlier: Mapping[str, PlannedLayer]) -> No
 
 def _plan_head(spec: ModelSpec, in_shape: Shape, num_classes: int) -> tuple[PlannedLayer, ...]:
     defaults, head = spec.layer, spec.head
-    pool = GlobalPool(in_shape, head.pool)
+    pool = Pool(in_shape, head.pool)
     shape = pool.out_shape
     layers = [PlannedLayer("pool", (PlannedStep("pool", (pool,)),), in_shape, shape)]
     for index, features in enumerate(head.hidden, start=1):

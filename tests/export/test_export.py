@@ -12,7 +12,8 @@ from torch import Tensor, nn
 
 from cifar_exp.cli.commands import export
 from cifar_exp.config.location import conf_dir
-from cifar_exp.export import packages
+from cifar_exp.export import graph_file
+from cifar_exp.export.graph_file import about, onnx_logits, torch_logits, weight_bytes, write_onnx
 from cifar_exp.inference.classifier import Classifier, TrainedNetwork, load_trained
 from cifar_exp.network import ModelSpec, build_network, plan_network
 from tests.conftest import Run
@@ -21,8 +22,6 @@ onnx = pytest.importorskip("onnx")
 onnxruntime = pytest.importorskip("onnxruntime")
 pytest.importorskip("onnxscript")
 
-from cifar_exp.export import onnx_file, torch_file  # noqa: E402
-from cifar_exp.export.about import about  # noqa: E402
 
 SHIPPED = sorted((conf_dir() / "model").glob("*.yaml"))
 WIDE_LANGUAGE = {  # what the shipped networks may not use
@@ -93,7 +92,7 @@ def test_int8_is_smaller_and_its_accuracy_stands_beside_the_float_one(
     accuracies = next(line for line in printed.splitlines() if "test accuracy" in line).split()[-2:]
     assert accuracies[0] == f"{json.loads((run / 'result.json').read_text())['test/acc']:.2%}"
     assert 0 <= float(accuracies[1].rstrip("%")) <= 100
-    weights = [onnx_file.weight_bytes(run / name) for name in ("model.onnx", "model.int8.onnx")]
+    weights = [weight_bytes(run / name) for name in ("model.onnx", "model.int8.onnx")]
     assert weights[1] < weights[0]
     assert f"{weights[1]:,}" in printed
     assert f"{(run / 'model.int8.onnx').stat().st_size:,}" in printed
@@ -101,7 +100,7 @@ def test_int8_is_smaller_and_its_accuracy_stands_beside_the_float_one(
 
 def test_torch_export_computes_the_same(cifar_exp: Run, run: Path, pixels: Tensor) -> None:
     assert cifar_exp("export", f"run={run}", "format=torch") == 0
-    torch.testing.assert_close(torch_file.logits_of(run / "model.pt2", pixels), expected(run, pixels))
+    torch.testing.assert_close(torch_logits(run / "model.pt2", pixels), expected(run, pixels))
     assert cifar_exp("export", f"run={run}", "format=torch", "int8=true") == 2
 
 
@@ -144,7 +143,7 @@ def test_other_classes_than_those_of_the_training_are_an_error(
 def test_missing_packages_are_reported_with_the_command_that_installs_them(
     cifar_exp: Run, run: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(packages, "find_spec", lambda name: None if name == "onnxscript" else object())
+    monkeypatch.setattr(graph_file, "find_spec", lambda name: None if name == "onnxscript" else object())
     assert cifar_exp("export", f"run={run}") == 2
     assert 'pip install "cifar-exp[export]"' in capsys.readouterr().err
 
@@ -161,8 +160,8 @@ def test_every_network_exports(model: Path | dict[str, Any], tmp_path: Path, pix
             nn.init.uniform_(module.running_var, 0.5, 2)
     classifier = Classifier(network, torch.tensor([125.0, 122, 113]), torch.tensor([63.0, 62, 66])).eval()
     trained = TrainedNetwork(classifier, plan, [f"class{number}" for number in range(10)])
-    onnx_file.write_onnx(tmp_path / "model.onnx", trained, about(trained, None))
-    given = onnx_file.logits_of(tmp_path / "model.onnx", pixels)
+    write_onnx(tmp_path / "model.onnx", trained, about(trained, None))
+    given = onnx_logits(tmp_path / "model.onnx", pixels)
     with torch.inference_mode():
         expected = classifier(pixels)
     assert expected.std() > 0

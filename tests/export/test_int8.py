@@ -7,8 +7,6 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from cifar_exp.export.about import about
-from cifar_exp.export.agreement import Agreement, torch_logits
 from cifar_exp.inference.classifier import Classifier, TrainedNetwork
 from cifar_exp.network import ModelSpec, build_network, plan_network
 
@@ -16,7 +14,7 @@ pytest.importorskip("onnx")
 pytest.importorskip("onnxruntime")
 pytest.importorskip("onnxscript")
 
-from cifar_exp.export import onnx_file
+from cifar_exp.export.graph_file import Agreement, about, onnx_logits, weight_bytes, write_onnx
 from cifar_exp.export.int8.quantise import write_int8
 
 STUDY: dict[str, Any] = {  # batch norm behind the ReLU, depthwise skips: the order of the reference study
@@ -63,7 +61,7 @@ def pixels() -> Tensor:
 
 def exported(trained: TrainedNetwork, directory: Path) -> tuple[Path, Path]:
     paths = directory / "float.onnx", directory / "int8.onnx"
-    onnx_file.write_onnx(paths[0], trained, about(trained, None))
+    write_onnx(paths[0], trained, about(trained, None))
     write_int8(paths[1], paths[0], pixels())
     return paths
 
@@ -72,15 +70,15 @@ def exported(trained: TrainedNetwork, directory: Path) -> tuple[Path, Path]:
 def test_batch_norms_behind_a_relu_keep_their_accuracy(norm_factors: tuple[float, float], tmp_path: Path) -> None:
     trained = random_network(STUDY, norm_factors)
     _, int8 = exported(trained, tmp_path)
-    found = Agreement.of(torch_logits(trained.classifier, pixels()), onnx_file.logits_of(int8, pixels()))
+    found = Agreement.of(trained(pixels()), onnx_logits(int8, pixels()))
     assert found.mean_difference < 0.05 * found.largest_logit
 
 
 def test_shared_weights_are_stored_once(tmp_path: Path) -> None:
     trained = random_network(SHARED, (0.5, 1.5))
     _, int8 = exported(trained, tmp_path)
-    found = Agreement.of(torch_logits(trained.classifier, pixels()), onnx_file.logits_of(int8, pixels()))
+    found = Agreement.of(trained(pixels()), onnx_logits(int8, pixels()))
     assert found.mean_difference < 0.05 * found.largest_logit
     shared = 9 * 24 * 24
     others = 9 * 3 * 24 + 24 * 10
-    assert shared + others < onnx_file.weight_bytes(int8) < 1.5 * shared + others
+    assert shared + others < weight_bytes(int8) < 1.5 * shared + others

@@ -196,7 +196,7 @@ def test_thousands_of_candidates_per_second_are_rejected(make: Make) -> None:
 def test_firmware_is_planned_only_for_a_budget_of_it_and_for_proposals(
     make: Make, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(firmware, "operations_of", lambda plan: pytest.fail("planned"))
+    monkeypatch.setattr(firmware, "fuse", lambda plan: pytest.fail("planned"))
     _, pricer, space = make(*BASE, *WIDTHS, "budget.params=50000")
     assert {pricer.price(draw(space, Random(seed))).fits for seed in range(100)} == {True, False}
 

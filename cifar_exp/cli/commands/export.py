@@ -15,20 +15,24 @@ from cifar_exp.data.describe import describe
 from cifar_exp.data.settings import DataConfig
 from cifar_exp.data.sources import load_test, load_train_val
 from cifar_exp.errors import RunFailedError, UserError
-from cifar_exp.export import onnx_file, torch_file
-from cifar_exp.export.about import about
-from cifar_exp.export.agreement import Agreement, accuracy, torch_logits
+from cifar_exp.export.graph_file import (
+    Agreement,
+    about,
+    onnx_logits,
+    require_onnx,
+    torch_logits,
+    weight_bytes,
+    write_onnx,
+    write_torch,
+)
 from cifar_exp.export.int8.quantise import write_int8
-from cifar_exp.export.packages import require_onnx
 from cifar_exp.files import atomic, users_choice
 from cifar_exp.inference.classifier import TrainedNetwork, load_trained
+from cifar_exp.inference.evaluation import Evaluation
 from cifar_exp.network import check_budget
 from cifar_exp.runs.run import Run, chosen_data
 
-FORMATS = {
-    "onnx": (onnx_file.write_onnx, onnx_file.logits_of),
-    "torch": (torch_file.write_torch, torch_file.logits_of),
-}
+FORMATS = {"onnx": (write_onnx, onnx_logits), "torch": (write_torch, torch_logits)}
 SUFFIXES = {"onnx": ".onnx", "torch": ".pt2", "c": "_c"}
 IMAGES_CHECKED = 1000  # enough for a difference to show; int8 is measured on the whole test set
 
@@ -62,7 +66,7 @@ def main(checked: tuple[ExportConfig, Run]) -> None:
             write, logits_of = FORMATS[config.format]
             write(temporary, trained, facts)
         with working("checking against PyTorch"):
-            found = Agreement.of(torch_logits(trained.classifier, sample.images), logits_of(temporary, sample.images))
+            found = Agreement.of(trained(sample.images), logits_of(temporary, sample.images))
         if not found.is_close:
             raise RunFailedError(
                 f"{path} is not kept: its logits differ from PyTorch's by up to {found.greatest_difference:.2g} of a "
@@ -111,14 +115,14 @@ def show_int8(path: Path, trained: TrainedNetwork, data: DataConfig) -> None:
     with users_choice(int8_path), working("calibrating and quantising"):
         write_int8(int8_path, path, train.images)
     with working(f"testing both on {len(test):,} images"):
-        expected = torch_logits(trained.classifier, test.images)
-        logits = [onnx_file.logits_of(file, test.images) for file in (path, int8_path)]
+        expected = trained(test.images)
+        logits = [onnx_logits(file, test.images) for file in (path, int8_path)]
     found = [Agreement.of(expected, given) for given in logits]
     files = (path, int8_path)
     rows = [
         ["file, bytes", *(f"{file.stat().st_size:,}" for file in files)],
-        ["weights, bytes", *(f"{onnx_file.weight_bytes(file):,}" for file in files)],
-        ["test accuracy", *(f"{accuracy(given, test.labels):.2%}" for given in logits)],
+        ["weights, bytes", *(f"{weight_bytes(file):,}" for file in files)],
+        ["test accuracy", *(f"{Evaluation(given, test.labels, test.class_names).accuracy:.2%}" for given in logits)],
         ["same predictions as PyTorch", *(f"{one.same_predictions:.2%}" for one in found)],
         ["difference of a logit, mean", *(f"{one.mean_difference:.2g}" for one in found)],
         ["difference of a logit, greatest", *(f"{one.greatest_difference:.2g}" for one in found)],

@@ -1,6 +1,7 @@
 """C source from integer operations: constants as arrays, one struct per operation, and the calls in their order."""
 
 from collections.abc import Iterable, Sequence
+from itertools import accumulate
 
 import numpy as np
 
@@ -62,16 +63,17 @@ class Emitter:
             return f"kernels_{operation.kind}(&{name}, {x}, {at[operation.target]})"
         if operation.kind == "elementwise":
             channels, height, width = operation.in_shape
-            fields = [*self._finish_and_skip(name, one), f".height = {height}", f".width = {width}"]
-            self._struct("elementwise", name, [*fields, f".channels = {channels}"])
+            fields = [self._finish(name, one.finish), *self._skip_fields(name, one)]
+            fields += [f".height = {height}", f".width = {width}", f".channels = {channels}"]
+            self._struct("elementwise", name, fields)
             return f"kernels_elementwise(&{name}, {x}, {rest})"
         if operation.kind == "depthwise":
-            self._parts(name, one, self._finishes(name, one.finish, one), self._skip_fields(name, one))
+            self._parts(name, one, name, one.finish, self._skip_fields(name, one))
             return f"kernels_depthwise({name}, {len(operation.spatial)}, {x}, {rest})"
         fields = self._conv_fields(name, one)
         if operation.kind == "separable":
             assert one.middle is not None
-            self._parts(f"{name}_parts", one, self._finishes(f"{name}_depthwise", one.middle, one), [])
+            self._parts(f"{name}_parts", one, f"{name}_depthwise", one.middle, [])
             parts = [f".parts = {name}_parts", f".part_count = {len(operation.spatial)}"]
             self._struct("separable", name, [*parts, f".pointwise = {{{', '.join(fields)}}}"])
             return f"kernels_separable(&{name}, {x}, {rest})"
@@ -88,18 +90,21 @@ class Emitter:
         weights = self._array(f"{name}_weights", "int8_t", packed(one.weights, conv.groups))
         padding = self._array(f"{name}_padding", "int8_t", one.padding) if operation.kind == "conv" else "NULL"
         return [
-            *self._finish_and_skip(name, one), f".weights = {weights}", f".padding = {padding}",
+            self._finish(name, one.finish), *self._skip_fields(name, one),
+            f".weights = {weights}", f".padding = {padding}",
             f".in_height = {height}", f".in_width = {width}", f".in_channels = {channels}",
             f".out_height = {operation.out_shape[1]}", f".out_width = {operation.out_shape[2]}",
             f".out_channels = {operation.out_shape[0]}", f".groups = {conv.groups}", *_kernel_fields(conv),
         ]  # fmt: skip
 
-    def _parts(self, name: str, one: IntegerOperation, finishes: list[str], skip: list[str]) -> None:
+    def _parts(self, name: str, one: IntegerOperation, constants: str, finish: Finish, skip: list[str]) -> None:
+        """Write the structs of the depthwise parts, each with its own channels of `finish`."""
         operation = one.operation
         channels, height, width = operation.in_shape
+        *firsts, out_channels = accumulate((part.channels for part in operation.spatial), initial=0)
+        finishes = [self._finish(constants, finish, first) for first in firsts]
         padding = self._array(f"{name}_padding", "int8_t", one.padding)
-        structs, first_out = [], 0
-        first_in = 0
+        structs = []
         for index, (conv, weights) in enumerate(zip(operation.spatial, one.spatial, strict=True)):
             array = self._array(f"{name}_weights{index}", "int8_t", packed_depthwise(weights))
             repeats = conv.channels // conv.in_shape[0]
@@ -107,33 +112,24 @@ class Emitter:
                 finishes[index], *skip, f".weights = {array}", f".padding = {padding}",
                 f".in_height = {height}", f".in_width = {width}", f".in_channels = {channels}",
                 f".out_height = {conv.out_shape[1]}", f".out_width = {conv.out_shape[2]}",
-                f".out_channels = {sum(part.channels for part in operation.spatial)}",
-                f".first = {first_out}", f".channels = {conv.channels}", *_kernel_fields(conv), f".repeats = {repeats}",
+                f".out_channels = {out_channels}", f".first = {firsts[index]}", f".channels = {conv.channels}",
+                *_kernel_fields(conv), f".repeats = {repeats}",
             ]  # fmt: skip
             structs.append("{" + ", ".join(fields) + "}")
-            first_out += conv.channels
-            first_in += conv.in_shape[0]
         self._lines.append(_wrapped(f"static const struct depthwise {name}[] = {{{', '.join(structs)}}};"))
 
-    def _finishes(self, name: str, finish: Finish, one: IntegerOperation) -> list[str]:
-        """Return the `.finish` of each part: its rows of the constants."""
+    def _finish(self, name: str, finish: Finish, first: int | None = None) -> str:
+        """Return the `.finish` of an operation, or of its part whose channels begin with `first`."""
         rows = rows_of(finish)
         array = self._array(f"{name}_constants", "int32_t", rows)
-        table = self._table(name, finish)
-        fields, first = [], 0
-        for conv in one.operation.spatial:
-            fields.append(_finish_field(finish, f"{array} + {first * rows.shape[1]}", rows.shape[1], table))
-            first += conv.channels
-        return fields
-
-    def _finish_and_skip(self, name: str, one: IntegerOperation) -> list[str]:
-        rows = rows_of(one.finish)
-        array = self._array(f"{name}_constants", "int32_t", rows)
-        field = _finish_field(one.finish, array, rows.shape[1], self._table(name, one.finish))
-        return [field, *self._skip_fields(name, one)]
-
-    def _table(self, name: str, finish: Finish) -> str:
-        return "NULL" if finish.table is None else self._array(f"{name}_table", "int8_t", finish.table)
+        table = "NULL" if finish.table is None else self._array(f"{name}_table", "int8_t", finish.table)
+        start = array if first is None else f"{array} + {first * rows.shape[1]}"
+        has_skip, relu = int(finish.skip is not None), int(finish.bias is not None)
+        low = max(finish.low, -(2**15))
+        return (
+            f".finish = {{.rows = {start}, .table = {table}, .row_length = {rows.shape[1]}, .gain = {finish.gain}, "
+            f".shift = {finish.shift}, .relu = {relu}, .has_skip = {has_skip}, .low = {low}}}"
+        )
 
     def _skip_fields(self, name: str, one: IntegerOperation) -> list[str]:
         skip = one.operation.epilogue.skip
@@ -197,21 +193,9 @@ def described(operation: Operation) -> str:
     return f"{operation.name}: {', '.join(parts)}; {sizes}"
 
 
-def _finish_field(finish: Finish, rows: str, length: int, table: str) -> str:
-    has_skip, relu = int(finish.skip is not None), int(finish.bias is not None)
-    low = max(finish.low, -(2**15))
-    return (
-        f".finish = {{.rows = {rows}, .table = {table}, .row_length = {length}, .gain = {finish.gain}, "
-        f".shift = {finish.shift}, .relu = {relu}, .has_skip = {has_skip}, .low = {low}}}"
-    )
-
-
 def _kernel_fields(conv: Conv) -> list[str]:
-    before = conv.dilation * (conv.kernel_size - 1) // 2
-    return [
-        f".kernel = {conv.kernel_size}", f".stride = {conv.stride}", f".dilation = {conv.dilation}",
-        f".before = {before}",
-    ]  # fmt: skip
+    fields = [f".kernel = {conv.kernel_size}", f".stride = {conv.stride}", f".dilation = {conv.dilation}"]
+    return [*fields, f".before = {conv.dilation * (conv.kernel_size - 1) // 2}"]
 
 
 def _pool_fields(one: IntegerOperation) -> list[str]:

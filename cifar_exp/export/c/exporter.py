@@ -12,10 +12,10 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from cifar_exp.data.images import ImageSet
 from cifar_exp.errors import RunFailedError, UserError
-from cifar_exp.export.agreement import torch_logits
 from cifar_exp.export.c.emit import Emitter
-from cifar_exp.export.c.emulation import Emulation, emulate
+from cifar_exp.export.c.emulation import emulate
 from cifar_exp.export.c.header import header_text
 from cifar_exp.export.c.host import run_on_host
 from cifar_exp.export.c.integers import IntegerOperation
@@ -23,10 +23,12 @@ from cifar_exp.export.c.layout import FirmwareDir, renamed, write_example_image,
 from cifar_exp.export.c.parameters import parameters_of, ranges_of
 from cifar_exp.export.c.quantize import Quantizer
 from cifar_exp.export.c.simulate import simulate
-from cifar_exp.export.c.toolchain import find_toolchain
+from cifar_exp.export.c.toolchain import Toolchain
+from cifar_exp.export.graph_file import Agreement
 from cifar_exp.files import write_json
 from cifar_exp.inference.classifier import TrainedNetwork
-from cifar_exp.network.firmware import Arena, arrange, fuse, unsupported_feature
+from cifar_exp.inference.evaluation import Evaluation
+from cifar_exp.network.firmware import Arena, arrange, unsupported_feature
 
 CALIBRATION_IMAGES = 512
 MACS_SIMULATED, MACS_EMULATED = 2_000_000_000, 200_000_000  # at most, unless that is too few images
@@ -58,14 +60,12 @@ class About:
 
 @dataclass(frozen=True)
 class Exported:
-    """A directory that was kept, and on how many images it was verified."""
+    """What a kept directory contains, and on how many images it was verified."""
 
-    directory: Path
     about: About
     test_images: int  # all were run by the compiled source
     simulated_images: int
     emulated_images: int
-    emulation: Emulation | None
 
 
 def check_supported(trained: TrainedNetwork) -> None:
@@ -77,14 +77,14 @@ def check_supported(trained: TrainedNetwork) -> None:
 def integer_operations(trained: TrainedNetwork, training_images: Tensor) -> tuple[list[IntegerOperation], Arena]:
     """Return the network's integers and arena, calibrated on the first 512 of images uint8 (N, C, H, W)."""
     plan, classifier = trained.plan, trained.classifier
-    operations = fuse(plan)
+    assert plan.operations is not None
     quantizer = Quantizer(
         parameters_of(classifier, plan),
         ranges_of(classifier, plan, training_images[:CALIBRATION_IMAGES]),
         classifier.mean.flatten().double().numpy(),
         classifier.std.flatten().double().numpy(),
     )
-    return [quantizer.quantize(operation) for operation in operations], arrange(operations, plan.input_shape)
+    return [quantizer.quantize(operation) for operation in plan.operations], arrange(plan.operations, plan.input_shape)
 
 
 def write_source(
@@ -102,51 +102,46 @@ def export_firmware(
     directory: Path,
     trained: TrainedNetwork,
     training_images: Tensor,
-    test_images: Tensor,
-    test_labels: Tensor,
-    cpu: str = "cortex-m4",
-    prefix: str = "network",
-    emulated: bool = True,
-    simulated_images: int | None = None,
+    test: ImageSet,
+    cpu: str,
+    prefix: str,
+    toolchain: Toolchain | None,
 ) -> Exported:
     """Write the network as C into `directory`, which appears only once everything agrees bit for bit.
 
     Args:
         directory: Is replaced if it is an earlier export.
-        trained: The network.
+        trained: The network; see `check_supported`.
         training_images: uint8 (N, C, H, W); the first 512 are calibrated on.
-        test_images: uint8 (M, C, H, W).
-        test_labels: (M,).
+        test: What the export is compared and measured on.
         cpu: The processor for which the Makefile builds and which is emulated.
         prefix: Of the files and identifiers.
-        emulated: Whether to emulate the processor too.
-        simulated_images: Test images on which the compiled source is compared with the simulation; None: as many as
-            take some seconds.
+        toolchain: Emulates the processor too; None: not emulated.
 
     Raises:
-        UserError: An unsupported feature, no C compiler, a directory of something else.
+        UserError: No C compiler, a directory of something else.
         FirmwareError: Simulation, host and emulation do not agree.
     """
-    check_supported(trained)
     plan = trained.plan
     integers, arena = integer_operations(trained, training_images)
-    pixels = np.ascontiguousarray(test_images.permute(0, 2, 3, 1).numpy())
+    pixels = np.ascontiguousarray(test.pixels_NHWC.numpy())
     with _kept_if_complete(directory) as temporary:
         firmware = FirmwareDir(temporary, prefix)
         write_source(firmware, trained, integers, arena)
         write_programs(temporary, cpu, prefix)
-        label = trained.class_names[int(test_labels[0])]
+        label = trained.class_names[int(test.labels[0])]
         write_example_image(temporary, pixels[0], f"the first test image, of class {label}")
         on_host = run_on_host(firmware, pixels, arena.size, plan.num_classes)
-        simulated = simulate(integers, pixels[: simulated_images or _count(plan.macs, MACS_SIMULATED)])
+        simulated = simulate(integers, pixels[: _count(plan.macs, MACS_SIMULATED)])
         _check_equal("the integer simulation", simulated, on_host)
         emulation = None
-        if emulated:
+        if toolchain:
             emulation = emulate(temporary, cpu, pixels[: _count(plan.macs, MACS_EMULATED)], prefix)
             _check_equal(f"the emulated {cpu}", emulation.logits, on_host)
-        expected = torch_logits(trained.classifier, test_images).argmax(dim=1)
-        predicted = torch.from_numpy(on_host.argmax(axis=1))
-        toolchain = find_toolchain(cpu) if emulated else None
+        exact, rounded = (
+            Evaluation(logits, test.labels, trained.class_names)
+            for logits in (trained(test.images), torch.from_numpy(on_host))
+        )
         about = About(
             name=plan.name,
             cpu=cpu,
@@ -155,16 +150,15 @@ def export_firmware(
             stack_bytes=emulation.stack_bytes if emulation else None,
             sram_bytes=emulation.sram_bytes if emulation else plan.sram_bytes,
             flash_bytes=emulation.flash_bytes if emulation else plan.flash_bytes,
-            accuracy_float=(expected == test_labels).double().mean().item(),
-            accuracy_int8=(predicted == test_labels).double().mean().item(),
-            same_answers=(predicted == expected).double().mean().item(),
+            accuracy_float=exact.accuracy,
+            accuracy_int8=rounded.accuracy,
+            same_answers=Agreement.of(exact.logits, rounded.logits).same_predictions,
             instructions=emulation.instructions_per_image if emulation else None,
             macs=plan.macs,
             toolchain=str(toolchain) if toolchain else None,
         )
         write_json(firmware.about, asdict(about))
-    count = 0 if emulation is None else len(emulation.logits)
-    return Exported(directory, about, len(pixels), len(simulated), count, emulation)
+    return Exported(about, len(pixels), len(simulated), 0 if emulation is None else len(emulation.logits))
 
 
 def _count(macs: int, limit: int) -> int:
@@ -180,9 +174,8 @@ def _check_equal(where: str, logits: NDArray[np.int32], on_host: NDArray[np.int3
 @contextmanager
 def _kept_if_complete(directory: Path) -> Iterator[Path]:
     """Yield a temporary directory beside `directory`, whose place it takes if nothing was raised."""
-    if directory.exists() and not (
-        directory.is_dir() and ((directory / "about.json").is_file() or _is_empty(directory))
-    ):
+    is_ours = directory.is_dir() and (FirmwareDir(directory).about.is_file() or not any(directory.iterdir()))
+    if directory.exists() and not is_ours:
         raise UserError(f"output={directory}: exists and is no earlier export of format=c.")
     directory.parent.mkdir(parents=True, exist_ok=True)
     temporary = directory.with_name(f".{directory.name}.{os.getpid()}.tmp")
@@ -193,7 +186,3 @@ def _kept_if_complete(directory: Path) -> Iterator[Path]:
         os.replace(temporary, directory)
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
-
-
-def _is_empty(directory: Path) -> bool:
-    return not any(directory.iterdir())

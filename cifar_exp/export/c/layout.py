@@ -7,7 +7,6 @@ build against any directory that has it.
 """
 
 import re
-from dataclasses import dataclass
 from importlib.resources import as_file, files
 from pathlib import Path
 
@@ -18,42 +17,14 @@ PREFIX, DEFAULT_CPU = "network", "cortex-m4"
 KERNELS = "int8_kernels.h"  # static functions without the prefix: two networks in one program may share it
 
 
-@dataclass(frozen=True)
 class FirmwareDir:
     """The files in one exported directory."""
 
-    path: Path
-    prefix: str = PREFIX
-
-    @property
-    def source(self) -> Path:
-        """Weights and the sequence of layers."""
-        return self.path / f"{self.prefix}.c"
-
-    @property
-    def header(self) -> Path:
-        """The interface (contract section 9)."""
-        return self.path / f"{self.prefix}.h"
-
-    @property
-    def kernels(self) -> Path:
-        """The layers' arithmetic, in portable C and for processors with DSP instructions."""
-        return self.path / KERNELS
-
-    @property
-    def main(self) -> Path:
-        """An example that classifies an image."""
-        return self.path / "main.c"
-
-    @property
-    def makefile(self) -> Path:
-        """`make host` and `make arm`."""
-        return self.path / "Makefile"
-
-    @property
-    def about(self) -> Path:
-        """What was exported, and what was measured."""
-        return self.path / "about.json"
+    def __init__(self, path: Path, prefix: str = PREFIX) -> None:
+        self.path, self.prefix = path, prefix
+        self.source = path / f"{prefix}.c"  # weights and the sequence of layers
+        self.header = path / f"{prefix}.h"  # the interface (contract section 9)
+        self.about = path / "about.json"  # what was exported, and what was measured
 
 
 def renamed(text: str, prefix: str) -> str:
@@ -69,11 +40,9 @@ def write_programs(directory: Path, cpu: str = DEFAULT_CPU, prefix: str = PREFIX
             if path.suffix in {".c", ".h", ".ld"} or path.name == "Makefile":
                 target = directory / path.relative_to(source)
                 target.parent.mkdir(parents=True, exist_ok=True)
-                target.write_text(_renamed(path.read_text(encoding="utf-8"), cpu, prefix), encoding="utf-8")
-
-
-def _renamed(text: str, cpu: str, prefix: str) -> str:
-    return re.sub(rf"^CPU = {DEFAULT_CPU}$", f"CPU = {cpu}", renamed(text, prefix), flags=re.MULTILINE)
+                text = renamed(path.read_text(encoding="utf-8"), prefix)
+                text = re.sub(rf"^CPU = {DEFAULT_CPU}$", f"CPU = {cpu}", text, flags=re.MULTILINE)
+                target.write_text(text, encoding="utf-8")
 
 
 def write_example_image(directory: Path, image: NDArray[np.uint8], description: str) -> None:

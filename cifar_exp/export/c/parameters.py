@@ -5,16 +5,15 @@ from dataclasses import dataclass, field
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from cifar_exp.export.c.integers import Array
 from cifar_exp.inference.classifier import Classifier
 from cifar_exp.network.assembled import Layer, Network
 from cifar_exp.network.firmware.operations import Key
 from cifar_exp.network.modules import LayerScale, PadShortcut, SplitChannels
 from cifar_exp.network.plan import Plan, PlannedLayer
 
-Array = NDArray[np.float64]
 IMAGES_AT_ONCE = 32
 
 

@@ -152,9 +152,9 @@ class Quantizer:
         """Fold norms, scales and the addition into one multiplication and one addition."""
         channels = len(sums.scale)
         signs = np.ones(channels, np.int64)
-        scale, offset = self._affine(epilogue.before, channels)
+        scale, offset, _ = self._affine(epilogue.before, channels)
         if not epilogue.relu:
-            scale, offset, skip = self._affine_with_skip(epilogue.after, channels)
+            scale, offset, skip = self._affine(epilogue.after, channels)
             constant = offset + scale * sums.constant
             return self._with_skip_constant(epilogue, Linear(scale * sums.scale, constant, skip)), None, signs
         # relu(scale · (s · sum + c) + offset) = |scale| · s · relu(±sum + (c + offset / scale) / s)
@@ -164,7 +164,7 @@ class Quantizer:
         is_dead = ~(np.abs(bias) < SUM_LIMIT)
         constant = np.where(is_dead, np.maximum(offset + scale * sums.constant, 0.0), 0.0)
         factor = np.where(is_dead, 0.0, np.abs(scale) * sums.scale)
-        after, offset, skip = self._affine_with_skip(epilogue.after, channels)
+        after, offset, skip = self._affine(epilogue.after, channels)
         linear = Linear(after * factor, after * constant + offset, skip)
         return (
             self._with_skip_constant(epilogue, linear),
@@ -200,11 +200,7 @@ class Quantizer:
         weights, sums = weighted(own.weights[0], own.bias, self.tensors[skip.tensor], skip.op)
         return weights[:, 0], sums
 
-    def _affine(self, atoms: tuple[Atom, ...], channels: int) -> tuple[Array, Array]:
-        scale, offset, _ = self._affine_with_skip(atoms, channels)
-        return scale, offset
-
-    def _affine_with_skip(self, atoms: tuple[Atom, ...], channels: int) -> tuple[Array, Array, Array]:
+    def _affine(self, atoms: tuple[Atom, ...], channels: int) -> tuple[Array, Array, Array]:
         scale, offset, skip = np.ones(channels), np.zeros(channels), np.zeros(channels)
         for key, op in atoms:
             if op is None:

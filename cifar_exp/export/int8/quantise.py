@@ -8,11 +8,10 @@ from typing import Any
 import numpy as np
 from torch import Tensor
 
-from cifar_exp.export.about import INPUT
+from cifar_exp.export.graph_file import INPUT, quietly
 from cifar_exp.export.int8.equalise import equalise
 from cifar_exp.export.int8.graph import Floats, Graph
 from cifar_exp.export.int8.norms import replace_batch_norms
-from cifar_exp.export.quiet import quietly
 from cifar_exp.files import atomic
 
 CALIBRATION_IMAGES = 512

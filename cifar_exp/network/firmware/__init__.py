@@ -1,7 +1,7 @@
 """A network as firmware, planned without training: fused integer operations, their memory, flash and SRAM."""
 
 from cifar_exp.network.firmware.arena import Arena, arrange
-from cifar_exp.network.firmware.fuse import UnsupportedError, fuse, operations_of, unsupported_feature
+from cifar_exp.network.firmware.fuse import UnsupportedError, fuse, unsupported_feature
 from cifar_exp.network.firmware.memory import flash_by_operation, flash_bytes, sram_by_operation, sram_bytes
 from cifar_exp.network.firmware.operations import Operation
 
@@ -13,7 +13,6 @@ __all__ = [
     "flash_by_operation",
     "flash_bytes",
     "fuse",
-    "operations_of",
     "sram_by_operation",
     "sram_bytes",
     "unsupported_feature",

@@ -42,15 +42,14 @@ def scratch_name(operation: Operation) -> str:
     return f"{operation.name} scratch"
 
 
-def arrange(operations: Sequence[Operation], input_shape: Shape, overlap: bool = True) -> Arena:
-    """Return the smallest arena that was found for the operations; without `overlap`, all that lives is apart."""
+def arrange(operations: Sequence[Operation], input_shape: Shape) -> Arena:
+    """Return the smallest arena that was found for the operations."""
     blocks = _blocks(operations, input_shape)
-    pairs = _pairs(blocks, operations, overlap)
+    pairs = _pairs(blocks, operations)
     by_size = sorted(range(len(blocks)), key=lambda index: -blocks[index].size)
     placed = _place(by_size, blocks, pairs)
     assert placed is not None
-    if overlap:
-        placed = _place(range(len(blocks)), blocks, pairs, below=placed.size) or placed
+    placed = _place(range(len(blocks)), blocks, pairs, below=placed.size) or placed
     size = -(-placed.size // ALIGNMENT) * ALIGNMENT
     offsets = {blocks[index].name: offset - placed.low for index, offset in placed.offsets.items()}
     return Arena(size, offsets)
@@ -80,7 +79,7 @@ def _blocks(operations: Sequence[Operation], input_shape: Shape) -> list[_Block]
     return blocks
 
 
-def _pairs(blocks: Sequence[_Block], operations: Sequence[Operation], overlap: bool) -> list[list[_Pair]]:
+def _pairs(blocks: Sequence[_Block], operations: Sequence[Operation]) -> list[list[_Pair]]:
     """Return, for each block, the blocks that are alive beside it, with the forbidden distances to each."""
     pairs: list[list[_Pair]] = [[] for _ in blocks]
     for index, block in enumerate(blocks):
@@ -88,7 +87,7 @@ def _pairs(blocks: Sequence[_Block], operations: Sequence[Operation], overlap: b
             other = blocks[other_index]
             if other.first > block.last:
                 break  # blocks stand in the order of their first operation
-            if overlap and block.last == other.first:
+            if block.last == other.first:
                 forbidden = _forbidden(block, other, operations[other.first])
                 pairs[other_index].append((index, forbidden))
                 pairs[index].append((other_index, [(-end, -start) for start, end in forbidden]))

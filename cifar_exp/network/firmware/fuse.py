@@ -13,16 +13,14 @@ from cifar_exp.network.firmware.operations import (
     Kind,
     Operation,
     Skip,
-    pool_window,
     spatial_parts,
 )
-from cifar_exp.network.ops import Conv, Dense, GlobalPool, MixedDepthwise, Op, PadChannels, Pool, Shape
+from cifar_exp.network.ops import Conv, Dense, MixedDepthwise, Op, PadChannels, Pool, Shape
 
 if TYPE_CHECKING:
     from cifar_exp.network.plan import Plan, PlannedLayer
 
 CONVOLUTIONS = (Conv, MixedDepthwise, Dense)
-POOLS = (Pool, GlobalPool)
 
 
 class UnsupportedError(Exception):
@@ -30,8 +28,6 @@ class UnsupportedError(Exception):
 
     def __init__(self, layer: str, feature: str, reason: str) -> None:
         super().__init__(f"layer '{layer}': {feature} is not supported by format=c: {reason}.")
-        self.layer = layer
-        self.feature = feature
 
 
 def fuse(plan: Plan) -> tuple[Operation, ...]:
@@ -46,14 +42,6 @@ def fuse(plan: Plan) -> tuple[Operation, ...]:
     for layer in plan.head:
         fuser.add_layer(layer, is_logits=layer is plan.head[-1])
     return tuple(fuser.operations)
-
-
-def operations_of(plan: Plan) -> tuple[Operation, ...] | None:
-    """Return the integer operations of a plan, None where it has a feature that firmware does not support."""
-    try:
-        return fuse(plan)
-    except UnsupportedError:
-        return None
 
 
 def unsupported_feature(plan: Plan) -> str | None:
@@ -89,10 +77,10 @@ class _Fuser:
             key, op = atoms[0]
             if isinstance(op, CONVOLUTIONS):
                 atoms, shape = self._add_convolution(atoms, shape)
-            elif isinstance(op, POOLS):
+            elif isinstance(op, Pool):
                 out_shape, epilogue = _as_map(op.out_shape), Epilogue(key=key, range_key=key)
                 kind: Kind = "max_pool" if op.kind == "max" else "avg_pool"
-                self._append(kind, self._current, shape, out_shape, epilogue, window=pool_window(op))
+                self._append(kind, self._current, shape, out_shape, epilogue, window=op.window)
                 atoms, shape = atoms[1:], out_shape
             else:
                 epilogue, atoms = self._epilogue(None, atoms, may_clamp=False, full=False)

@@ -13,7 +13,7 @@ from __future__ import annotations
 from math import prod
 from typing import Literal, NamedTuple
 
-from cifar_exp.network.ops import Conv, GlobalPool, MixedDepthwise, Op, Pool, Shape
+from cifar_exp.network.ops import Conv, MixedDepthwise, Op, Shape
 
 Kind = Literal["conv", "depthwise", "separable", "elementwise", "max_pool", "avg_pool"]
 INPUT = "input"
@@ -137,8 +137,3 @@ def spatial_parts(op: Conv | MixedDepthwise) -> tuple[Conv, ...]:
         Conv((split, *op.in_shape[1:]), split, kernel, op.stride, dilation, split, op.bias and kernel > 1)
         for split, kernel, dilation in zip(op.splits, op.kernel_sizes, op.dilations, strict=True)
     )
-
-
-def pool_window(op: Pool | GlobalPool) -> tuple[int, int]:
-    """Return height and width of the windows, which do not overlap."""
-    return (op.size, op.size) if isinstance(op, Pool) else (op.in_shape[1], op.in_shape[2])
