@@ -18,7 +18,7 @@ OBJECTIVE = "val_accuracy"
 ENOUGH = 1000  # trials; the images are used up earlier
 
 
-class _Tuner(keras_tuner.Tuner):  # type: ignore[misc]
+class _Tuner(keras_tuner.Tuner):
     def __init__(self, trainings: Trainings, space: SearchSpace, record: Record, **options: Any) -> None:
         super().__init__(**options)
         self._trainings, self._space, self._record = trainings, space, record

@@ -16,7 +16,7 @@ from cifar_exp.sweep.search.space import Candidate
 ACCURACY = "val/acc"
 
 
-class _Recorded(tune.Callback, tune.Stopper):  # type: ignore[misc]
+class _Recorded(tune.Callback, tune.Stopper):
     """Record the trials as they end, and stop the search once its images are used up."""
 
     def __init__(self, record: Record, epochs: int) -> None:
