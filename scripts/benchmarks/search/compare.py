@@ -16,7 +16,7 @@ from benchmarks.search.lane import Task
 from benchmarks.search.methods import METHODS
 
 BUDGET = 50_000
-TRIALS, SEEDS = 12, range(6)
+TRIALS, SEEDS = 12, (0, 1, 2)
 FILL = "model.layers.conv7.channels"
 WIDTHS = {
     "model.layers.conv1.channels": "range(16, 97, step=8)",

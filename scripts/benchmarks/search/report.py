@@ -13,6 +13,18 @@ from benchmarks.search.methods import METHODS
 PARTS = (0.25, 0.5, 0.75, 1.0)  # of the budget of trained images
 Lane = Mapping[str, Any]
 
+ABOUT = """\
+- `ours`: the search of `sweep=width50k`: TPE among the candidates within the budget, successive halving, and a
+  preference for multiply-accumulates (MACs) among random candidates.
+- `ours, any MACs`: without this preference. `ours, median`: without it and with the median rule.
+- `optuna`: TPE with soft constraints and the median rule, as Optuna's documentation has it.
+- `random`: uniform candidates, each trained in full.
+- `Ray Tune`: its ASHA scheduler at its defaults, with uniform candidates that are drawn again while over the budget.
+- `KerasTuner`: its Bayesian optimization, which rejects models that are too large.
+
+The last two run their own loops around the same trainings (`pip install 'ray[tune]' keras 'keras-tuner[bayesian]'`,
+with `KERAS_BACKEND=torch`).""".splitlines()
+
 
 def page(lanes: Sequence[Lane]) -> str:
     """Return the tables of finished searches, one row per method."""
@@ -38,21 +50,14 @@ def page(lanes: Sequence[Lane]) -> str:
             f"- Winner: `{_shown([*task['fixed'], *task['final']])}`",
             f"- Space: {', '.join(f'`{key}={values}`' for key, values in task['widths'].items())}",
             "",
-            "`ours` is the search of `sweep=width50k`: TPE among the candidates within the budget, successive halving, "
-            "and a preference for multiply-accumulates (MACs) among random candidates; `any MACs` without this "
-            "preference, `median` without it and with the median rule. `optuna` is TPE with soft constraints and the "
-            "median rule, as Optuna's documentation has it. `random` trains uniform candidates in full. `Ray Tune` is "
-            "its ASHA scheduler at its defaults, with uniform candidates that are drawn again while they are over the "
-            "budget. `KerasTuner` is its Bayesian optimization, which rejects models that are too large. The last two "
-            "run their own loops around the same trainings (`pip install 'ray[tune]' keras 'keras-tuner[bayesian]'`, "
-            "`KERAS_BACKEND=torch`).",
+            *ABOUT,
             "",
-            "Over the budget are candidates that were reported to the method and rejected; none of them was trained. "
-            "The other methods propose only candidates within the budget.",
+            "Over the budget are candidates that a method has proposed and that were rejected; none was trained. At "
+            "equal numbers of images, a method that prefers networks with more MACs takes more time.",
             "",
-            "| method | seeds | trials | pruned | over the budget | parameters of the winner | winner, validation "
-            "| winner, test |",
-            "| --- | ---: | ---: | ---: | ---: | ---: | ---: | ---: |",
+            "| method | seeds | trials | pruned | over the budget | forward MACs of the trials, billions "
+            "| parameters of the winner | winner, validation | winner, test |",
+            "| --- | ---: | ---: | ---: | ---: | ---: | ---: | ---: | ---: |",
             *(_row(method, found) for method, found in _by_method(lanes)),
             "",
             *_differences(lanes),
@@ -163,11 +168,23 @@ def _row(method: str, lanes: Sequence[Lane]) -> str:
         f"{mean(map(len, trials)):.1f}",
         f"{mean(sum(trial['pruned'] for trial in some) for some in trials):.1f}",
         f"{mean(lane['rejected'] for lane in lanes):.0f}",
+        f"{mean(map(_forward_macs, lanes)) / 1e9:.0f}",
         ", ".join(f"{lane['final']['cost']:,}" for lane in lanes),
         _spread([lane["final"]["val"] for lane in lanes]),
         _spread([lane["final"]["test"] for lane in lanes]),
     ]
     return f"| {' | '.join(cells)} |"
+
+
+def _forward_macs(lane: Lane) -> float:
+    """Return the multiply-accumulates of the forward passes of all trials."""
+    images_before = [0, *(trial["images"] for trial in lane["trials"])]
+    return float(
+        sum(
+            trial["macs"] * (trial["images"] - before)
+            for before, trial in zip(images_before, lane["trials"], strict=False)
+        )
+    )
 
 
 def _progress(method: str, lanes: Sequence[Lane]) -> str:
