@@ -22,8 +22,7 @@ import cifar_exp as ce
 from cifar_exp.config.schema import TrainConfig
 from cifar_exp.data.sources import load_test
 from cifar_exp.files import write_json
-from cifar_exp.inference.classifier import DESCRIPTION, WEIGHTS, description, load_trained
-from cifar_exp.inference.device import chosen_device
+from cifar_exp.inference.classifier import DESCRIPTION, WEIGHTS, chosen_device, description, load_trained
 from cifar_exp.inference.evaluation import evaluate
 from cifar_exp.training.distillation import Teacher
 

@@ -121,8 +121,7 @@ def add_weights(directory: Path, label: str | None = None) -> Path:
     """Copy a finished run's best weights, without the optimizer's state, as a checkpoint that describes its network."""
     import torch
 
-    from cifar_exp.inference.checkpoint import load_checkpoint
-    from cifar_exp.inference.classifier import DESCRIPTION
+    from cifar_exp.inference.classifier import DESCRIPTION, load_checkpoint
 
     checkpoint = load_checkpoint(RunDir(directory).best)
     kept = RESULTS / "weights" / f"{label or directory.name}.ckpt"

@@ -1,6 +1,7 @@
-"""A network together with the normalisation that it was trained with, and how both are kept in a checkpoint."""
+"""A network together with the normalisation that it was trained with, and how both are read from a checkpoint."""
 
 import os
+import pickle
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,7 +15,6 @@ from torch import Tensor, nn
 from cifar_exp.data.decode import decode_image, image_pixels
 from cifar_exp.data.describe import DataInfo
 from cifar_exp.errors import RunFailedError, UserError
-from cifar_exp.inference.checkpoint import load_checkpoint
 from cifar_exp.network import ModelSpec, Plan, build_network, plan_network
 
 DESCRIPTION = "cifar_exp"  # the checkpoint's key for what `TrainedNetwork` needs beside the weights
@@ -144,6 +144,39 @@ class TrainedNetwork:
 def description(model: Mapping[str, Any], plan: Plan, class_names: Sequence[str]) -> dict[str, Any]:
     """Return the description of a network that its checkpoint contains, in plain data: enough to build it again."""
     return {"model": dict(model), "input_shape": list(plan.input_shape), "class_names": list(class_names)}
+
+
+def load_checkpoint(path: Path, map_location: Any | None = "cpu") -> dict[str, Any]:
+    """Return a checkpoint of tensors and plain data only, so that a file from elsewhere cannot run code.
+
+    Raises:
+        UserError: the file is missing, damaged, or contains anything else.
+    """
+    try:
+        checkpoint: Any = torch.load(path, map_location=map_location, weights_only=True)
+    except FileNotFoundError:
+        raise UserError(f"{path}: no such checkpoint.") from None
+    except pickle.UnpicklingError as error:
+        code = [line.strip() for line in str(error).splitlines() if "GLOBAL" in line]
+        if not code:  # no pickle at all
+            raise UserError(f"{path}: not a readable checkpoint.") from None
+        raise UserError(f"{path}: refused, it contains more than tensors and plain data ({code[0][:160]}).") from None
+    except (RuntimeError, EOFError, OSError, ValueError) as error:
+        reason = (str(error).strip() or type(error).__name__).splitlines()[0].split(". ")[0][:160]
+        raise UserError(f"{path}: not a readable checkpoint ({reason}).") from None
+    except Exception:  # of torch's unpickler, which fails in many ways on what is no pickle
+        checkpoint = None
+    if not isinstance(checkpoint, dict):
+        raise UserError(f"{path}: not a readable checkpoint.")
+    return checkpoint
+
+
+def chosen_device(accelerator: str) -> torch.device:
+    """Return the device of Lightning's accelerator name; `auto` is the best there is."""
+    if accelerator in ("auto", "gpu"):
+        best = torch.accelerator.current_accelerator(check_available=True)
+        return best or torch.device("cpu")
+    return torch.device(accelerator)
 
 
 def load_trained(checkpoint_path: Path) -> TrainedNetwork:

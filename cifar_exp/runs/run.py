@@ -58,8 +58,7 @@ class Run:
         Args:
             accelerator: where it computes: cpu, gpu, mps, or auto for the best there is.
         """
-        from cifar_exp.inference.classifier import load_trained
-        from cifar_exp.inference.device import chosen_device
+        from cifar_exp.inference.classifier import chosen_device, load_trained
 
         return load_trained(self.checkpoint).to(chosen_device(accelerator))
 

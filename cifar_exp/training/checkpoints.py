@@ -9,7 +9,7 @@ from pytorch_lightning.callbacks import Callback, ModelCheckpoint
 from pytorch_lightning.plugins import TorchCheckpointIO
 
 from cifar_exp.files import write_bytes
-from cifar_exp.inference.checkpoint import load_checkpoint
+from cifar_exp.inference.classifier import load_checkpoint
 from cifar_exp.runs.directory import RunDir
 
 

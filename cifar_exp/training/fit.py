@@ -67,7 +67,10 @@ class Job:
         self._start_tracker()
         try:
             self._fit()
-            result = self._finish() if self.trainer.is_global_zero else self._untested()
+            if self.trainer.is_global_zero:
+                result = self._finish()
+            else:  # of a distributed run, whose first process alone tests and writes the result
+                result = Result.model_construct(status="finished", val_acc=self.history.best["val/acc"])
         except BaseException as error:
             is_interrupted = _is_interruption(error)
             error = KeyboardInterrupt() if is_interrupted else _with_reason(error)
@@ -152,7 +155,7 @@ class Job:
         try:
             plot_curves(self.run.curves, self.history.rows, self.plan.name, test_accuracy)
         except Exception as error:  # of matplotlib's many: the run is worth more than its figure
-            log.warning("%s was not drawn: %s", self.run.curves, _first_line(error))
+            log.warning("%s was not drawn: %s", self.run.curves, f"{type(error).__name__}: {error}".splitlines()[0])
 
     def _test(self) -> Evaluation:
         trained = load_trained(self.run.best)
@@ -170,25 +173,14 @@ class Job:
         self._end_other_processes()
         if self.trainer.is_global_zero:
             reason = f"{type(error).__name__}: {error}".strip(": ")
-            self._leave(self._result(status, {**self._reached(), "reason": reason}))
+            rows = self.history.rows
+            reached = {"epochs": len(rows), **({"val/acc": self.history.best["val/acc"]} if rows else {})}
+            try:
+                self.run.write_result(self._result(status, {**reached, "reason": reason}))
+            except OSError as failed:  # the disk may be why the run has not finished
+                log.warning("%s was not written: %s", self.run.result, failed.strerror or failed)
             self.tracker.summarise({"status": status, "reason": reason})
         self.tracker.finish(exit_code=0 if status == "pruned" else 1)
-
-    def _untested(self) -> Result:
-        """Return what a process knows that is not the first, which alone tests and writes the result."""
-        return Result.model_construct(status="finished", val_acc=self.history.best["val/acc"])
-
-    def _reached(self) -> dict[str, Any]:
-        """Return what is known without the test."""
-        rows = self.history.rows
-        return {"epochs": len(rows), **({"val/acc": self.history.best["val/acc"]} if rows else {})}
-
-    def _leave(self, result: Result) -> None:
-        """Write the result of a run that has not finished, if that is possible: the disk may be why."""
-        try:
-            self.run.write_result(result)
-        except OSError as error:
-            log.warning("%s was not written: %s", self.run.result, error.strerror or error)
 
     def _end_other_processes(self) -> None:
         """End those of a distributed run; Lightning would end this one too, a few seconds after it sees them ended."""
@@ -234,7 +226,3 @@ def _with_reason(error: BaseException) -> BaseException:
     if not isinstance(error, OSError):
         return error
     return RunFailedError(f"{error.filename or 'a file of the run'} cannot be written ({error.strerror or error})")
-
-
-def _first_line(error: BaseException) -> str:
-    return f"{type(error).__name__}: {str(error).strip()}".splitlines()[0].rstrip(": ")

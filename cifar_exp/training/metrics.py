@@ -1,10 +1,13 @@
-"""Loss and accuracy, summed on the device."""
+"""Loss and accuracy, summed on the device; and what the processes of a distributed run agree on."""
 
+from collections.abc import Mapping
 from typing import NamedTuple
 
 import pytorch_lightning as pl
 import torch
 from torch import Tensor
+
+STATISTICS = ("running_mean", "running_var")  # of batch norms
 
 
 class Metrics(NamedTuple):
@@ -43,3 +46,18 @@ class RunningMetrics:
             sums = trainer.strategy.reduce(sums, reduce_op="sum")
         loss, correct, seen = sums.tolist()
         return Metrics(loss / max(seen, 1), correct / max(seen, 1), int(seen))
+
+
+@torch.no_grad()
+def share_statistics(tensors: Mapping[str, Tensor], trainer: pl.Trainer) -> None:
+    """Replace the statistics of all processes by their mean, so that all validate, save and resume one network.
+
+    Args:
+        tensors: the buffers of a network by their names; those that are no statistics stay as they are.
+        trainer: the Trainer of this process.
+    """
+    if trainer.world_size == 1:
+        return
+    for name, tensor in tensors.items():
+        if name.rpartition(".")[2] in STATISTICS:
+            tensor.copy_(trainer.strategy.reduce(tensor.clone(), reduce_op="mean"))

@@ -22,10 +22,9 @@ from cifar_exp.data.loader import Batch
 from cifar_exp.errors import RunFailedError
 from cifar_exp.inference.classifier import Classifier
 from cifar_exp.training.distillation import Teacher
-from cifar_exp.training.metrics import Metrics, RunningMetrics
+from cifar_exp.training.metrics import Metrics, RunningMetrics, share_statistics
 from cifar_exp.training.optim.optimizers import build_optimizer
 from cifar_exp.training.optim.schedules import build_schedule
-from cifar_exp.training.statistics import share_statistics
 
 
 class NonFiniteLossError(RunFailedError):
@@ -52,10 +51,6 @@ class ImageClassifier(pl.LightningModule):
         self.train_metrics = RunningMetrics()
         self.val_metrics = RunningMetrics()
         self.val_figures = Metrics(loss=math.nan, accuracy=math.nan, images=0)  # of the last validation
-
-    def forward(self, pixels: Tensor) -> Tensor:
-        logits: Tensor = self.classifier(pixels)
-        return logits
 
     def on_fit_start(self) -> None:
         """Compile what trains, for batches of one size; evaluation, in other sizes, stays as it is."""
@@ -85,7 +80,7 @@ class ImageClassifier(pl.LightningModule):
 
     def training_loss(self, pixels: Tensor, targets: Tensor) -> Tensor:
         """Return the mean loss of a batch: pixels (B, C, H, W), and labels (B,) or class probabilities (B, K)."""
-        logits = self(pixels) if self._compiled is None else self._compiled(pixels)
+        logits = self.classifier(pixels) if self._compiled is None else self._compiled(pixels)
         loss = F.cross_entropy(logits, targets, label_smoothing=self.config.loss.label_smoothing)
         if self.teacher is not None:
             loss = self.teacher.blend(loss, logits, pixels)
@@ -126,7 +121,7 @@ class ImageClassifier(pl.LightningModule):
     def validation_step(self, batch: tuple[Tensor, Tensor], batch_idx: int) -> None:
         """Count a batch: pixels (B, C, H, W), labels (B,)."""
         pixels, labels = batch
-        logits = self(pixels)
+        logits = self.classifier(pixels)
         self.val_metrics.add(F.cross_entropy(logits, labels), logits, labels)
 
     def on_validation_epoch_end(self) -> None:

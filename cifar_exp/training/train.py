@@ -1,11 +1,12 @@
 """`train()`: one run from a checked config to the files of contract section 6."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from cifar_exp.checks import Planned, check_config
 from cifar_exp.config.devices import trains_alone
+from cifar_exp.config.messages import listing, shown
 from cifar_exp.config.schema import TrainConfig
 from cifar_exp.errors import UserError
 from cifar_exp.files import expanded
@@ -22,9 +23,12 @@ from cifar_exp.runs.lock import check_not_in_use, in_use
 from cifar_exp.runs.new_directory import check_is_writable, missing, near, resume_override, undone_on_error
 from cifar_exp.runs.result import Result
 from cifar_exp.runs.run import Run, load_run
+from cifar_exp.runs.saved import FREE, load_config
 
 if TYPE_CHECKING:
     from pytorch_lightning.callbacks import Callback
+
+TEACHER = "distill.teacher"  # where it is may change, not whether there is one
 
 
 def train(config: TrainConfig, directory: str | Path, resume: bool = False) -> Run:
@@ -70,9 +74,7 @@ def check_directory(run: RunDir, config: TrainConfig, resume: bool) -> bool:
     if not is_first_process():
         return False
     if resume and run.trace is not None:
-        from cifar_exp.training.continuation import check_continues
-
-        check_continues(run, config)
+        _check_continues(run, config)
         if run.finished:
             return True
     check_is_writable(run.path)
@@ -83,3 +85,36 @@ def check_directory(run: RunDir, config: TrainConfig, resume: bool) -> bool:
             f"Continue it with: cifar-exp train {resume_override(run.path)}"
         )
     return False
+
+
+def _check_continues(run: RunDir, config: TrainConfig) -> None:
+    """Raise UserError, naming the differences, where the run in a directory has another config.
+
+    The checkpoint's config counts: that of the directory may have been replaced by the one to be checked.
+    """
+    from cifar_exp.training.callbacks.run_state import RunState
+
+    saved = RunState.saved(run).get("config") if run.last.is_file() else None
+    if saved is None and run.config.is_file():
+        saved = load_config(run).model_dump(mode="json")
+    if saved is None:
+        return
+    differences = list(_differences(saved, config.model_dump(mode="json")))
+    if differences:
+        raise UserError(
+            f"{run.path}: contains a run of another config, which cannot be continued:\n{listing(differences)}"
+        )
+
+
+def _differences(saved: Mapping[str, Any], given: Mapping[str, Any], prefix: str = "") -> Iterator[str]:
+    for name in dict.fromkeys([*given, *saved]):
+        key = f"{prefix}{name}"
+        before, now = saved.get(name), given.get(name)
+        if before == now or (key in FREE and (key != TEACHER or None not in (before, now))):
+            continue
+        if key == "trainer.devices" and "auto" in (before, now):  # a job of -m has 1 for auto
+            continue
+        if isinstance(before, Mapping) and isinstance(now, Mapping):
+            yield from _differences(before, now, f"{key}.")
+        else:
+            yield f"{key}: the run has {shown(before)}, given is {shown(now)}."

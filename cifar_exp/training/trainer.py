@@ -7,13 +7,14 @@ from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
 import pytorch_lightning as pl
+import torch
 from pytorch_lightning.callbacks import Callback, EarlyStopping
 from pytorch_lightning.plugins.environments import LightningEnvironment, SLURMEnvironment
 from pytorch_lightning.profilers import PassThroughProfiler
 
 from cifar_exp.config.devices import trains_alone
 from cifar_exp.config.schema import CallbacksConfig, TrainConfig
-from cifar_exp.inference.device import fastest_precision
+from cifar_exp.inference.classifier import chosen_device
 from cifar_exp.runs.directory import RunDir
 from cifar_exp.training.callbacks.averaging import MovingAverage
 from cifar_exp.training.checkpoints import PlainCheckpointIO, checkpoints
@@ -56,6 +57,17 @@ def trainer_arguments(config: TrainConfig) -> dict[str, Any]:
     if given["precision"] == "auto":
         given["precision"] = fastest_precision(config.trainer.accelerator)
     return given
+
+
+def fastest_precision(accelerator: str) -> str:
+    """`bf16-mixed` on a device with instructions for bfloat16 (of processors: AVX-512 BF16, AMX), else `32-true`."""
+    kind = "tpu" if accelerator == "tpu" else chosen_device(accelerator).type
+    if kind == "cuda":
+        is_faster = torch.cuda.is_bf16_supported(including_emulation=False)
+    else:
+        known = torch.cpu.get_capabilities() if kind == "cpu" and hasattr(torch.cpu, "get_capabilities") else {}
+        is_faster = known.get("avx512_bf16", False) or known.get("amx_bf16", False)
+    return "bf16-mixed" if is_faster else "32-true"
 
 
 def configured_callbacks(config: CallbacksConfig) -> list[Callback]:

@@ -13,6 +13,7 @@ import torch
 from filelock import FileLock
 
 import cifar_exp as ce
+from cifar_exp.inference.classifier import Classifier
 from cifar_exp.runs.directory import RunDir
 from cifar_exp.training.module import ImageClassifier
 from tests.conftest import Run as Command
@@ -49,14 +50,14 @@ def test_a_terminal_that_is_closed_does_not_end_the_run(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("stage", ["validation", "test"])
 def test_a_loss_that_is_not_finite_fails_the_run(stage: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    original = ImageClassifier.forward
+    original = Classifier.forward
 
-    def diverged(module: ImageClassifier, pixels: torch.Tensor) -> torch.Tensor:
+    def diverged(module: Classifier, pixels: torch.Tensor) -> torch.Tensor:
         logits: torch.Tensor = original(module, pixels)
         return logits if module.training else logits * torch.nan
 
     if stage == "validation":
-        monkeypatch.setattr(ImageClassifier, "forward", diverged)
+        monkeypatch.setattr(Classifier, "forward", diverged)
     else:
         monkeypatch.setattr("cifar_exp.inference.evaluation.Evaluation.loss", float("nan"))
     run = tmp_path / "run"

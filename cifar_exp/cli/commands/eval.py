@@ -10,8 +10,7 @@ from cifar_exp.data.loader import EvalLoader
 from cifar_exp.data.sources import load_test
 from cifar_exp.errors import RunFailedError
 from cifar_exp.files import json_text
-from cifar_exp.inference.classifier import load_trained
-from cifar_exp.inference.device import chosen_device
+from cifar_exp.inference.classifier import chosen_device, load_trained
 from cifar_exp.inference.evaluation import Evaluation, evaluate
 from cifar_exp.network import check_budget
 from cifar_exp.runs.directory import RunDir

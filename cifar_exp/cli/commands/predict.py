@@ -12,8 +12,7 @@ from cifar_exp.data.decode import decode_files
 from cifar_exp.data.folder import image_suffixes
 from cifar_exp.errors import UserError
 from cifar_exp.files import json_text, users_choice, write_json
-from cifar_exp.inference.classifier import Prediction, load_trained
-from cifar_exp.inference.device import chosen_device
+from cifar_exp.inference.classifier import Prediction
 from cifar_exp.network import check_budget
 from cifar_exp.runs.run import Run
 
@@ -26,7 +25,7 @@ def main(checked: tuple[PredictConfig, Run]) -> None:
     files = image_files(Path(config.image))
     for path in (config.output, config.picture if config.picture != DEFAULT_PICTURE else None):
         check_target(path, files)
-    trained = load_trained(run.checkpoint).to(chosen_device(config.accelerator))
+    trained = run.model(config.accelerator)
     check_budget(trained.plan, config.budget)
     images = decode_files([str(file) for file in files], trained.plan.input_shape[1])  # (N, H, W, C)
     predictions = trained.predictions(torch.from_numpy(images).permute(0, 3, 1, 2))

@@ -8,7 +8,7 @@ from pytorch_lightning.callbacks import Callback
 from torch import Tensor
 from torch.optim.swa_utils import get_ema_multi_avg_fn
 
-from cifar_exp.training.statistics import share_statistics
+from cifar_exp.training.metrics import share_statistics
 
 
 class MovingAverage(Callback):

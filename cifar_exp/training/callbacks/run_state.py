@@ -8,8 +8,7 @@ import pytorch_lightning as pl
 from pytorch_lightning.callbacks import Callback
 
 from cifar_exp.errors import UserError
-from cifar_exp.inference.checkpoint import load_checkpoint
-from cifar_exp.inference.classifier import DESCRIPTION
+from cifar_exp.inference.classifier import DESCRIPTION, load_checkpoint
 from cifar_exp.runs.directory import RunDir
 
 

@@ -22,7 +22,7 @@ from benchmarks.search.graph_training import Data, GraphTraining, finished
 from benchmarks.search.methods import KERAS_TUNER, RAY_TUNE, Method, SearchSpace
 from cifar_exp.data.sources import load_test
 from cifar_exp.files import write_text
-from cifar_exp.inference.device import chosen_device
+from cifar_exp.inference.classifier import chosen_device
 from cifar_exp.network import Plan
 from cifar_exp.sweep.search.space import Candidate
 
