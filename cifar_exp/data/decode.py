@@ -20,6 +20,8 @@ from torch import Tensor
 from cifar_exp.console import Console
 from cifar_exp.errors import UserError
 
+Picture = str | os.PathLike[str] | Image.Image | np.ndarray  # a file, an image, or uint8 pixels (H, W, 3) or (H, W)
+
 FILES_PER_TASK = 64
 FILES_WORTH_A_BAR = 2000
 # Smaller files spend most of their time under the interpreter lock: two threads took 175 µs for each of
@@ -28,32 +30,29 @@ BYTES_WORTH_THREADS = 20_000
 FILES_SAMPLED = 50
 
 
-def decode_image(path: str | os.PathLike[str], image_size: int) -> Tensor:
-    """Return the pixels of an image file: uint8 (3, image_size, image_size), RGB, 0–255.
-
-    Raises:
-        UserError: the file is missing, is not an image, or is damaged; the message names it.
-    """
-    with without_pillow_warnings():
-        return torch.tensor(_decode(os.fspath(path), image_size)).permute(2, 0, 1).contiguous()
-
-
-def image_pixels(image: Image.Image | np.ndarray, image_size: int) -> Tensor:
-    """Return the pixels of an image in memory: uint8 (3, image_size, image_size), RGB, 0–255.
+def decode_image(image: Picture, image_size: int) -> Tensor:
+    """Return the pixels of an image: uint8 (3, image_size, image_size), RGB, 0–255.
 
     Args:
-        image: a PIL image, or an array of uint8 (H, W, 3), (H, W, 4) or (H, W).
+        image: the path of a file, a PIL image, or an array of uint8 (H, W, 3), (H, W, 4) or (H, W).
         image_size: the side of the result.
 
     Raises:
-        UserError: an array of another type or shape.
+        UserError: the file is missing, is not an image, or is damaged; an array of another type or shape.
     """
-    if not isinstance(image, Image.Image):
-        pixels = np.asarray(image)
-        if pixels.dtype != np.uint8 or not (pixels.ndim == 2 or (pixels.ndim == 3 and pixels.shape[2] in (3, 4))):
-            raise UserError(f"expected an image as uint8 (H, W, 3), got {pixels.dtype} {pixels.shape}.")
-        image = Image.fromarray(pixels)
-    return torch.tensor(_square(image, image_size)).permute(2, 0, 1).contiguous()
+    with without_pillow_warnings():
+        if isinstance(image, str | os.PathLike):
+            pixels = _decode(os.fspath(image), image_size)
+        else:
+            pixels = _square(image if isinstance(image, Image.Image) else _from_array(image), image_size)
+    return torch.tensor(pixels).permute(2, 0, 1).contiguous()
+
+
+def _from_array(array: np.ndarray) -> Image.Image:
+    pixels = np.asarray(array)  # a tensor may be given too
+    if pixels.dtype != np.uint8 or not (pixels.ndim == 2 or (pixels.ndim == 3 and pixels.shape[2] in (3, 4))):
+        raise UserError(f"expected an image as uint8 (H, W, 3), got {pixels.dtype} {pixels.shape}.")
+    return Image.fromarray(pixels)
 
 
 def decode_files(files: Sequence[str], image_size: int) -> np.ndarray:

@@ -4,7 +4,7 @@ Shapes: B images of a batch, C channels, H height, W width, K classes.
 """
 
 from collections.abc import Iterator
-from itertools import pairwise
+from itertools import islice, pairwise
 
 import torch
 from torch import Tensor
@@ -20,6 +20,7 @@ Batch = tuple[Tensor, Tensor]
 # kernels is what costs
 BYTES_AT_ONCE_CPU = 2**20
 BYTES_AT_ONCE = 16 * 2**20
+STEPS_PER_EXECUTION = 16  # Keras' word: the optimizer steps of one call of `training_step`
 
 
 class TrainLoader:
@@ -126,6 +127,34 @@ class TrainLoader:
         bytes_at_once = BYTES_AT_ONCE_CPU if self.data.images.device.type == "cpu" else BYTES_AT_ONCE
         count = max(1, bytes_at_once // (bytes_an_image * max(self.batch_sizes)))
         return [self.batch_sizes[first : first + count] for first in range(0, len(self), count)]
+
+
+class GroupedLoader:
+    """A loader's batches in groups, as `training_step` takes them: Lightning's loop costs as much for one batch.
+
+    Yields an iterator over the batches of each group. They are made when they are asked for, so a group has to be used
+    up before the next one. Lightning takes any sized iterable for a loader; `sampler` is where it looks for
+    `set_epoch`.
+    """
+
+    def __init__(
+        self, loader: TrainLoader, limit: int | float | None = None, group_size: int = STEPS_PER_EXECUTION
+    ) -> None:
+        """`limit` is what Lightning's `limit_train_batches` is: batches per epoch, or a float, a fraction of them."""
+        self.loader = loader
+        self.sampler = loader
+        self.group_size = group_size
+        self.steps = len(loader)
+        if limit is not None:
+            self.steps = min(self.steps, limit) if isinstance(limit, int) else max(1, int(self.steps * limit))
+
+    def __len__(self) -> int:
+        return -(-self.steps // self.group_size)
+
+    def __iter__(self) -> Iterator[Iterator[Batch]]:
+        batches = islice(self.loader, self.steps)
+        for _ in range(len(self)):
+            yield islice(batches, self.group_size)
 
 
 class EvalLoader:

@@ -6,9 +6,8 @@ import pytorch_lightning as pl
 import torch
 from torch import Tensor
 
-from cifar_exp.data.grouping import GroupedLoader
 from cifar_exp.data.images import ImageSet, channel_statistics, fingerprint
-from cifar_exp.data.loader import EvalLoader, TrainLoader
+from cifar_exp.data.loader import EvalLoader, GroupedLoader, TrainLoader
 from cifar_exp.data.settings import AugmentConfig, DataConfig
 from cifar_exp.data.sources import load_test, load_train_val
 
@@ -40,7 +39,7 @@ class CifarData(pl.LightningDataModule):
         self.seed = seed
         self.max_epochs = max_epochs
         self.limit_train_batches = limit_train_batches
-        self._parts: tuple[ImageSet, ImageSet, ImageSet] | None = None  # training, validation, test
+        self._parts: tuple[ImageSet, ...] = ()  # training, validation, test, after `setup`
 
     def setup(self, stage: str | None = None) -> None:
         """Load all images once, whatever the stage, and move them to the Trainer's device.
@@ -48,28 +47,22 @@ class CifarData(pl.LightningDataModule):
         Raises:
             UserError: images that are missing or broken, or too few of them; of the test too, before any training.
         """
-        if self._parts is None:
+        if not self._parts:
             test = load_test(self.data)
             train, val = load_train_val(self.data)
             self.mean, self.std = channel_statistics(train)
             self._parts = (train, val, test)
         device = self.trainer.strategy.root_device if self.trainer else torch.device("cpu")
-        train, val, test = self._parts
-        self._parts = (train.to(device), val.to(device), test.to(device))
-
-    def _images(self, part: int) -> ImageSet:
-        if self._parts is None:
-            raise RuntimeError("setup() comes before the loaders")
-        return self._parts[part]
+        self._parts = tuple(part.to(device) for part in self._parts)
 
     def fingerprint(self) -> str:
         """Return the hash of all images, after `setup`."""
-        return fingerprint(*map(self._images, (TRAIN, VAL, TEST)))
+        return fingerprint(*self._parts)
 
     def train_dataloader(self) -> GroupedLoader:
         """Return the batches of an epoch, shuffled and augmented, several at a time."""
         loader = TrainLoader(
-            self._images(TRAIN),
+            self._parts[TRAIN],
             self.data.batch_size,
             self.augment,
             seed=self.seed,
@@ -81,17 +74,16 @@ class CifarData(pl.LightningDataModule):
 
     def val_dataloader(self) -> EvalLoader:
         """Return the part held out of the training images, in order."""
-        return EvalLoader(self._images(VAL), self.data.eval_batch_size, **self._place())
+        return EvalLoader(self._parts[VAL], self.data.eval_batch_size, **self._place())
 
     def test_dataloader(self) -> EvalLoader:
         """Return all test images, in order, on every process: the test is one process's work."""
-        return EvalLoader(self._images(TEST), self.data.eval_batch_size)
+        return EvalLoader(self._parts[TEST], self.data.eval_batch_size)
 
     def transfer_batch_to_device(self, batch: Any, device: torch.device, dataloader_idx: int) -> Any:
         """Return the batch, which is on the device already."""
         return batch
 
     def _place(self) -> dict[str, int]:
-        if self.trainer is None:
-            return {"rank": 0, "world_size": 1}
-        return {"rank": self.trainer.global_rank, "world_size": self.trainer.world_size}
+        trainer = self.trainer
+        return {"rank": trainer.global_rank, "world_size": trainer.world_size} if trainer else {}

@@ -12,7 +12,7 @@ import torch
 from PIL import Image
 from torch import Tensor, nn
 
-from cifar_exp.data.decode import decode_image, image_pixels
+from cifar_exp.data.decode import Picture, decode_image
 from cifar_exp.data.describe import DataInfo
 from cifar_exp.errors import RunFailedError, UserError
 from cifar_exp.network import ModelSpec, Plan, build_network, plan_network
@@ -20,8 +20,6 @@ from cifar_exp.network import ModelSpec, Plan, build_network, plan_network
 DESCRIPTION = "cifar_exp"  # the checkpoint's key for what `TrainedNetwork` needs beside the weights
 WEIGHTS = "classifier."  # the prefix of the classifier's weights in a checkpoint of the LightningModule
 IMAGES_AT_ONCE = 256
-
-Picture = str | os.PathLike[str] | Image.Image | np.ndarray  # a file, an image, or uint8 pixels (H, W, 3) or (H, W)
 
 
 class Classifier(nn.Module):
@@ -112,10 +110,7 @@ class TrainedNetwork:
         if isinstance(images, str | os.PathLike | Image.Image):
             images = [images]
         size = self.plan.input_shape[1]
-        pixels = [
-            decode_image(image, size) if isinstance(image, str | os.PathLike) else image_pixels(image, size)
-            for image in images
-        ]
+        pixels = [decode_image(image, size) for image in images]
         return self.predictions(torch.stack(pixels)) if pixels else []
 
     def predictions(self, pixels: Tensor) -> list[Prediction]:

@@ -7,9 +7,8 @@ import pytorch_lightning as pl
 import torch
 from torch import Tensor
 
-from cifar_exp.data.grouping import GroupedLoader
 from cifar_exp.data.images import ImageSet, channel_statistics
-from cifar_exp.data.loader import Batch, TrainLoader
+from cifar_exp.data.loader import Batch, GroupedLoader, TrainLoader
 from cifar_exp.data.module import CifarData
 from cifar_exp.data.settings import AugmentConfig, DataConfig
 from cifar_exp.errors import UserError
