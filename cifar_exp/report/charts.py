@@ -1,15 +1,19 @@
 """The charts of a report, as plain data: for the pictures of the Markdown document and for the page."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from cifar_exp.plots.chart import LEGEND_LABELS, Axis, Chart, Matrix, Series, pareto_series
+from cifar_exp.network.cost import COSTS
+from cifar_exp.plots.chart import LEGEND_LABELS, Axis, Chart, Matrix, Series, pareto_front, pareto_series
 from cifar_exp.plots.curves import ACCURACY, EPOCH, LOSS, curve
 from cifar_exp.plots.pictures import draw_charts, draw_matrices
-from cifar_exp.report.content import AGAINST, Content, front
+from cifar_exp.report.content import Content, best_of
 from cifar_exp.report.runs import Run
 
 MATRICES = 6  # in one picture
+# What accuracy is plotted against: figures of `result.json` with their names
+AGAINST = {key: name for key, name in COSTS.items() if key != "trainable_params"}
+AGAINST["seconds_per_epoch"] = "seconds per epoch"
 
 Variants = Mapping[str, Chart | Matrix]  # of one chart, by name; the reader chooses among several
 
@@ -32,7 +36,7 @@ def draw_pictures(directory: Path, content: Content) -> dict[str, str]:
         by_class = classes(content)
         height = 1.4 + 0.3 * max(len(one.y) for one in by_class.series)
         draw_charts(directory / "classes.png", [by_class], height=height)
-        best = sorted(content.tested, key=lambda run: -run.result["val/acc"])[:MATRICES]
+        best = best_of(content.tested, MATRICES)
         draw_matrices(directory / "confusion.png", [matrix(run) for run in best])
         written |= {
             "classes.png": "Per-class test accuracy",
@@ -83,6 +87,11 @@ def cost(content: Content, key: str) -> Chart:
     ]
     through = pareto_series([run.result[key] for run in best], [run.result["val/acc"] for run in best])
     return Chart(Axis(AGAINST[key], "cost", from_zero=True), Axis("validation accuracy", "percent"), [through, *points])
+
+
+def front(runs: Sequence[Run], cost: str) -> list[Run]:
+    """Return the runs on the Pareto front of validation accuracy against `cost`, the cheapest first."""
+    return [runs[position] for position in pareto_front([(run.result[cost], run.result["val/acc"]) for run in runs])]
 
 
 def _details(run: Run, key: str) -> str:

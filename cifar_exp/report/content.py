@@ -1,21 +1,18 @@
-"""What a report contains, whichever way it is written."""
+"""What a report contains, whichever way it is written: the finished runs below some directories."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
-from cifar_exp.network.cost import COSTS
-from cifar_exp.plots.chart import pareto_front
-from cifar_exp.report.runs import Collection, Run
+from cifar_exp.config.messages import collected
+from cifar_exp.errors import UserError
+from cifar_exp.report.runs import Run, read_run, with_labels
+from cifar_exp.runs.directory import RunDir
 
 RUNS_IN_ORDER = 12  # more are sorted by validation accuracy
 RUNS_IN_DETAIL = 12  # with confusion matrix and layer table
-
-# What accuracy is plotted against: figures of `result.json` with their names
-AGAINST = {
-    **{key: COSTS[key] for key in ("params", "macs", "peak_activation_bytes", "flash_bytes", "sram_bytes")},
-    "seconds_per_epoch": "seconds per epoch",
-}
+NAMES_SHOWN = 8
 PALETTE = (
     "#3b82c4", "#e0752d", "#2f9e6e", "#c8457a", "#8a63d2", "#b58a00", "#1a9fb5", "#a0654f", "#7f8c3a", "#d14b4b",
 )  # fmt: skip  # readable on white and on black
@@ -23,23 +20,15 @@ PALETTE = (
 
 @dataclass(frozen=True)
 class Content:
-    """The runs in the order of the report, and those left out with their status."""
+    """The runs in the order of the report, and the directories of those left out, with their status."""
 
     runs: Sequence[Run]
     left_out: Mapping[Path, str]
 
-    @classmethod
-    def of(cls, collection: Collection) -> "Content":
-        """Return few runs as the user gave them, many sorted, the best first."""
-        runs = list(collection.runs)
-        if len(runs) > RUNS_IN_ORDER:
-            runs.sort(key=lambda run: -run.result["val/acc"])
-        return cls(runs, collection.left_out)
-
     @property
     def detailed(self) -> Sequence[Run]:
         """The runs that are shown in detail: the best by validation accuracy, in the order of the report."""
-        best = sorted(self.runs, key=lambda run: -run.result["val/acc"])[:RUNS_IN_DETAIL]
+        best = best_of(self.runs, RUNS_IN_DETAIL)
         return [run for run in self.runs if run in best]
 
     @property
@@ -58,6 +47,54 @@ class Content:
         return labels if len(labels) <= 60 else f"{len(self.runs)} runs"
 
 
-def front(runs: Sequence[Run], cost: str) -> list[Run]:
-    """Return the runs on the Pareto front of validation accuracy against `cost`, the cheapest first."""
-    return [runs[position] for position in pareto_front([(run.result[cost], run.result["val/acc"]) for run in runs])]
+def best_of(runs: Sequence[Run], count: int) -> list[Run]:
+    """Return the `count` best runs by validation accuracy, the best first."""
+    return sorted(runs, key=lambda run: -run.result["val/acc"])[:count]
+
+
+def collect(paths: Iterable[Path]) -> Content:
+    """Return the finished runs in `paths`, few in the order given, many sorted, the best first.
+
+    A directory that is no run stands for the runs in it.
+
+    Raises:
+        UserError: a directory without any run, or no finished one in all of them.
+    """
+    directories: dict[Path, Path] = {}
+    for path in paths:
+        found = list(runs_below(path))
+        if not found:
+            raise UserError(f"runs: {path}: neither a run nor a directory of runs (a run has a result.json).")
+        directories |= {one.resolve(): one for one in found}
+    status = dict(
+        zip(directories.values(), collected(*(partial(_status, one) for one in directories.values())), strict=True)
+    )
+    left_out = {one: state for one, state in status.items() if state != "finished"}
+    if len(left_out) == len(status):
+        raise UserError(f"runs: none has finished:\n{listed(left_out)}")
+    runs = collected(*(partial(read_run, one) for one, state in status.items() if state == "finished"))
+    runs = with_labels(runs)
+    return Content(best_of(runs, len(runs)) if len(runs) > RUNS_IN_ORDER else runs, left_out)
+
+
+def listed(left_out: Mapping[Path, str]) -> str:
+    """Return the directories of runs that have not finished, at most 8, one per line."""
+    lines = [f"  {path}: {status}" for path, status in left_out.items()]
+    more = [f"  … and {len(lines) - NAMES_SHOWN} more"] if len(lines) > NAMES_SHOWN else []
+    return "\n".join([*lines[:NAMES_SHOWN], *more])
+
+
+def runs_below(path: Path) -> Iterator[Path]:
+    """`path` if it is a run's directory, else the runs in it, in the order of their names."""
+    files = RunDir(path)
+    if files.result.is_file() or files.config.is_file():
+        yield path
+        return
+    children = [child for child in path.iterdir() if child.is_dir() and not child.name.startswith(".")]
+    for child in sorted(children, key=lambda child: (len(child.name) if child.name.isdigit() else 0, child.name)):
+        yield from runs_below(child)
+
+
+def _status(directory: Path) -> str:
+    run = RunDir(directory)
+    return str(run.read_result().status) if run.result.is_file() else "not finished"

@@ -1,12 +1,10 @@
-"""Finished runs, read back from their directories."""
+"""A finished run, read back from its directory; and how runs differ."""
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from functools import partial
 from pathlib import Path
 from typing import Any
 
-from cifar_exp.config.messages import collected
 from cifar_exp.config.parse import plain
 from cifar_exp.data.settings import DataConfig
 from cifar_exp.errors import UserError
@@ -17,7 +15,6 @@ from cifar_exp.network.spec import ModelSpec
 from cifar_exp.runs.directory import RunDir
 from cifar_exp.runs.saved import saved_config, saved_hydra, saved_overrides
 
-NAMES_SHOWN = 8
 OVERRIDES_IN_LABEL = 3
 
 
@@ -43,59 +40,6 @@ class Run:
         for name in key.split("."):
             value = value.get(name) if isinstance(value, Mapping) else None
         return value
-
-
-@dataclass(frozen=True)
-class Collection:
-    """The runs of a report, and the directories of those left out, with their status."""
-
-    runs: Sequence[Run]
-    left_out: Mapping[Path, str]
-
-
-def collect(paths: Iterable[Path]) -> Collection:
-    """Return the finished runs in `paths`; a directory that is no run stands for the runs in it.
-
-    Raises:
-        UserError: a directory without any run, or no finished one in all of them.
-    """
-    directories: dict[Path, Path] = {}
-    for path in paths:
-        found = list(runs_below(path))
-        if not found:
-            raise UserError(f"runs: {path}: neither a run nor a directory of runs (a run has a result.json).")
-        directories |= {one.resolve(): one for one in found}
-    status = dict(
-        zip(directories.values(), collected(*(partial(_status, one) for one in directories.values())), strict=True)
-    )
-    left_out = {one: state for one, state in status.items() if state != "finished"}
-    if len(left_out) == len(status):
-        raise UserError(f"runs: none has finished:\n{listed(left_out)}")
-    runs = collected(*(partial(read_run, one) for one, state in status.items() if state == "finished"))
-    return Collection(with_labels(runs), left_out)
-
-
-def listed(left_out: Mapping[Path, str]) -> str:
-    """Return the directories of runs that have not finished, at most 8, one per line."""
-    lines = [f"  {path}: {status}" for path, status in left_out.items()]
-    more = [f"  … and {len(lines) - NAMES_SHOWN} more"] if len(lines) > NAMES_SHOWN else []
-    return "\n".join([*lines[:NAMES_SHOWN], *more])
-
-
-def runs_below(path: Path) -> Iterator[Path]:
-    """`path` if it is a run's directory, else the runs in it, in the order of their names."""
-    files = RunDir(path)
-    if files.result.is_file() or files.config.is_file():
-        yield path
-        return
-    children = [child for child in path.iterdir() if child.is_dir() and not child.name.startswith(".")]
-    for child in sorted(children, key=lambda child: (len(child.name) if child.name.isdigit() else 0, child.name)):
-        yield from runs_below(child)
-
-
-def _status(directory: Path) -> str:
-    run = RunDir(directory)
-    return str(run.read_result().status) if run.result.is_file() else "not finished"
 
 
 def read_run(directory: Path) -> Run:

@@ -26,30 +26,17 @@ class Figure:
 
     title: str
     key: str
-    show: Callable[[Any], str]
+    form: str = "s"  # as `format` takes it
     better: Callable[..., Any] | None = None  # max or min
 
 
-def percent(fraction: float) -> str:
-    """Return `81.25%`."""
-    return f"{fraction:.2%}"
-
-
-def count(number: int) -> str:
-    """Return `704,842`."""
-    return f"{number:,}"
-
-
 FIGURES = (
-    Figure("train", "train/acc", percent),
-    Figure("validation", "val/acc", percent, max),
-    Figure("test", "test/acc", percent, max),
-    Figure("s/epoch", "seconds_per_epoch", lambda seconds: f"{seconds:.2f}", min),
-    *(
-        Figure(COSTS[key], key, count, min)
-        for key in ("params", "macs", "peak_activation_bytes", "flash_bytes", "sram_bytes")
-    ),
-    Figure("epochs", "epochs", count),
+    Figure("train", "train/acc", ".2%"),
+    Figure("validation", "val/acc", ".2%", max),
+    Figure("test", "test/acc", ".2%", max),
+    Figure("s/epoch", "seconds_per_epoch", ".2f", min),
+    *(Figure(name, key, ",", min) for key, name in COSTS.items() if key != "trainable_params"),
+    Figure("epochs", "epochs", ","),
 )
 
 
@@ -64,10 +51,7 @@ NARROW = tuple(  # what a terminal of 80 columns shows
 def comparison(runs: Sequence[Run], figures: Sequence[Figure] = FIGURES) -> Table:
     """Return accuracies, time and cost of each run; a figure that no run has is no column."""
     figures = [one for one in figures if any(run.result.get(one.key) is not None for run in runs)]
-    texts = [
-        Figure("run", "", str),
-        *(Figure(key, key, str) for key in ("model", "data", "device") if _adds(runs, key)),
-    ]
+    texts = [Figure("run", ""), *(Figure(key, key) for key in ("model", "data", "device") if _adds(runs, key))]
     rows = [
         [run.label, *(str(run.result.get(one.key)) for one in texts[1:]), *(_cell(run, one) for one in figures)]
         for run in runs
@@ -84,7 +68,7 @@ def _adds(runs: Sequence[Run], key: str) -> bool:
 
 def _cell(run: Run, figure: Figure) -> str:
     value = run.result.get(figure.key)
-    return "–" if value is None else figure.show(value)
+    return "–" if value is None else format(value, figure.form)
 
 
 def _best_rows(runs: Sequence[Run], figure: Figure) -> list[int]:
@@ -122,7 +106,7 @@ def class_accuracy(runs: Sequence[Run]) -> Table | None:
     if not known:
         return None
     names = list(dict.fromkeys(name for _, found in known for name in found))
-    rows = [[name, *(percent(found[name]) if name in found else "–" for _, found in known)] for name in names]
+    rows = [[name, *(f"{found[name]:.2%}" if name in found else "–" for _, found in known)] for name in names]
     return Table(["class", *(run.label for run, _ in known)], rows)
 
 

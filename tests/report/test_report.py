@@ -12,9 +12,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
-from cifar_exp.report.content import front
+from cifar_exp.report.charts import front
+from cifar_exp.report.content import collect
 from cifar_exp.report.runs import Run as ReportedRun
-from cifar_exp.report.runs import collect, read_run
+from cifar_exp.report.runs import read_run
 from tests.conftest import Run
 from tests.training.tiny import result
 

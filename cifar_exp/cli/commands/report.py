@@ -8,17 +8,15 @@ from cifar_exp.cli.tables import figures_table, line, note, show
 from cifar_exp.config.command_schema import ReportConfig
 from cifar_exp.files import users_choice, write_text
 from cifar_exp.report import tables
-from cifar_exp.report.content import Content
-from cifar_exp.report.runs import collect, listed
+from cifar_exp.report.content import Content, collect, listed
 
 
 def main(config: ReportConfig) -> None:
     """Write `report.md` with its pictures and `report.html`; print the comparison."""
     runs = [config.runs] if isinstance(config.runs, str) else config.runs
-    collection = collect(Path(run) for run in runs)
-    if collection.left_out:
-        note(f"{len(collection.left_out)} not finished, left out:\n{listed(collection.left_out)}")
-    content = Content.of(collection)
+    content = collect(Path(run) for run in runs)
+    if content.left_out:
+        note(f"{len(content.left_out)} not finished, left out:\n{listed(content.left_out)}")
     output = Path(config.output)
     with users_choice(output):
         write_report(output, content)
