@@ -79,7 +79,11 @@ def list_images(root: Path, split: str, class_names: Sequence[str]) -> FolderLis
     """Return all image files of one split, with their labels. Raises UserError where a directory cannot be read."""
     files: list[str] = []
     labels: list[int] = []
-    ignored = [(entry, "outside of the class directories") for entry in _shown_entries(root / split) if _is_file(entry)]
+    ignored = [
+        (entry, "outside of the class directories")
+        for entry in _shown_entries(root / split)
+        if not _is_directory(entry)
+    ]
     digest = hashlib.sha256()
     for label, name in enumerate(class_names):
         for entry in sorted(_shown_entries(root / split / name), key=lambda entry: entry.name):
@@ -145,13 +149,6 @@ def _is_directory(entry: os.DirEntry[str]) -> bool:
         if error.errno == errno.ELOOP:
             raise UserError(f"data.root: '{entry.path}' is a symbolic link that points to itself.") from None
         raise UserError(f"data.root: cannot read '{entry.path}': {error.strerror}.") from None
-
-
-def _is_file(entry: os.DirEntry[str]) -> bool:
-    try:
-        return not entry.is_dir()
-    except OSError:
-        return True
 
 
 def _reason_to_ignore(entry: os.DirEntry[str]) -> str:

@@ -1,7 +1,5 @@
 """The one network class: any plan, assembled from its layers."""
 
-from collections.abc import Mapping
-
 from torch import Tensor, nn
 
 from cifar_exp.network.plan import Plan, PlannedLayer, PlannedStep
@@ -23,7 +21,6 @@ class Layer(nn.Module):
 
     def __init__(self, planned: PlannedLayer, shared: "Layer | None" = None) -> None:
         super().__init__()
-        self.skip = planned.skip
         self.steps = nn.ModuleDict()
         for step in planned.steps:
             parts = self._parts(planned, step, shared)
@@ -65,20 +62,15 @@ class Network(nn.Module):
             assert shared is None or isinstance(shared, Layer)
             self.layers[planned.name] = Layer(planned, shared)
         self.head = nn.ModuleDict({planned.name: Layer(planned) for planned in plan.head})
-        self._kept = frozenset(planned.skip for planned in plan.layers if planned.skip)
+        self._skips = {planned.name: planned.skip for planned in plan.layers if planned.skip}
 
     def forward(self, images: Tensor) -> Tensor:
         """Compute logits (B, num_classes) from normalised images (B, C, H, W)."""
         x, kept = images, {"input": images}
         for name, layer in self.layers.items():
-            x = layer(x, _source(layer, kept))
-            if name in self._kept:
+            x = layer(x, kept[self._skips[name]] if name in self._skips else None)
+            if name in self._skips.values():
                 kept[name] = x
         for layer in self.head.values():
             x = layer(x)
         return x
-
-
-def _source(layer: nn.Module, kept: Mapping[str, Tensor]) -> Tensor | None:
-    assert isinstance(layer, Layer)
-    return None if layer.skip is None else kept[layer.skip]

@@ -14,8 +14,6 @@ class ByteDropout(nn.Module):
 
     def __init__(self, rate: float) -> None:
         super().__init__()
-        if not 0.0 <= rate < 1.0:
-            raise ValueError(f"expected a rate of at least 0 and below 1, got {rate}")
         self.rate = rate
 
     def forward(self, x: Tensor) -> Tensor:

@@ -36,8 +36,9 @@ def draw_pictures(directory: Path, content: Content) -> dict[str, str]:
         by_class = classes(content)
         height = 1.4 + 0.3 * max(len(one.y) for one in by_class.series)
         draw_charts(directory / "classes.png", [by_class], height=height)
+        matrices = confusion(content)
         best = best_of(content.tested, MATRICES)
-        draw_matrices(directory / "confusion.png", [matrix(run) for run in best])
+        draw_matrices(directory / "confusion.png", [matrices[run.label] for run in best])
         written |= {
             "classes.png": "Per-class test accuracy",
             "confusion.png": "Test images by true and predicted class",
@@ -104,17 +105,12 @@ def classes(content: Content) -> Chart:
     """Return per-class test accuracy, one dot per run."""
     series = [
         Series(run.label, list(found.values()), list(found), content.colour(run), mark="dots", what="test accuracy")
-        for run, found in ((run, (run.test or {})["class_acc"]) for run in content.tested)
+        for run, found in ((run, run.test.class_acc) for run in content.tested if run.test)
     ]
     return Chart(Axis("test accuracy", "percent"), Axis("", "name"), series)
 
 
 def confusion(content: Content) -> dict[str, Matrix]:
     """Return the confusion matrix of each run that has been tested."""
-    return {run.label: matrix(run) for run in content.tested}
-
-
-def matrix(run: Run) -> Matrix:
-    """Return the confusion matrix of a run that has been tested."""
-    test = run.test or {}
-    return Matrix(run.label, list(test["class_acc"]), test["confusion"])
+    tests = {run.label: run.test for run in content.tested if run.test}
+    return {label: Matrix(label, list(test.class_acc), test.confusion) for label, test in tests.items()}

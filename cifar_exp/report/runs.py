@@ -13,6 +13,7 @@ from cifar_exp.network.plan import Plan
 from cifar_exp.network.planner import plan_network
 from cifar_exp.network.spec import ModelSpec
 from cifar_exp.runs.directory import RunDir
+from cifar_exp.runs.result import ClassFigures
 from cifar_exp.runs.saved import saved_config, saved_hydra, saved_overrides
 
 OVERRIDES_IN_LABEL = 3
@@ -26,7 +27,7 @@ class Run:
     directory: Path
     result: Mapping[str, Any]  # result.json
     rows: Sequence[Mapping[str, float]]  # metrics.csv, one row per epoch
-    test: Mapping[str, Any] | None = None  # test.json
+    test: ClassFigures | None = None  # test.json
     config: Mapping[str, Any] = field(default_factory=dict)  # resolved
     choices: Mapping[str, Any] = field(default_factory=dict)  # the option of each config group
     overrides: Sequence[str] = ()  # the keys that were set on the command line or by a sweep
@@ -71,13 +72,13 @@ def _config(files: RunDir) -> dict[str, Any]:
         raise UserError(str(error) if str(files.config) in str(error) else f"{files.config}: {error}") from None
 
 
-def _plan(config: Mapping[str, Any], test: Mapping[str, Any] | None) -> Plan | None:
+def _plan(config: Mapping[str, Any], test: ClassFigures | None) -> Plan | None:
     """Return the network's plan; None where the number of classes is unknown."""
     if test is None or not {"model", "data"} <= set(config):
         return None
     try:
         size = DataConfig.model_validate(config["data"]).image_size
-        return plan_network(ModelSpec.model_validate(config["model"]), (3, size, size), len(test["class_acc"]))
+        return plan_network(ModelSpec.model_validate(config["model"]), (3, size, size), len(test.class_acc))
     except (UserError, ValueError):  # of a version that described networks otherwise
         return None
 

@@ -1,6 +1,6 @@
 """The tables of a report."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -102,7 +102,7 @@ def _plain(value: Any) -> str:
 
 def class_accuracy(runs: Sequence[Run]) -> Table | None:
     """Return per-class test accuracy, one column per run that has been tested."""
-    known: list[tuple[Run, Mapping[str, float]]] = [(run, run.test["class_acc"]) for run in runs if run.test]
+    known = [(run, run.test.class_acc) for run in runs if run.test]
     if not known:
         return None
     names = list(dict.fromkeys(name for _, found in known for name in found))

@@ -5,14 +5,15 @@ import io
 import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
-from pydantic import ValidationError
+from pydantic import BaseModel, ValidationError
 
 from cifar_exp.errors import UserError
 from cifar_exp.files import write_json, write_text
 from cifar_exp.runs.result import ClassFigures, Result
 
+Document = TypeVar("Document", bound=BaseModel)
 Row = dict[str, float]  # one epoch, by the columns of metrics.csv
 CURVES = ("epoch", "train/loss", "train/acc", "val/loss", "val/acc")  # the columns that every run's metrics.csv has
 
@@ -47,27 +48,17 @@ class RunDir:
 
     def read_result(self) -> Result:
         """Return the contents of `result.json`. Raises UserError where it is missing or damaged."""
-        try:
-            return Result.model_validate(json.loads(self.result.read_text(encoding="utf-8")))
-        except FileNotFoundError:
-            raise UserError(f"{self.path}: no {self.result.name} here, so no finished run.") from None
-        except (OSError, ValueError, RecursionError) as error:
-            raise UserError(f"{self.result}: damaged ({reason(error)}).") from None
+        if not self.result.exists():
+            raise UserError(f"{self.path}: no {self.result.name} here, so no finished run.")
+        return _read(self.result, Result)
 
     def write_result(self, result: Result) -> None:
         """Replace `result.json`."""
         write_json(self.result, result.document())
 
-    def read_test(self) -> dict[str, Any] | None:
+    def read_test(self) -> ClassFigures | None:
         """Return the contents of `test.json`, None where there is none. Raises UserError where it is damaged."""
-        try:
-            document: dict[str, Any] = json.loads(self.test.read_text(encoding="utf-8"))
-            ClassFigures.model_validate(document)
-        except FileNotFoundError:
-            return None
-        except (OSError, ValueError, RecursionError) as error:
-            raise UserError(f"{self.test}: damaged ({reason(error)}).") from None
-        return document
+        return _read(self.test, ClassFigures) if self.test.exists() else None
 
     def write_test(self, document: Mapping[str, Any]) -> None:
         """Replace `test.json`."""
@@ -94,6 +85,13 @@ class RunDir:
         table.writeheader()
         table.writerows(rows)
         write_text(self.metrics, text.getvalue())
+
+
+def _read(file: Path, kind: type[Document]) -> Document:
+    try:
+        return kind.model_validate(json.loads(file.read_text(encoding="utf-8")))
+    except (OSError, ValueError, RecursionError) as error:
+        raise UserError(f"{file}: damaged ({reason(error)}).") from None
 
 
 def _numbers(row: Mapping[str, str]) -> Row:

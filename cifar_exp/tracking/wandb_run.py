@@ -9,6 +9,7 @@ import os
 import secrets
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -20,7 +21,7 @@ from cifar_exp.inference.evaluation import Evaluation
 from cifar_exp.network import Plan
 from cifar_exp.network.cost import costs_of
 from cifar_exp.network.table import COLUMNS, size_text
-from cifar_exp.tracking.labels import Labels
+from cifar_exp.runs.saved import SavedHydra
 from cifar_exp.tracking.tracker import BestEffort, Tracker, first_line
 
 if TYPE_CHECKING:
@@ -31,7 +32,35 @@ log = logging.getLogger(__name__)
 BEST = "best/val/acc"
 STAGING, CACHE = "WANDB_DATA_DIR", "WANDB_CACHE_DIR"  # wandb's own variables
 TIMEOUTS = {"init_timeout": 30, "finish_timeout": 300}  # seconds: for the server's reply, for uploads at the end
+TAG_LENGTH = 64  # wandb's limit
 CLASSES_SHOWN = 50  # more make a confusion matrix that nobody can read
+
+
+@dataclass(frozen=True)
+class Labels:
+    """A wandb run's group, None for a run by itself, and its tags."""
+
+    group: str | None
+    tags: tuple[str, ...]
+    is_one_of_many: bool = False  # a job of `-m`, or a trial of a sweep
+
+
+def labels_of(config: TrainConfig, hydra: SavedHydra) -> Labels:
+    """Return the labels of a run with these settings of Hydra, which a resumed run has kept.
+
+    The group is the user's `logger.group`, else the study, else the name of the `-m` directory, else the
+    experiment. Tags are the user's, then model, data and experiment.
+    """
+    experiment = hydra.choices.get("experiment")
+    own = [config.model.name, config.data.name, *([experiment] if experiment else [])]
+    tags = [*config.tags, *(name[:TAG_LENGTH] for name in own)]
+    study = config.trial.study_name if config.trial else None
+    multirun = Path(hydra.sweep_dir).name if hydra.mode == "MULTIRUN" else None
+    return Labels(
+        group=config.logger.group or study or multirun or experiment,
+        tags=tuple(dict.fromkeys(tags)),
+        is_one_of_many=study is not None or multirun is not None,
+    )
 
 
 def start_tracker(

@@ -23,9 +23,8 @@ from cifar_exp.runs.provenance import provenance
 from cifar_exp.runs.result import Result
 from cifar_exp.runs.run import load_run
 from cifar_exp.runs.saved import save_config, saved_hydra
-from cifar_exp.tracking.labels import labels_of
 from cifar_exp.tracking.tracker import Tracker
-from cifar_exp.tracking.wandb_run import start_tracker
+from cifar_exp.tracking.wandb_run import labels_of, start_tracker
 from cifar_exp.training.callbacks.history import History
 from cifar_exp.training.callbacks.progress import EpochProgress
 from cifar_exp.training.callbacks.run_state import RunState

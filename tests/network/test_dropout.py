@@ -73,11 +73,6 @@ def test_the_same_seed_draws_the_same_mask() -> None:
     assert torch.equal(*masks)
 
 
-def test_an_impossible_rate_is_refused() -> None:
-    with pytest.raises(ValueError, match="rate"):
-        ByteDropout(1.0)
-
-
 @pytest.mark.skipif(shutil.which("g++") is None, reason="torch.compile needs a C++ compiler")
 @pytest.mark.parametrize("shape", ["channels_last", "transposed"])
 def test_a_compiled_network_draws_masks_of_its_own_without_a_break(shape: str) -> None:

@@ -13,9 +13,8 @@ import wandb
 
 import cifar_exp as ce
 from cifar_exp.inference.evaluation import Evaluation
-from cifar_exp.tracking.labels import Labels
 from cifar_exp.tracking.tracker import BestEffort, Tracker
-from cifar_exp.tracking.wandb_run import start_tracker
+from cifar_exp.tracking.wandb_run import Labels, start_tracker
 from tests.conftest import Run
 from tests.training.tiny import TINY
 

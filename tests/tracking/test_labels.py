@@ -8,7 +8,7 @@ import pytest
 from omegaconf import OmegaConf
 
 from cifar_exp.runs.saved import SavedHydra, saved_hydra
-from cifar_exp.tracking.labels import labels_of
+from cifar_exp.tracking.wandb_run import labels_of
 
 
 def config(group: str | None = None, study: str | None = None) -> Any:
