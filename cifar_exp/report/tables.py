@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from cifar_exp.network.cost import COSTS
-from cifar_exp.network.plan import Plan
+from cifar_exp.network.plan import Plan, Row
 from cifar_exp.network.table import COLUMNS, TEXT_COLUMNS, layer_rows, total_row
 from cifar_exp.report.runs import Run, differing
 
@@ -117,13 +117,8 @@ def layers(plan: Plan) -> Table:
 
 def networks(runs: Sequence[Run]) -> list[tuple[Plan, list[Run]]]:
     """Return the different networks among the runs, each with the runs that trained it."""
-    groups: list[tuple[Plan, list[Run]]] = []
+    groups: dict[tuple[Row, ...], tuple[Plan, list[Run]]] = {}
     for run in runs:
-        if run.plan is None:
-            continue
-        same = next((group for plan, group in groups if plan.rows == run.plan.rows), None)
-        if same is None:
-            groups.append((run.plan, [run]))
-        else:
-            same.append(run)
-    return groups
+        if run.plan is not None:
+            groups.setdefault(run.plan.rows, (run.plan, []))[1].append(run)
+    return list(groups.values())

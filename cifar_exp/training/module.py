@@ -23,8 +23,7 @@ from cifar_exp.errors import RunFailedError
 from cifar_exp.inference.classifier import Classifier
 from cifar_exp.training.distillation import Teacher
 from cifar_exp.training.metrics import Metrics, RunningMetrics, share_statistics
-from cifar_exp.training.optim.optimizers import build_optimizer
-from cifar_exp.training.optim.schedules import build_schedule
+from cifar_exp.training.optim.optimizers import build_optimizer, build_schedule
 
 
 class NonFiniteLossError(RunFailedError):

@@ -6,8 +6,7 @@ from torch import nn
 
 from cifar_exp.config.schema import AdamWConfig, CosineConfig, MuonConfig
 from cifar_exp.training.optim.muon import MuonAndAdamW
-from cifar_exp.training.optim.optimizers import build_optimizer
-from cifar_exp.training.optim.schedules import build_schedule
+from cifar_exp.training.optim.optimizers import build_optimizer, build_schedule
 
 
 def network() -> nn.Module:

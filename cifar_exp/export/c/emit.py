@@ -8,7 +8,6 @@ import numpy as np
 from cifar_exp import __version__
 from cifar_exp.export.c.integers import Finish, IntegerOperation, Integers
 from cifar_exp.export.c.layout import KERNELS
-from cifar_exp.export.c.packing import packed, packed_depthwise, rows_of
 from cifar_exp.network.firmware.arena import Arena, scratch_name
 from cifar_exp.network.firmware.operations import INPUT, Operation, padded
 from cifar_exp.network.ops import Conv
@@ -57,10 +56,10 @@ class Emitter:
         scratch = arena.offsets.get(scratch_name(operation))
         patch = "NULL" if scratch is None else f"(int16_t *)arena + {scratch // 2}"
         x = at[operation.source]
-        rest = f"{'NULL' if skip is None else at[skip.tensor]}, {at.get(operation.target, '')}, {patch}"
+        rest = f"{'NULL' if skip is None else at[skip.tensor]}, {at.get(operation.name, '')}, {patch}"
         if operation.kind in ("max_pool", "avg_pool"):
             self._struct("pool", name, _pool_fields(one))
-            return f"kernels_{operation.kind}(&{name}, {x}, {at[operation.target]})"
+            return f"kernels_{operation.kind}(&{name}, {x}, {at[operation.name]})"
         if operation.kind == "elementwise":
             channels, height, width = operation.in_shape
             fields = [self._finish(name, one.finish), *self._skip_fields(name, one)]
@@ -158,6 +157,37 @@ class Emitter:
 
     def _struct(self, kind: str, name: str, fields: Iterable[str]) -> None:
         self._lines.append(_wrapped(f"static const struct {kind} {name} = {{{', '.join(fields)}}};"))
+
+
+def packed(weights: Integers, groups: int) -> Integers:
+    """Return weights (out, taps, in / groups) in the order of the kernels: by pairs of channels, four values of each.
+
+    The channels of a tap are filled up to a multiple of four with zeros, the output channels of a group to a pair.
+    """
+    out, taps, inputs = weights.shape
+    outputs = out // groups
+    grouped = weights.reshape(groups, outputs, taps, inputs)
+    filled = np.pad(grouped, [(0, 0), (0, outputs % 2), (0, 0), (0, padded(inputs) - inputs)])
+    return filled.reshape(-1, 2, taps * padded(inputs) // 4, 4).transpose(0, 2, 1, 3)
+
+
+def packed_depthwise(weights: Integers) -> Integers:
+    """Return weights (channels, taps) in the order of the kernels: by fours of channels, by pairs of taps.
+
+    The channels are filled up to a multiple of four with zeros. Of channels 0 to 3 and the taps t and u of a pair, the
+    order is 0t 1t 0u 1u 2t 3t 2u 3u; that of a last tap without a second is 0 1 2 3.
+    """
+    channels, taps = weights.shape
+    fours = np.pad(weights, [(0, padded(channels) - channels), (0, 0)]).reshape(-1, 4, taps)
+    paired = fours[:, :, : taps // 2 * 2].reshape(len(fours), 2, 2, taps // 2, 2).transpose(0, 3, 1, 4, 2)
+    last = fours[:, :, taps // 2 * 2 :]
+    return np.concatenate([paired.reshape(len(fours), -1), last.reshape(len(fours), -1)], axis=1)
+
+
+def rows_of(finish: Finish) -> Integers:
+    """Return one row per channel: the bias of a ReLU, multiplier, offset, and the multiplier of a skip."""
+    columns = [finish.bias, finish.multiplier, finish.offset, finish.skip]
+    return np.stack([column for column in columns if column is not None], axis=1)
 
 
 def _features(operations: Sequence[IntegerOperation]) -> list[str]:

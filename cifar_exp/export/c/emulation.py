@@ -68,7 +68,7 @@ def emulate(
         write_programs(build, cpu, prefix)
         for path in (*directory.glob("*.c"), *directory.glob("*.h")):
             shutil.copy(path, build)
-        _make(build, PROGRAM, f"OPTIMISE={optimise}")
+        _checked(["make", "-s", PROGRAM, f"OPTIMISE={optimise}"], build)
         flash_bytes, variables_bytes = _section_bytes(build / PROGRAM)
         counted = _run(build, images[:IMAGES_COUNTED], "-icount shift=0")
         logits = _logits_in_parallel(build, images)
@@ -103,7 +103,7 @@ def _run(build: Path, images: NDArray[np.uint8], emulator_flags: str) -> _Run:
     with TemporaryDirectory(dir=build) as temporary:
         work = Path(temporary)
         (work / "images.bin").write_bytes(np.ascontiguousarray(images).tobytes())
-        _make(build, "measure", f"EMULATOR_FLAGS={emulator_flags}", f"WORK={work}")
+        _checked(["make", "-s", "measure", f"EMULATOR_FLAGS={emulator_flags}", f"WORK={work}"], build)
         ticks, count, stack_bytes = struct.unpack("<QII", (work / "measures.bin").read_bytes())
         if count != len(images):
             raise EmulationError(
@@ -111,10 +111,6 @@ def _run(build: Path, images: NDArray[np.uint8], emulator_flags: str) -> _Run:
             )
         logits = np.fromfile(work / "logits.bin", dtype="<i4").reshape(count, -1)
     return _Run(logits.astype(np.int32), ticks / count, stack_bytes)
-
-
-def _make(build: Path, *arguments: str) -> None:
-    _checked(["make", "-s", *arguments], build)
 
 
 def _section_bytes(program: Path) -> tuple[int, int]:

@@ -16,14 +16,12 @@ from cifar_exp.data.images import ImageSet
 from cifar_exp.errors import RunFailedError, UserError
 from cifar_exp.export.c.emit import Emitter
 from cifar_exp.export.c.emulation import emulate
-from cifar_exp.export.c.header import header_text
 from cifar_exp.export.c.host import run_on_host
 from cifar_exp.export.c.integers import IntegerOperation
-from cifar_exp.export.c.layout import FirmwareDir, renamed, write_example_image, write_programs
+from cifar_exp.export.c.layout import FirmwareDir, header_text, renamed, write_example_image, write_programs
 from cifar_exp.export.c.parameters import parameters_of, ranges_of
 from cifar_exp.export.c.quantize import Quantizer
 from cifar_exp.export.c.simulate import simulate
-from cifar_exp.export.c.toolchain import Toolchain
 from cifar_exp.export.graph_file import Agreement
 from cifar_exp.files import write_json
 from cifar_exp.inference.classifier import TrainedNetwork
@@ -105,7 +103,7 @@ def export_firmware(
     test: ImageSet,
     cpu: str,
     prefix: str,
-    toolchain: Toolchain | None,
+    toolchain: str | None,
 ) -> Exported:
     """Write the network as C into `directory`, which appears only once everything agrees bit for bit.
 
@@ -116,7 +114,7 @@ def export_firmware(
         test: What the export is compared and measured on.
         cpu: The processor for which the Makefile builds and which is emulated.
         prefix: Of the files and identifiers.
-        toolchain: Emulates the processor too; None: not emulated.
+        toolchain: The tools that emulate the processor too; None: not emulated.
 
     Raises:
         UserError: No C compiler, a directory of something else.
@@ -155,7 +153,7 @@ def export_firmware(
             same_answers=Agreement.of(exact.logits, rounded.logits).same_predictions,
             instructions=emulation.instructions_per_image if emulation else None,
             macs=plan.macs,
-            toolchain=str(toolchain) if toolchain else None,
+            toolchain=toolchain,
         )
         write_json(firmware.about, asdict(about))
     return Exported(about, len(pixels), len(simulated), 0 if emulation is None else len(emulation.logits))

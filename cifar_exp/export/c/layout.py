@@ -1,4 +1,4 @@
-"""The files of an exported firmware directory (`model_c/`), by name.
+"""The files of an exported firmware directory (`model_c/`), by name, and all of them but `network.c`.
 
 `network.c` includes `network.h` and the kernel header, and nothing else of the project. Everything that is package data
 (the kernel header, `main.c`, the `Makefile`, start-up code, linker scripts) is written with the prefix `network`;
@@ -12,9 +12,58 @@ from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
+from PIL import Image
+
+from cifar_exp import __version__
 
 PREFIX, DEFAULT_CPU = "network", "cortex-m4"
 KERNELS = "int8_kernels.h"  # static functions without the prefix: two networks in one program may share it
+
+
+HEADER = """\
+/* {name}: {classes} classes from images of {height} × {width} pixels, {channels} bytes each.
+ * Written by cifar-exp {version}. C99, no allocation, no floating point at inference.
+ *
+ *     static int32_t arena[NETWORK_ARENA_BYTES / 4];
+ *     int32_t logits[NETWORK_CLASSES];
+ *     memcpy(network_input(arena), pixels, NETWORK_INPUT_BYTES);
+ *     network_run(arena, logits);
+ *     puts(network_class_names[network_class(logits)]);
+ */
+#ifndef NETWORK_H
+#define NETWORK_H
+
+#include <stdint.h>
+
+#define NETWORK_ARENA_BYTES {arena} /* working memory, aligned to 4 bytes, free between runs */
+#define NETWORK_CLASSES {classes}
+#define NETWORK_INPUT_HEIGHT {height}
+#define NETWORK_INPUT_WIDTH {width}
+#define NETWORK_INPUT_CHANNELS {channels}
+#define NETWORK_INPUT_BYTES {pixels} /* height × width × channels */
+
+#ifdef __cplusplus
+extern "C" {{
+#endif
+
+/* Where the raw pixels 0–255 of an image go: row by row, channels last. The run overwrites them. */
+uint8_t *network_input(void *arena);
+
+/* Compute the logits of the image at network_input(arena); times network_logit_scale they are those of the training. */
+void network_run(void *arena, int32_t logits[NETWORK_CLASSES]);
+
+/* Return the index of the largest logit, the first of equal ones. */
+int network_class(const int32_t logits[NETWORK_CLASSES]);
+
+extern const char *const network_class_names[NETWORK_CLASSES];
+extern const float network_logit_scale;
+
+#ifdef __cplusplus
+}}
+#endif
+
+#endif
+"""
 
 
 class FirmwareDir:
@@ -33,6 +82,21 @@ def renamed(text: str, prefix: str) -> str:
     return re.sub(r"\bNETWORK(?=_)", prefix.upper(), text)
 
 
+def header_text(name: str, input_shape: tuple[int, ...], classes: int, arena_bytes: int) -> str:
+    """Return the header with the prefix `network`; `input_shape` is (channels, height, width)."""
+    channels, height, width = input_shape
+    return HEADER.format(
+        name=name,
+        version=__version__,
+        channels=channels,
+        height=height,
+        width=width,
+        pixels=channels * height * width,
+        classes=classes,
+        arena=arena_bytes,
+    )
+
+
 def write_programs(directory: Path, cpu: str = DEFAULT_CPU, prefix: str = PREFIX) -> None:
     """Write `main.c`, `Makefile` and `device/` into `directory`, for the network in `PREFIX.c` and `PREFIX.h`."""
     with as_file(files("cifar_exp.export.c") / "files") as source:
@@ -46,10 +110,7 @@ def write_programs(directory: Path, cpu: str = DEFAULT_CPU, prefix: str = PREFIX
 
 
 def write_example_image(directory: Path, image: NDArray[np.uint8], description: str) -> None:
-    """Write an image, uint8 (H, W, C), as `device/image.h` for the device and as `example.ppm` for the PC.
-
-    Only one or three channels have a file for the PC: `example.pgm` or `example.ppm`.
-    """
+    """Write an image, uint8 (H, W, 3), as `device/image.h` for the device and as `example.ppm` for the PC."""
     height, width, channels = image.shape
     rows = "\n".join(f"    {', '.join(map(str, row.ravel()))}," for row in image)
     header = (
@@ -59,8 +120,4 @@ def write_example_image(directory: Path, image: NDArray[np.uint8], description: 
     )
     (directory / "device").mkdir(parents=True, exist_ok=True)
     (directory / "device" / "image.h").write_text(header, encoding="utf-8")
-    netpbm = {1: ("P5", "pgm"), 3: ("P6", "ppm")}.get(channels)
-    if netpbm is not None:
-        kind, suffix = netpbm
-        pixels = np.ascontiguousarray(image).tobytes()
-        (directory / f"example.{suffix}").write_bytes(f"{kind}\n{width} {height}\n255\n".encode() + pixels)
+    Image.fromarray(image).save(directory / "example.ppm")

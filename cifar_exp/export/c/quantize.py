@@ -144,7 +144,7 @@ class Quantizer:
             stored = Quantization(np.ones(channels), np.zeros(channels), -INT32, INT32)
         else:
             stored = Quantization.of_range(*self._ranges[epilogue.key], channels)
-            self.tensors[operation.target] = stored
+            self.tensors[operation.name] = stored
         finish = self._constants(epilogue, linear, sums, stored, bias, added, is_product, operation.is_logits)
         return finish, signs
 
@@ -215,14 +215,14 @@ class Quantizer:
     def _pool(self, operation: Operation) -> IntegerOperation:
         source = self.tensors[operation.source]
         if operation.kind == "max_pool":
-            self.tensors[operation.target] = source
+            self.tensors[operation.name] = source
             return IntegerOperation(operation, NO_FINISH)
         assert operation.epilogue.key is not None
         stored, offset = source, 0.0
         if operation.source != INPUT:  # whose channels have different zeros
             stored = Quantization.of_range(*self._ranges[operation.epilogue.key], operation.out_shape[0])
             offset = float(stored.zero[0] - source.zero[0] * source.scale[0] / stored.scale[0])
-        self.tensors[operation.target] = stored
+        self.tensors[operation.name] = stored
         ratio = float(source.scale[0] / stored.scale[0])
         finish, multipliers = average_constants(operation.in_shape, operation.window, ratio, offset)
         return IntegerOperation(operation, finish, pool=multipliers)

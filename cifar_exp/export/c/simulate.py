@@ -31,11 +31,11 @@ def _logits(operations: Sequence[IntegerOperation], images: NDArray[np.uint8]) -
         x = tensors[one.operation.source]
         skip = one.operation.epilogue.skip
         result = _run(one, x, None if skip is None else tensors[skip.tensor])
-        tensors[one.operation.target] = result if one.operation.is_logits else result.astype(np.int16)
+        tensors[one.operation.name] = result if one.operation.is_logits else result.astype(np.int16)
         for name in one.operation.reads:
             if last_use[name] == index:
                 tensors.pop(name, None)
-    return tensors[operations[-1].operation.target].reshape(len(images), -1).astype(np.int32)
+    return tensors[operations[-1].operation.name].reshape(len(images), -1).astype(np.int32)
 
 
 def _run(one: IntegerOperation, x: Map, skip: Map | None) -> Integers:

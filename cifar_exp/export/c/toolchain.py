@@ -2,7 +2,6 @@
 
 import re
 import subprocess
-from dataclasses import dataclass
 from pathlib import Path
 from shutil import which
 
@@ -24,22 +23,14 @@ INSTRUCTIONS_PER_TICK = {
 CPUS = tuple(INSTRUCTIONS_PER_TICK)
 
 
-@dataclass(frozen=True)
-class Toolchain:
-    """The versions of the installed tools."""
+def find_toolchain(cpu: str) -> str | None:
+    """Return the tools that build and emulate programs for `cpu`, one of CPUS; None where one is missing.
 
-    compiler: str  # "arm-none-eabi-gcc 12.2.1"
-    emulator: str  # "qemu-system-arm 7.2.22"
-
-    def __str__(self) -> str:
-        return f"{self.compiler}, {self.emulator}"
-
-
-def find_toolchain(cpu: str) -> Toolchain | None:
-    """Return the tools that build and emulate programs for `cpu`, one of CPUS; None where one is missing."""
+    As in "arm-none-eabi-gcc 12.2.1, qemu-system-arm 7.2.22".
+    """
     if cpu not in CPUS or missing_tools():
         return None
-    return Toolchain(f"{COMPILER} {_version(COMPILER)}", f"{EMULATOR} {_version(EMULATOR)}")
+    return ", ".join(f"{tool} {_version(tool)}" for tool in (COMPILER, EMULATOR))
 
 
 def missing_tools() -> list[str]:

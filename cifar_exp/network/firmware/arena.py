@@ -73,7 +73,7 @@ def _blocks(operations: Sequence[Operation], input_shape: Shape) -> list[_Block]
     blocks = [_Block(INPUT, prod(input_shape), 0, last_read[INPUT])]
     for index, operation in enumerate(operations):
         if size := operation.out_bytes:
-            blocks.append(_Block(operation.target, size, index, last_read.get(operation.target, index)))
+            blocks.append(_Block(operation.name, size, index, last_read.get(operation.name, index)))
         if size := operation.scratch_bytes:
             blocks.append(_Block(scratch_name(operation), size, index, index))
     return blocks
@@ -99,7 +99,7 @@ def _pairs(blocks: Sequence[_Block], operations: Sequence[Operation]) -> list[li
 
 def _forbidden(block: _Block, other: _Block, writer: Operation) -> list[tuple[int, int]]:
     """Return the forbidden distances from `block` to `other`, which `writer` makes while it reads `block` last."""
-    if other.name != writer.target or block.name not in writer.reads:
+    if other.name != writer.name or block.name not in writer.reads:
         return [(-other.size, block.size)]
     start = -_lead_of(writer, block.name)
     if _works_in_place(writer, block.name):

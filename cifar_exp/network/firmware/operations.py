@@ -65,7 +65,7 @@ class Epilogue(NamedTuple):
 class Operation(NamedTuple):
     """One integer operation: what it reads, computes and writes."""
 
-    name: str
+    name: str  # that of the tensor it writes, too
     kind: Kind
     source: str  # the tensor it reads, or `input`
     in_shape: Shape  # (channels, height, width)
@@ -79,11 +79,6 @@ class Operation(NamedTuple):
     window: tuple[int, int] = (1, 1)  # pools: height and width
     is_logits: bool = False  # writes 32-bit logits instead of a tensor
     weights_of: str = ""  # the operation that holds the weights, where they are shared
-
-    @property
-    def target(self) -> str:
-        """The tensor it writes."""
-        return self.name
 
     @property
     def out_bytes(self) -> int:
