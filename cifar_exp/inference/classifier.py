@@ -125,10 +125,9 @@ class TrainedNetwork:
         """Raise UserError where the images or the classes of a data source are not those of the training."""
         if info.input_shape == self.plan.input_shape and tuple(info.class_names) == self.class_names:
             return
-        if len(info.class_names) == len(self.class_names):
-            given, known = " ".join(info.class_names[:5]), " ".join(self.class_names[:5])
-            hint = f"\nClasses given: {given} …\nClasses known: {known} …" if given != known else ""
-        else:
+        given, known = (" ".join(names[:5]) for names in (info.class_names, self.class_names))
+        hint = f"\nClasses given: {given} …\nClasses known: {known} …" if given != known else ""
+        if len(info.class_names) != len(self.class_names):
             hint = ""
         raise UserError(
             f"data={data_name}: {info.num_classes} classes of images {list(info.input_shape)}, but the run was "

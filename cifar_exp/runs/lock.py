@@ -50,9 +50,8 @@ def in_use(run: RunDir) -> Iterator[None]:
         lock.acquire(blocking=False)
     except Timeout:
         raise UserError(f"{run.path}: in use by another process; choose another directory, or wait for it.") from None
-    except (OSError, NotImplementedError):  # a file system without locks
-        yield
-        return
+    except (OSError, NotImplementedError):
+        pass  # a file system without locks
     try:
         yield
     finally:

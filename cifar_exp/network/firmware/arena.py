@@ -169,29 +169,20 @@ def _works_in_place(operation: Operation, tensor: str) -> bool:
 
 def _lead_of(operation: Operation, tensor: str) -> int:
     """Return by how many bytes the output has to start below an input that it may overwrite."""
-    channels, height, width = operation.out_shape
-    out = (channels, height, width)
+    out, conv, skip = operation.out_shape, operation.conv, operation.epilogue.skip
+    pixels = 2 if conv else 1
+    reads_first = conv is not None and conv.groups == 1
     leads = []
-    skip = operation.epilogue.skip
-    by_pairs = operation.kind in ("conv", "separable")
     if tensor == operation.source:
-        if operation.kind == "elementwise":
-            leads.append(lead(operation.in_shape, out, 1, 0, 1, False))
-        elif operation.kind in ("max_pool", "avg_pool"):
-            rows, columns = operation.window
-            leads.append(lead(operation.in_shape, out, (rows, columns), 0, 1, False))
-        else:
-            convs = operation.spatial or (operation.conv,)
-            reads_first = by_pairs and (operation.kind == "separable" or convs[0].groups == 1)  # type: ignore[union-attr]
-            leads += [
-                lead(operation.in_shape, out, conv.stride, conv.dilation * (conv.kernel_size - 1) // 2,
-                     2 if by_pairs else 1, reads_first)
-                for conv in convs if conv is not None
-            ]  # fmt: skip
+        spatial = operation.spatial or ((conv,) if conv else ())
+        for part in spatial:
+            before = part.dilation * (part.kernel_size - 1) // 2
+            leads.append(lead(operation.in_shape, out, part.stride, before, pixels, reads_first))
+        if not spatial:
+            leads.append(lead(operation.in_shape, out, operation.window, 0, 1, False))
     if skip is not None and tensor == skip.tensor:
-        reads_first = (skip.kind == "full" or operation.copies_skip) and by_pairs
-        reads_first = reads_first and (operation.conv is None or operation.conv.groups == 1)
-        leads.append(lead(skip.shape, out, skip.stride, 0, 2 if by_pairs else 1, reads_first))
+        copies = skip.kind == "full" or operation.copies_skip
+        leads.append(lead(skip.shape, out, skip.stride, 0, pixels, reads_first and copies))
     return max(leads)
 
 
