@@ -26,9 +26,6 @@ class ByteDropout(nn.Module):
             return x * compiled_keep_mask(x.detach(), self.rate)
         return x * keep_mask(x, self.rate)
 
-    def extra_repr(self) -> str:
-        return f"rate={self.rate}"
-
 
 def keep_mask(x: Tensor, rate: float) -> Tensor:
     """Return a mask of `x`'s shape, layout and type: 0 with probability `rate`, else 1 / (1 - rate)."""

@@ -33,15 +33,16 @@ class Norm(InPlace):
         return f"{self.kind} norm"
 
     def module(self) -> nn.Module:
-        from cifar_exp.network import modules
+        from torch import nn
 
-        return NORMS[self.kind](modules, self.in_shape)
+        from cifar_exp.network.modules import ChannelNorm
+
+        if self.kind == "layer":
+            return ChannelNorm(self.in_shape[0])
+        return nn.BatchNorm2d(self.in_shape[0]) if len(self.in_shape) == 3 else nn.BatchNorm1d(self.in_shape[0])
 
 
-NORMS = {
-    "batch": lambda modules, shape: modules.batch_norm(shape),
-    "layer": lambda modules, shape: modules.ChannelNorm(shape[0]),
-}
+NORMS = ("batch", "layer")
 
 ACTIVATIONS = {
     "relu": "ReLU",

@@ -48,18 +48,6 @@ class StridedPointwise(nn.Conv2d):
         return F.conv2d(x[:, :, ::rows, ::columns], self.weight, self.bias)
 
 
-def dense(in_features: int, out_features: int) -> nn.Linear:
-    """Return a dense layer, initialised as torch does, its bias at zero."""
-    layer = nn.Linear(in_features, out_features)
-    nn.init.zeros_(layer.bias)
-    return layer
-
-
-def batch_norm(shape: tuple[int, ...]) -> nn.Module:
-    """Batch norm of a map or of features."""
-    return nn.BatchNorm2d(shape[0]) if len(shape) == 3 else nn.BatchNorm1d(shape[0])
-
-
 class ChannelNorm(nn.LayerNorm):
     """Layer norm over the channels at each pixel (ConvNeXt, arXiv:2201.03545, §2.6)."""
 

@@ -1,7 +1,7 @@
 """What a user writes about a network: the model language as a typed schema."""
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from functools import cache
 from typing import Annotated, Any, Literal
 
@@ -80,7 +80,7 @@ def _registered(field: str) -> list[str]:
     from cifar_exp.network.elementwise import ACTIVATIONS, NORMS
     from cifar_exp.network.projections import PROJECTIONS
 
-    registries: dict[str, Mapping[str, Any]] = {"conv_type": CONV_TYPES, "activation": ACTIVATIONS, "norm": NORMS}
+    registries: dict[str, Iterable[str]] = {"conv_type": CONV_TYPES, "activation": ACTIVATIONS, "norm": NORMS}
     return [*registries.get(field, PROJECTIONS)]
 
 

@@ -1,5 +1,6 @@
 """C source from integer operations: constants as arrays, one struct per operation, and the calls in their order."""
 
+import re
 from collections.abc import Iterable, Sequence
 from itertools import accumulate
 
@@ -28,13 +29,14 @@ class Emitter:
         """Return `network.c`."""
         calls = []
         for index, one in enumerate(operations):
-            identifier = f"layer{index}_{_identifier(one.operation.name)}"
+            identifier = f"layer{index}_{re.sub('[^0-9A-Za-z]', '_', one.operation.name)}"
             self._lines += ["", f"/* {described(one.operation)} */"]
             calls.append(self._operation(identifier, one, arena))
         names = ", ".join(_quoted(name) for name in self._class_names)
+        about = self._name.replace("*/", "* /")
         return "\n".join(
             [
-                f"/* {_comment(self._name)}: weights and layers. Written by cifar-exp {__version__}. */",
+                f"/* {about}: weights and layers. Written by cifar-exp {__version__}. */",
                 '#include "network.h"',
                 "",
                 *_features(operations),
@@ -274,14 +276,6 @@ def _wrapped(text: str) -> str:
             line = "   "
         line = f"{line} {word}" if line else word
     return "\n".join([*lines, line])
-
-
-def _identifier(name: str) -> str:
-    return "".join(letter if letter.isascii() and letter.isalnum() else "_" for letter in name)
-
-
-def _comment(text: str) -> str:
-    return text.replace("*/", "* /")
 
 
 def _quoted(text: str) -> str:

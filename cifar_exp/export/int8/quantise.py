@@ -39,7 +39,11 @@ def write_int8(path: Path, float_path: Path, training_images: Tensor) -> None:
     facts = {entry.key: entry.value for entry in model.metadata_props}
     with quietly(), TemporaryDirectory() as directory:
         prepared = Path(directory) / "prepared.onnx"
-        _rewrite(model, images)
+        graph = Graph(model)  # brought into a form that 8-bit integers represent well; it computes the same
+        replace_batch_norms(graph)
+        graph.store()
+        equalise(graph, _channel_ranges(model, images))
+        graph.store()
         onnx.save(model, prepared)
         with atomic(path) as temporary:
             quantize_static(
@@ -56,15 +60,6 @@ def write_int8(path: Path, float_path: Path, training_images: Tensor) -> None:
             quantised = onnx.load(temporary)
             onnx.helper.set_model_props(quantised, {**facts, "quantisation": "8-bit weights and activations, QDQ"})
             onnx.save(quantised, temporary)
-
-
-def _rewrite(model: Any, images: Tensor) -> None:
-    """Bring the network into a form that 8-bit integers represent well; it computes the same."""
-    graph = Graph(model)
-    replace_batch_norms(graph)
-    graph.store()
-    equalise(graph, _channel_ranges(model, images))
-    graph.store()
 
 
 def _channel_ranges(model: Any, images: Tensor) -> dict[str, Floats]:

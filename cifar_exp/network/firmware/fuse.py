@@ -37,9 +37,7 @@ def fuse(plan: Plan) -> tuple[Operation, ...]:
         UnsupportedError: a layer norm or a gate; see the message.
     """
     fuser = _Fuser(plan)
-    for layer in plan.layers:
-        fuser.add_layer(layer)
-    for layer in plan.head:
+    for layer in (*plan.layers, *plan.head):
         fuser.add_layer(layer, is_logits=layer is plan.head[-1])
     return tuple(fuser.operations)
 
@@ -68,7 +66,7 @@ class _Fuser:
         self._weights: dict[Key, str] = {}
         self._names = {layer.name for layer in (*plan.layers, *plan.head)} | {INPUT}
 
-    def add_layer(self, layer: PlannedLayer, is_logits: bool = False) -> None:
+    def add_layer(self, layer: PlannedLayer, is_logits: bool) -> None:
         """Append the operations of one layer."""
         self._layer, self._is_logits, self._count = layer, is_logits, 0
         shape = _as_map(layer.in_shape)
