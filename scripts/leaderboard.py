@@ -65,35 +65,38 @@ def command_of(run: RunDir) -> str:
     """Return the command that repeats the run, by its recipe if it has one, with `IMAGES` and `TEACHER` for paths."""
     given: list[str] = yaml.safe_load((run.config.parent / "overrides.yaml").read_text(encoding="utf-8"))
     overrides = [override.removeprefix("++") for override in given]
+    named = [one.removeprefix("experiment=") for one in overrides if one.startswith("experiment=")]
+    recipes = named or sorted(file.stem for file in (conf_dir() / "experiment").glob("*.yaml"))
     for beside in (OF_ANY_RECIPE, ("model=", *OF_ANY_RECIPE)):  # a recipe may leave the model to the user
         kept = [one for start in beside for one in overrides if one.startswith(start)]  # so seeds of a recipe match
-        recipe = recipe_of(run, kept)
+        recipe = recipe_of(run, recipes, kept)
         if recipe is not None:
             overrides = [f"experiment={recipe}", *kept]
             break
     else:
-        named = [one for one in overrides if one.startswith("experiment=")]
         if named:
-            raise UserError(f"{run.path}: {named[0]} has changed since this run, or the run has further overrides.")
+            raise UserError(
+                f"{run.path}: experiment={named[0]} has changed since this run, or the run has further overrides."
+            )
     shown = [override for override in overrides if not override.startswith(NOT_SHOWN)]
     shown = [override + " data.root=IMAGES" if override == "data=folder" else override for override in shown]
     shown = [f"{TEACHER}TEACHER" if override.startswith(TEACHER) else override for override in shown]
     return " ".join(["cifar-exp train", *shown])
 
 
-def recipe_of(run: RunDir, beside: Sequence[str]) -> str | None:
-    """Return the name of the recipe in `conf/experiment` that gives the run's config with the overrides `beside` it."""
+def recipe_of(run: RunDir, recipes: Sequence[str], beside: Sequence[str]) -> str | None:
+    """Return the name of the recipe among some that gives the run's config with the overrides `beside` it."""
     of_run = _of_the_result(yaml.safe_load(run.config.read_text(encoding="utf-8")))
     with initialize_config_dir(str(conf_dir()), version_base="1.3"):
-        for file in sorted((conf_dir() / "experiment").glob("*.yaml")):
+        for recipe in recipes:
             try:
-                of_recipe = _of_the_result(compose("train", [f"experiment={file.stem}", *beside]))
+                of_recipe = _of_the_result(compose("train", [f"experiment={recipe}", *beside]))
             except ConfigCompositionException:  # an option from the user's own directory
                 return None
             except ConfigError:  # a recipe that needs more overrides than this run has
                 continue
             if of_recipe == of_run:
-                return file.stem
+                return recipe
     return None
 
 

@@ -34,6 +34,11 @@ def new_figure(width: float, height: float, layout: Literal["constrained"] | Non
 def save(figure: "Figure", path: Path, dpi: int) -> None:
     """Write a figure in the format of the path's suffix. Raises OSError where it cannot be written."""
     with atomic(path) as temporary, _boxes_for_unknown_letters():
+        figure.set_dpi(dpi)
+        layout = figure.get_layout_engine()
+        if layout is not None:
+            layout.execute(figure)
+            figure.set_layout_engine(None)  # with one, matplotlib draws the figure twice
         figure.savefig(temporary, dpi=dpi)
 
 

@@ -29,9 +29,10 @@ def draw_charts(path: Path, charts: Sequence[Chart], title: str = "", height: fl
         figure.legend(*all_axes[0].get_legend_handles_labels(), loc="outside lower center", ncols=4, frameon=False)
     if title:
         figure.suptitle(literal(title), fontsize=11)
-    figure.draw_without_rendering()  # decides where the points are
-    for axes, chart in zip(all_axes, charts, strict=True):
-        _write_names(axes, chart)
+    if any(series.names for chart in charts for series in chart.series):
+        figure.draw_without_rendering()  # decides where the points are; costs as much as the picture
+        for axes, chart in zip(all_axes, charts, strict=True):
+            _write_names(axes, chart)
     save(figure, path, DPI)
 
 

@@ -296,15 +296,10 @@ class TestCifar:
             load_test(DataConfig(name="cifar10", root=str(tiny_cifar)))
 
 
-def test_the_real_images_are_what_they_are_known_to_be(tmp_path: Path, real_images: Path) -> None:
-    for directory in real_images.glob("t*/*/"):
-        part = tmp_path / directory.parent.name / directory.name
-        part.mkdir(parents=True)
-        for file in sorted(directory.iterdir())[:100]:
-            (part / file.name).symlink_to(file.absolute())
-    splits = load_splits(folder(tmp_path, val_fraction=0.1))
+def test_the_real_images_are_what_they_are_known_to_be(real_images: Path) -> None:
+    splits = load_splits(folder(real_images, val_fraction=0.1))
     assert splits.train.class_names == describe.CIFAR10
-    assert (len(splits.train), len(splits.val), len(splits.test)) == (900, 100, 1000)
+    assert (len(splits.train), len(splits.val), len(splits.test)) == (1800, 200, 1000)
     mean = splits.train.images.double().mean((0, 2, 3))
     assert (mean - torch.tensor([125.3, 123.0, 113.9])).abs().max() < 5
 

@@ -2,6 +2,9 @@
 
 import json
 import shutil
+from contextlib import redirect_stdout
+from dataclasses import dataclass
+from io import StringIO
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +13,7 @@ import torch
 import yaml
 from torch import Tensor, nn
 
+from cifar_exp import cli
 from cifar_exp.cli.commands import export
 from cifar_exp.config.location import conf_dir
 from cifar_exp.export import graph_file
@@ -23,7 +27,6 @@ onnxruntime = pytest.importorskip("onnxruntime")
 pytest.importorskip("onnxscript")
 
 
-SHIPPED = sorted((conf_dir() / "model").glob("*.yaml"))
 WIDE_LANGUAGE = {  # what the shipped networks may not use
     "name": "wide",
     "layer": {"channels": 8},
@@ -45,6 +48,27 @@ WIDE_LANGUAGE = {  # what the shipped networks may not use
 }
 
 
+def shipped_of_every_kind() -> dict[str, dict[str, Any]]:
+    """Some of the shipped networks, by their names, that together use each value of each layer field."""
+    files = {path.stem: yaml.safe_load(path.read_text()) for path in sorted((conf_dir() / "model").glob("*.yaml"))}
+    kinds = {name: kinds_of(ModelSpec.model_validate(file)) for name, file in files.items()}
+    missing, chosen = set().union(*kinds.values()), {}
+    while missing:
+        name = max(kinds, key=lambda one: len(kinds[one] & missing))
+        missing -= kinds[name]
+        chosen[name] = files[name]
+    return chosen
+
+
+def kinds_of(spec: ModelSpec) -> set[tuple[str, str]]:
+    fields = (layer.model_dump(exclude={"channels", "skip", "share"}) for layer in spec.layers.values())
+    links = {("share", "") for layer in spec.layers.values() if layer.share}
+    return links | {(field, str(value)) for layer in fields for field, value in layer.items()}
+
+
+SHIPPED = shipped_of_every_kind()
+
+
 @pytest.fixture
 def run(trained_run: Path, tmp_path: Path) -> Path:
     """A copy that may be written into."""
@@ -61,18 +85,34 @@ def expected(run: Path, pixels: Tensor) -> Tensor:
         return torch.as_tensor(load_trained(run / "checkpoints" / "best.ckpt").classifier(pixels))
 
 
-def test_onnx_takes_raw_pixels_in_batches_of_any_size(cifar_exp: Run, run: Path, pixels: Tensor) -> None:
-    assert cifar_exp("export", f"run={run}") == 0
-    session = onnxruntime.InferenceSession(run / "model.onnx")
+@dataclass
+class Exported:
+    """A run whose network was exported, and what the command printed."""
+
+    run: Path
+    printed: str
+
+
+@pytest.fixture(scope="module")
+def exported(trained_run: Path, tmp_path_factory: pytest.TempPathFactory) -> Exported:
+    """The run with `model.onnx` and `model.int8.onnx` in it; tests only read it."""
+    run = Path(shutil.copytree(trained_run, tmp_path_factory.mktemp("exported") / "run"))
+    with redirect_stdout(StringIO()) as printed:
+        assert cli.run(["export", f"run={run}", "int8=true"]) == 0
+    return Exported(run, printed.getvalue())
+
+
+def test_onnx_takes_raw_pixels_in_batches_of_any_size(exported: Exported, pixels: Tensor) -> None:
+    session = onnxruntime.InferenceSession(exported.run / "model.onnx")
     assert [(one.name, one.type) for one in session.get_inputs()] == [("images", "tensor(uint8)")]
     for count in (1, 2, 7):
         (logits,) = session.run(None, {"images": pixels[:count].numpy()})
-        torch.testing.assert_close(torch.from_numpy(logits), expected(run, pixels[:count]), atol=1e-4, rtol=1e-4)
+        wanted = expected(exported.run, pixels[:count])
+        torch.testing.assert_close(torch.from_numpy(logits), wanted, atol=1e-4, rtol=1e-4)
 
 
-def test_the_file_describes_itself_and_nothing_of_this_machine(cifar_exp: Run, run: Path) -> None:
-    cifar_exp("export", f"run={run}", "output=sub/net.onnx")
-    file = Path("sub/net.onnx")
+def test_the_file_describes_itself_and_nothing_of_this_machine(exported: Exported) -> None:
+    run, file = exported.run, exported.run / "model.onnx"
     facts = {entry.key: entry.value for entry in onnx.load(file).metadata_props}
     result = json.loads((run / "result.json").read_text())
     assert json.loads(facts["class_names"]) == ["class0", "class1", "class2", "class3"]
@@ -84,11 +124,8 @@ def test_the_file_describes_itself_and_nothing_of_this_machine(cifar_exp: Run, r
         assert path not in file.read_bytes()
 
 
-def test_int8_is_smaller_and_its_accuracy_stands_beside_the_float_one(
-    cifar_exp: Run, run: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    assert cifar_exp("export", f"run={run}", "int8=true") == 0
-    printed = capsys.readouterr().out
+def test_int8_is_smaller_and_its_accuracy_stands_beside_the_float_one(exported: Exported) -> None:
+    run, printed = exported.run, exported.printed
     accuracies = next(line for line in printed.splitlines() if "test accuracy" in line).split()[-2:]
     assert accuracies[0] == f"{json.loads((run / 'result.json').read_text())['test/acc']:.2%}"
     assert 0 <= float(accuracies[1].rstrip("%")) <= 100
@@ -104,11 +141,9 @@ def test_torch_export_computes_the_same(cifar_exp: Run, run: Path, pixels: Tenso
     assert cifar_exp("export", f"run={run}", "format=torch", "int8=true") == 2
 
 
-def test_the_check_is_printed(cifar_exp: Run, run: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    cifar_exp("export", f"run={run}")
-    printed = capsys.readouterr().out
-    assert "60 test images of synthetic" in printed
-    assert "100.00%" in printed
+def test_the_check_is_printed(exported: Exported) -> None:
+    assert "60 test images of synthetic" in exported.printed
+    assert "100.00%" in exported.printed
 
 
 def test_a_file_that_computes_something_else_is_not_kept(
@@ -121,13 +156,14 @@ def test_a_file_that_computes_something_else_is_not_kept(
     assert not list((tmp_path / "out").iterdir())
 
 
-def test_weights_alone_are_exported_beside_themselves(
-    cifar_exp: Run, run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+def test_weights_alone_are_exported_beside_themselves_or_where_one_says(
+    cifar_exp: Run, trained_run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    weights = shutil.copy(run / "checkpoints" / "best.ckpt", tmp_path / "shipped.ckpt")
-    assert cifar_exp("export", f"run={weights}") == 0
-    assert (tmp_path / "shipped.onnx").is_file()
-    assert "random pixels" in capsys.readouterr().out
+    weights = shutil.copy(trained_run / "checkpoints" / "best.ckpt", tmp_path / "shipped.ckpt")
+    for output, file in (((), "shipped.pt2"), (("output=sub/net.pt2",), "sub/net.pt2")):
+        assert cifar_exp("export", f"run={weights}", "format=torch", *output) == 0
+        assert (tmp_path / file).is_file()
+        assert "random pixels" in capsys.readouterr().out
     assert cifar_exp("export", f"run={weights}", "int8=true") == 2
     assert "data=" in capsys.readouterr().err
 
@@ -148,10 +184,9 @@ def test_missing_packages_are_reported_with_the_command_that_installs_them(
     assert 'pip install "cifar-exp[export]"' in capsys.readouterr().err
 
 
-@pytest.mark.parametrize("model", [*SHIPPED, WIDE_LANGUAGE], ids=[*(path.stem for path in SHIPPED), "wide"])
-def test_every_network_exports(model: Path | dict[str, Any], tmp_path: Path, pixels: Tensor) -> None:
-    spec = ModelSpec.model_validate(model if isinstance(model, dict) else yaml.safe_load(model.read_text()))
-    plan = plan_network(spec, (3, 32, 32), 10)
+@pytest.mark.parametrize("model", [*SHIPPED.values(), WIDE_LANGUAGE], ids=[*SHIPPED, "wide language"])
+def test_every_kind_of_layer_is_exported(model: dict[str, Any], tmp_path: Path, pixels: Tensor) -> None:
+    plan = plan_network(ModelSpec.model_validate(model), (3, 32, 32), 10)
     torch.manual_seed(0)
     network = build_network(plan)
     for module in network.modules():

@@ -1,23 +1,14 @@
 """The report's page in a real browser."""
 
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import pytest
 
 from tests.report.browser import open_browser
+from tests.report.conftest import Reported
 
 CHARTS = ("curves", "costs", "classes", "confusion")
-
-
-@pytest.fixture(scope="module")
-def page(seeds: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    from cifar_exp.cli import run
-
-    output = tmp_path_factory.mktemp("page")
-    assert run(["report", f"runs={seeds}", f"output={output}"]) == 0
-    return output / "report.html"
 
 
 @pytest.fixture(scope="module", params=[(1280, 900, "light"), (390, 844, "dark")], ids=["desktop", "phone"])
@@ -28,8 +19,8 @@ def browser(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFac
 
 
 @pytest.fixture
-def window(browser: Any, page: Path) -> Any:
-    browser.get(page.as_uri())
+def window(browser: Any, reported: Reported) -> Any:
+    browser.get((reported.directory / "report.html").as_uri())
     return browser
 
 

@@ -17,6 +17,7 @@ from cifar_exp.report.content import collect
 from cifar_exp.report.runs import Run as ReportedRun
 from cifar_exp.report.runs import read_run
 from tests.conftest import Run
+from tests.report.conftest import Reported
 from tests.training.tiny import result
 
 
@@ -61,10 +62,7 @@ def edited(run: Path, **changes: Any) -> None:
     (run / "result.json").write_text(json.dumps({**result(run), **changes}))
 
 
-def test_both_documents_have_every_run_s_figures(
-    cifar_exp: Run, seeds: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    assert cifar_exp("report", f"runs=[{seeds / '0'},{seeds / '1'}]") == 0
+def test_both_documents_have_every_run_s_figures(reported: Reported, seeds: Path) -> None:
     plan = read_run(seeds / "1").plan
     found = result(seeds / "1")
     figures = [
@@ -73,27 +71,25 @@ def test_both_documents_have_every_run_s_figures(
         *(f"{found[key]:,}" for key in ("params", "macs", "peak_activation_bytes")),
         *(f"{getattr(plan, key):,}" for key in ("flash_bytes", "sram_bytes")),  # planned, not part of result.json
     ]
-    assert max(map(len, capsys.readouterr().out.splitlines())) <= 80
-    markdown = Path("report/report.md").read_text()
+    assert max(map(len, reported.printed.splitlines())) <= 80
+    markdown = (reported.directory / "report.md").read_text()
     row = next(line for line in markdown.splitlines() if line.startswith("| model2 seed=1"))
     assert [cell.strip(" *") for cell in row.split("|")[2:-2]] == figures
-    page = Page(Path("report/report.html").read_text())
+    page = Page((reported.directory / "report.html").read_text())
     assert next(row for row in page.rows if row[0] == "model2 seed=1")[1:-1] == figures
 
 
-def test_every_picture_that_the_markdown_shows_is_beside_it(cifar_exp: Run, seeds: Path) -> None:
-    assert cifar_exp("report", f"runs=[{seeds}]", "output=out") == 0
-    names = re.findall(r"!\[[^]]+\]\(([^)]+)\)", Path("out/report.md").read_text())
+def test_every_picture_that_the_markdown_shows_is_beside_it(reported: Reported) -> None:
+    names = re.findall(r"!\[[^]]+\]\(([^)]+)\)", (reported.directory / "report.md").read_text())
     assert names == ["curves.png", "cost.png", "classes.png", "confusion.png"]
     for name in names:
-        with Image.open(Path("out") / name) as picture:
+        with Image.open(reported.directory / name) as picture:
             assert picture.width > 500
-    assert {path.name for path in Path("out").iterdir()} == {"report.md", "report.html", *names}
+    assert {path.name for path in reported.directory.iterdir()} == {"report.md", "report.html", *names}
 
 
-def test_the_page_needs_nothing_from_outside_and_plotly_once(cifar_exp: Run, seeds: Path) -> None:
-    cifar_exp("report", f"runs={seeds}")
-    html = Path("report/report.html").read_text()
+def test_the_page_needs_nothing_from_outside_and_plotly_once(reported: Reported) -> None:
+    html = (reported.directory / "report.html").read_text()
     assert all(address.startswith(("data:", "#")) for address in Page(html).loaded)
     assert "@import" not in html[: html.index("</style>")]
     assert html.count("plotly.js v") == 1
@@ -105,12 +101,12 @@ def test_a_sweep_s_directory_stands_for_its_finished_trials(
 ) -> None:
     shutil.copytree(copies / "0", copies / "2")
     edited(copies / "2", status="pruned")
-    assert cifar_exp("report", f"runs=[{copies}]") == 0
+    assert cifar_exp("report", f"runs={copies}", "output=out") == 0
     printed = capsys.readouterr()
     assert "1 not finished, left out" in printed.err
     assert f"{copies / '2'}: pruned" in printed.err
-    assert "pruned" in Path("report/report.md").read_text()
-    page = Page(Path("report/report.html").read_text())
+    assert "pruned" in Path("out/report.md").read_text()
+    page = Page(Path("out/report.html").read_text())
     assert [row[0] for row in page.rows[1:3]] == ["model2 seed=0", "model2 seed=1"]
 
 
@@ -140,10 +136,9 @@ def test_an_output_that_cannot_be_written_is_an_error(
     assert "taken" in capsys.readouterr().err
 
 
-def test_what_differs_between_the_runs_is_listed(cifar_exp: Run, seeds: Path) -> None:
-    cifar_exp("report", f"runs=[{seeds}]", "output=out")
-    assert "## What differs" in Path("out/report.md").read_text()
-    rows = Page(Path("out/report.html").read_text()).rows
+def test_what_differs_between_the_runs_is_listed(reported: Reported) -> None:
+    assert "## What differs" in (reported.directory / "report.md").read_text()
+    rows = Page((reported.directory / "report.html").read_text()).rows
     start = rows.index(["run", "seed"])
     assert [row[1] for row in rows[start + 1 : start + 3]] == ["0", "1"]
 
@@ -168,12 +163,12 @@ def test_runs_of_older_versions_lack_what_they_do_not_know(cifar_exp: Run, copie
 
 
 def test_many_runs_are_sorted_and_only_the_best_shown_in_detail(cifar_exp: Run, copies: Path) -> None:
-    for number in range(2, 20):
+    for number in range(2, 14):
         shutil.copytree(copies / "0", copies / str(number))
-        edited(copies / str(number), **{"val/acc": number / 20})
+        edited(copies / str(number), **{"val/acc": number / 14})
     assert cifar_exp("report", f"runs=[{copies}]") == 0
     page = Page(Path("report/report.html").read_text())
-    accuracies = [float(row[2].rstrip("%")) for row in page.rows[1:21]]
+    accuracies = [float(row[2].rstrip("%")) for row in page.rows[1:15]]
     assert accuracies == sorted(accuracies, reverse=True)
     assert "The 12 best by validation accuracy." in Path("report/report.html").read_text()
 

@@ -41,13 +41,14 @@ def test_an_unpacked_wheel_sweeps_and_reports(unpacked: Path, tmp_path: Path) ->
     """Configs, plugin, and the report's page come with it."""
     of_the_wheel = {**os.environ, "PYTHONPATH": str(unpacked)}
 
-    def run(*arguments: str) -> str:
-        command = [sys.executable, *arguments]
-        ended = subprocess.run(command, env=of_the_wheel, cwd=tmp_path, check=True, capture_output=True, text=True)
-        return ended.stdout
-
-    places = "from cifar_exp.config.location import conf_dir; import hydra_plugins.cifar_exp_sweeper.budgeted as plugin"
-    assert run("-c", f"{places}; print(conf_dir(), plugin.__file__)").count(str(unpacked)) == 2
-    run("-m", "cifar_exp", "train", "-m", "sweep=width50k", "hydra.sweeper.n_trials=1", "hydra.sweep.dir=sweep", *SMALL)
-    run("-m", "cifar_exp", "report", "runs=sweep", "output=page")
+    sweep = ["train", "-m", "sweep=width50k", "hydra.sweeper.n_trials=1", "hydra.sweep.dir=sweep", *SMALL]
+    code = (
+        "import hydra_plugins.cifar_exp_sweeper.budgeted as plugin\n"
+        "from cifar_exp.cli import run\n"
+        "from cifar_exp.config.location import conf_dir\n"
+        f"assert str(conf_dir()).startswith({str(unpacked)!r}) and plugin.__file__.startswith({str(unpacked)!r})\n"
+        f"assert run({sweep}) == 0\n"
+        "assert run(['report', 'runs=sweep', 'output=page']) == 0"
+    )
+    subprocess.run([sys.executable, "-c", code], env=of_the_wheel, cwd=tmp_path, check=True, capture_output=True)
     assert "</html>" in next(tmp_path.glob("page*/*.html")).read_text(encoding="utf-8")

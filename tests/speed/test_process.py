@@ -11,14 +11,18 @@ import pytest
 from cifar_exp.process import cpu_quota
 
 FAULTS = """
-import resource, sys
+import ctypes, resource, sys
 from cifar_exp.process import configure_process
 if sys.argv[1] == "settled":
     configure_process()
-import torch
+libc, size = ctypes.CDLL(None), 8_000_000
+libc.malloc.restype = ctypes.c_void_p
 def step():
-    kept = [torch.ones(2_000_000) for _ in range(8)]
-    return kept[0]
+    kept = [ctypes.c_void_p(libc.malloc(size)) for _ in range(8)]
+    for memory in kept:
+        libc.memset(memory, 1, size)
+    for memory in kept:
+        libc.free(memory)
 for _ in range(3):
     step()
 before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt

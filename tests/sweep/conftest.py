@@ -4,7 +4,6 @@ import csv
 import multiprocessing
 import os
 import signal
-import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterable, Iterator
@@ -18,10 +17,22 @@ import pytest
 
 from tests.sweep import stand_in
 
-# Forks of a process that has imported everything: to import it again would take most of a test's time.
+# Forks of a process that has imported all that a sweep needs: to import it again would take most of a test's time.
 START = "forkserver" if "forkserver" in multiprocessing.get_all_start_methods() else "spawn"
 FORKS: Any = multiprocessing.get_context(START)
-FORKS.set_forkserver_preload(["tests.sweep.stand_in", "cifar_exp.cli.commands.train", "cifar_exp.sweep.adapter"])
+FORKS.set_forkserver_preload(
+    [
+        "tests.sweep.stand_in",
+        "cifar_exp.cli.app",
+        "cifar_exp.cli.commands.train",
+        "cifar_exp.sweep.adapter",
+        "alembic.command",
+        "sqlalchemy.orm",
+        "sqlalchemy.dialects.postgresql",
+        "sqlalchemy.dialects.sqlite",
+        "matplotlib.backends.backend_agg",
+    ]
+)
 SPACE = (
     "model=model50k",
     "data=synthetic",
@@ -66,14 +77,22 @@ def starts(log: Path) -> list[tuple[int, int, int]]:
     return [tuple(map(int, line.split())) for line in log.read_text().splitlines()] if log.exists() else []  # type: ignore[misc]
 
 
-def run_pretended(directory: Path, *arguments: str, misfortunes: dict[int, str] | None = None) -> int:
-    """Run `cifar-exp ARGUMENTS…` in this process and in `directory`; its trainings pretend."""
+def run_pretended(
+    directory: Path, *arguments: str, misfortunes: dict[int, str] | None = None, draws: bool = False
+) -> int:
+    """Run `cifar-exp ARGUMENTS…` in this process and in `directory`; its trainings pretend.
+
+    The sweep's plot, which takes as long as a trial, is left out unless `draws` is set.
+    """
     import cifar_exp.cli.commands.train as train
     from cifar_exp.cli import run
+    from cifar_exp.sweep.output import outputs
 
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(directory)
         patch.setattr(train, "main", stand_in.main)
+        if not draws:
+            patch.setattr(outputs, "plot_sweep", lambda *_: None)
         for name, value in stand_in.variables(directory, misfortunes=misfortunes).items():
             patch.setenv(name, value)
         return run(list(arguments))
@@ -145,7 +164,7 @@ def workers(tmp_path: Path) -> Iterator[Callable[..., Started]]:
     kill(started)
 
 
-def kill(started: "Iterable[Started | subprocess.Popen[str]]") -> None:
+def kill(started: Iterable[Started]) -> None:
     """End the processes that still run, and wait for all of them."""
     for process in started:
         if process.poll() is None:

@@ -77,7 +77,13 @@ def main(checked: Planned[TrainConfig]) -> float:
 
 
 def install() -> None:
-    """Puts `main` in the place of the command's."""
+    """Put `main` in the place of the command's; let a driver wait less than it would for jobs in a queue."""
     import cifar_exp.cli.commands.train as train
+    from cifar_exp.sweep.worker import driver
 
     train.main = main
+    driver.STOP_SECONDS = 2.0
+    if "SLURM_CONF" in os.environ:
+        from cifar_exp.sweep.worker import slurm
+
+        slurm.POLL_SECONDS = 1.0

@@ -22,8 +22,8 @@ def test_a_second_call_continues_up_to_n_trials(pretend: Pretend, tmp_path: Path
 
 def test_a_sweep_in_parts_proposes_what_a_whole_one_does(pretend: Pretend, tmp_path: Path) -> None:
     early = "hydra.sweeper.sampler.n_startup_trials=2"
-    pretend(*sweep_arguments(tmp_path / "whole", 4, early))
-    for n_trials in (1, 4):
+    pretend(*sweep_arguments(tmp_path / "whole", 3, early))
+    for n_trials in (1, 3):
         pretend(*sweep_arguments(tmp_path / "parts", n_trials, early))
     columns = [key for key in table(tmp_path / "whole")[0] if key.startswith("model.")]
     whole, parts = ([[row[key] for key in columns] for row in table(tmp_path / d)] for d in ("whole", "parts"))
@@ -32,27 +32,27 @@ def test_a_sweep_in_parts_proposes_what_a_whole_one_does(pretend: Pretend, tmp_p
 
 def test_a_trial_whose_result_is_there_is_recorded_and_not_run_again(pretend: Pretend, tmp_path: Path) -> None:
     sweep = tmp_path / "sweep"
-    pretend(*sweep_arguments(sweep, 3))
+    pretend(*sweep_arguments(sweep, 2))
     before = table(sweep)
     for file in sweep.glob("*study.db*"):
         file.unlink()
-    assert pretend(*sweep_arguments(sweep, 4)) == 0
-    assert [trial for trial, *_ in starts(tmp_path / "starts.log")] == [0, 1, 2, 3]
+    assert pretend(*sweep_arguments(sweep, 3)) == 0
+    assert [trial for trial, *_ in starts(tmp_path / "starts.log")] == [0, 1, 2]
     columns = ("number", "state", "val/acc", "model.layers.conv1.channels", "model.layers.conv7.channels")
-    after = table(sweep)[:3]
+    after = table(sweep)[:2]
     assert [[row[key] for key in columns] for row in after] == [[row[key] for key in columns] for row in before]
 
 
 def test_a_study_that_lost_its_last_trials_finds_them_again(pretend: Pretend, tmp_path: Path) -> None:
     sweep, more = tmp_path / "sweep", ("model.layers.conv5.skip=null,conv4",)
-    pretend(*sweep_arguments(sweep, 2, *more))
+    pretend(*sweep_arguments(sweep, 1, *more))
     kept = (sweep / "study.db").read_bytes()
-    pretend(*sweep_arguments(sweep, 5, *more))
+    pretend(*sweep_arguments(sweep, 3, *more))
     for file in sweep.glob("*study.db*"):
         file.unlink()
     (sweep / "study.db").write_bytes(kept)
-    assert pretend(*sweep_arguments(sweep, 6, *more)) == 0
-    assert [trial for trial, *_ in starts(tmp_path / "starts.log")] == list(range(6))
+    assert pretend(*sweep_arguments(sweep, 4, *more)) == 0
+    assert [trial for trial, *_ in starts(tmp_path / "starts.log")] == list(range(4))
 
 
 @pytest.mark.skipif(not Path("/proc/self/fd").exists(), reason="only Linux lists the open files of a process")

@@ -97,10 +97,10 @@ def test_first_trials_that_fail_for_one_reason_are_not_used_up(
     pretend: Pretend, tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
     sweep = tmp_path / "sweep"
-    assert pretend(*sweep_arguments(sweep, 5), misfortunes=dict.fromkeys(range(5), "raises")) == 2
+    assert pretend(*sweep_arguments(sweep, 4), misfortunes=dict.fromkeys(range(4), "raises")) == 2
     assert "first 3 trials failed for one reason:\nValueError: no such luck" in capfd.readouterr().err
-    assert pretend(*sweep_arguments(sweep, 5)) == 0
-    assert [row["state"] for row in table(sweep)] == ["complete"] * 5
+    assert pretend(*sweep_arguments(sweep, 4)) == 0
+    assert [row["state"] for row in table(sweep)] == ["complete"] * 4
 
 
 @pytest.mark.parametrize("cause", ["user error", "full disk"])
@@ -108,9 +108,9 @@ def test_a_cause_that_all_trials_share_stops_the_sweep(
     pretend: Pretend, tmp_path: Path, capfd: pytest.CaptureFixture[str], cause: str
 ) -> None:
     sweep = tmp_path / "sweep"
-    assert pretend(*sweep_arguments(sweep, 4), misfortunes={1: cause}) == 2
+    assert pretend(*sweep_arguments(sweep, 3), misfortunes={1: cause}) == 2
     reported = capfd.readouterr().err
     assert "all trials would fail (trial 1)" in reported
     assert "Traceback" not in reported
-    assert pretend(*sweep_arguments(sweep, 4)) == 0
-    assert [row["state"] for row in table(sweep)] == ["complete"] * 4
+    assert pretend(*sweep_arguments(sweep, 3)) == 0
+    assert [row["state"] for row in table(sweep)] == ["complete"] * 3

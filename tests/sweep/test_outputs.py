@@ -25,7 +25,8 @@ Pretend = Callable[..., int]
 def sweep(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A sweep of five trials, the second of which failed."""
     directory = tmp_path_factory.mktemp("swept")
-    assert run_pretended(directory, *sweep_arguments(directory / "sweep", 5), misfortunes={1: "raises"}) == 0
+    arguments = sweep_arguments(directory / "sweep", 5)
+    assert run_pretended(directory, *arguments, misfortunes={1: "raises"}, draws=True) == 0
     return directory / "sweep"
 
 
@@ -127,7 +128,9 @@ def test_the_winner_keeps_everything_that_was_swept(pretend: Pretend, tmp_path: 
 def test_two_objectives_leave_a_front(pretend: Pretend, tmp_path: Path) -> None:
     sweep = tmp_path / "sweep"
     more = ("hydra.sweeper.direction=[maximize,minimize]", "hydra.sweeper.objectives=[val/acc,macs]")
-    assert pretend(*sweep_arguments(sweep, 6, *more, "hydra.sweeper.sampler.n_startup_trials=3")) == 0
+    early = "hydra.sweeper.sampler.n_startup_trials=3"
+    assert pretend(*sweep_arguments(sweep, 6, *more, early), draws=True) == 0
+    assert (sweep / "sweep.png").is_file()
     solutions = yaml.safe_load((sweep / "optimization_results.yaml").read_text())["solutions"]
     values = [(one["values"]["val/acc"], one["values"]["macs"]) for one in solutions]
     assert values == sorted(values, reverse=True)

@@ -7,6 +7,7 @@ from itertools import product
 from math import log
 from pathlib import Path
 from random import Random
+from statistics import mean
 from typing import Any
 
 import optuna
@@ -32,8 +33,7 @@ from cifar_exp.sweep.settings import SweepSettings, parse_settings
 
 WIDTHS = tuple(f"++model.layers.conv{number}.channels=range(16,129,step=8)" for number in range(1, 8))
 BASE = ("model=model50k", "data=synthetic", "++model.layer.projection=conv1x1")
-LEARNED = 0.2  # by which a mean score of learned proposals exceeds that of random ones, whose own scores span 2
-SAMPLERS = ("tpe", "random", "gp", "nsgaii")
+LEARNED = 0.4  # by which the mean score of learned proposals exceeds that of random ones: half a standard deviation
 
 Make = Callable[..., tuple[Proposer, PlanPricer, Space]]
 
@@ -44,7 +44,7 @@ def settings(sampler: str = "tpe", **more: Any) -> SweepSettings:
     )
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def make() -> Iterator[Make]:
     """Proposers of the spaces that overrides describe."""
     with initialize_config_dir(str(conf_dir()), version_base="1.3"):
@@ -112,37 +112,42 @@ def test_a_choice_of_a_reference_is_priced_as_what_it_refers_to(make: Make) -> N
             assert pricer.costs(candidate)["params"] == price_in_full(space.overrides(candidate))
 
 
-@pytest.mark.parametrize("sampler", SAMPLERS)
-def test_every_sampler_proposes_new_candidates_that_fit(make: Make, sampler: str) -> None:
-    proposer, pricer, space = make(*BASE, *WIDTHS, "budget.params=50000", sampler=sampler)
-    trials = proposed(proposer, space, 13, lambda candidate: (score(candidate),))
-    assert all(pricer.costs(trial.params)["params"] <= 50_000 for trial in trials)
-    assert len({tuple(trial.params.values()) for trial in trials}) == 13
+@pytest.fixture(scope="module")
+def drawn(make: Make) -> list[FrozenTrial]:
+    """Trials of candidates that were drawn at random from what is within the budget."""
+    proposer, _, space = make(*BASE, *WIDTHS, "budget.params=50000", sampler="random")
+    trials: list[FrozenTrial] = proposed(proposer, space, 40, lambda candidate: (score(candidate),))
+    return trials
+
+
+@pytest.mark.parametrize(("sampler", "learns"), [("tpe", True), ("gp", True), ("random", False), ("nsgaii", False)])
+def test_every_sampler_proposes_new_candidates_within_the_budget_and_those_that_learn_beat_chance(
+    make: Make, drawn: list[FrozenTrial], sampler: str, learns: bool
+) -> None:
+    """nsgaii learns from its first generation, which is larger than what was drawn."""
+    proposer, pricer, _ = make(*BASE, *WIDTHS, "budget.params=50000", sampler=sampler)
+    proposals = [proposer.propose(drawn, seed) for seed in range(4)]
+    candidates = [proposal.candidate for proposal in proposals if proposal is not None]
+    assert len(candidates) == 4
+    assert all(pricer.costs(candidate)["params"] <= 50_000 for candidate in candidates)
+    assert not [candidate for candidate in candidates if candidate in [trial.params for trial in drawn]]
+    if learns:
+        assert mean(map(score, candidates)) > mean(trial.value for trial in drawn) + LEARNED
 
 
 @pytest.mark.parametrize("sampler", ["tpe", "nsgaii", "gp"])
 def test_two_objectives_are_searched_too(make: Make, sampler: str) -> None:
     two = {"direction": ["maximize", "minimize"], "objectives": ["val/acc", "macs"]}
     proposer, pricer, space = make(*BASE, *WIDTHS, "budget.params=50000", sampler=sampler, **two)
-    trials = proposed(proposer, space, 13, lambda one: (score(one), pricer.costs(one)["macs"]))
+    trials = proposed(proposer, space, 11, lambda one: (score(one), pricer.costs(one)["macs"]))
     assert all(pricer.price(trial.params).fits for trial in trials)
-
-
-@pytest.mark.parametrize("sampler", ["tpe", "gp"])
-def test_a_sampler_that_learns_beats_chance_under_the_budget(make: Make, sampler: str) -> None:
-    found = {}
-    for name in (sampler, "random"):
-        proposer, _, space = make(*BASE, *WIDTHS, "budget.params=50000", sampler=name)
-        trials = proposed(proposer, space, 24, lambda candidate: (score(candidate),))
-        found[name] = sum(trial.value for trial in trials[14:]) / 10
-    assert found[sampler] > found["random"] + LEARNED
 
 
 def test_the_price_is_that_of_what_the_job_builds(make: Make) -> None:
     model = "model=model50k,resnet8,model2"
     more = ("++model.head.hidden=choice([],[64],[32,32])", "data.num_classes=choice(4,10)", "seed=1,2")
     _, pricer, space = make(model, "data=synthetic", "++model.layer.kernel_size=choice(3,5)", *more)
-    for seed in range(10):
+    for seed in range(6):
         candidate = draw(space, Random(seed))
         cfg = compose("train", overrides=space.overrides(candidate))
         spec = ModelSpec.model_validate(OmegaConf.to_container(cfg.model, resolve=True))
@@ -163,7 +168,7 @@ def test_the_price_is_that_of_what_the_job_builds(make: Make) -> None:
 )
 def test_references_in_a_model_follow_the_swept_values(make: Make, tied: tuple[str, ...]) -> None:
     _, pricer, space = make(*BASE, "++model.layers.conv1.channels=range(8,65,step=8)", "seed=choice(24,48)", *tied)
-    for seed in range(5):
+    for seed in range(3):
         candidate = draw(space, Random(seed))
         assert pricer.costs(candidate)["params"] == price_in_full(space.overrides(candidate))
         model = pricer.model(candidate)
@@ -220,11 +225,11 @@ def test_under_a_tight_budget_candidates_are_drawn_from_all_that_is_within(make:
         proposer, pricer, space = make(*BASE, *widths, *small, sampler=sampler)
         proposer.check()
         began = time.monotonic()
-        trials = proposed(proposer, space, 14, lambda candidate: (score(candidate),))
-        assert time.monotonic() - began < 14 * 3
-        assert len({tuple(trial.params.values()) for trial in trials}) == 14
+        trials = proposed(proposer, space, 12, lambda candidate: (score(candidate),))
+        assert time.monotonic() - began < 12 * 3
+        assert len({tuple(trial.params.values()) for trial in trials}) == 12
         assert all(pricer.price(trial.params).fits for trial in trials)
-        assert sum(max(trial.params.values()) > 4 for trial in trials) >= 13
+        assert sum(max(trial.params.values()) > 4 for trial in trials) >= 11
 
 
 def test_the_last_candidates_of_a_tight_budget_are_found_too(make: Make) -> None:
@@ -242,19 +247,17 @@ def test_the_last_candidates_of_a_tight_budget_are_found_too(make: Make) -> None
 
 @pytest.mark.parametrize(("sampler", "seconds"), [("tpe", 1.5), ("gp", 6.0)])
 def test_proposals_take_as_long_after_thousands_of_trials(make: Make, sampler: str, seconds: float) -> None:
-    """Of processor time, the fastest of three; the first one also reads the trials."""
+    """Of processor time, the second proposal; the first one also reads the trials."""
     proposer, pricer, space = make(*BASE, *WIDTHS, "budget.params=50000", sampler=sampler)
     random, trials = Random(0), []
     while len(trials) < 2000:
         candidate = draw(space, random)
         if pricer.price(candidate).fits or len(trials) > 50:
             trials.append(ended(space, candidate, {}, score(candidate)))
-    times = []
-    for seed in range(3):
-        began = time.process_time()
-        assert proposer.propose(trials, seed) is not None
-        times.append(time.process_time() - began)
-    assert min(times) < seconds
+    assert proposer.propose(trials, 0) is not None
+    began = time.process_time()
+    assert proposer.propose(trials, 1) is not None
+    assert time.process_time() - began < seconds
 
 
 def test_the_memory_of_prices_is_bounded(make: Make, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -85,10 +85,14 @@ def test_one_run_id_of_the_environment_is_not_given_to_several_runs(
 
 @pytest.mark.skipif(not Path("/proc/self").exists(), reason="needs a directory that nobody can write to")
 def test_without_a_writable_home_a_run_is_trained_and_tracked(tmp_path: Path) -> None:
-    done = trained(tmp_path / "run", {**os.environ, "HOME": "/proc/none", "XDG_CACHE_HOME": ""})
+    run = tmp_path / "run"
+    command = [sys.executable, "-m", "cifar_exp", "train", *TRACKED, "trainer.max_epochs=1", f"hydra.run.dir={run}"]
+    kept = {key: value for key, value in os.environ.items() if key not in ("WANDB_MODE", "WANDB_DATA_DIR")}
+    homeless = {**kept, "HOME": "/proc/none", "XDG_CACHE_HOME": ""}
+    done = subprocess.run(command, env=homeless, cwd=tmp_path, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     assert "Traceback" not in done.stderr
-    result = json.loads((tmp_path / "run" / "result.json").read_text())
+    result = json.loads((run / "result.json").read_text())
     assert Path(result["wandb_dir"]).is_dir()
 
 
@@ -100,12 +104,6 @@ def test_a_cache_that_cannot_be_written_is_replaced(tmp_path: Path, monkeypatch:
     assert os.environ["WANDB_CACHE_DIR"].startswith(str(tmp_path))
     tracker.finish(0)
     assert "WANDB_CACHE_DIR" not in os.environ
-
-
-def trained(run: Path, environment: Mapping[str, str]) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-m", "cifar_exp", "train", *TRACKED, f"hydra.run.dir={run}"]
-    kept = {key: value for key, value in environment.items() if key not in ("WANDB_MODE", "WANDB_DATA_DIR")}
-    return subprocess.run(command, env=kept, cwd=run.parent, capture_output=True, text=True, check=False)
 
 
 @pytest.mark.parametrize(

@@ -3,6 +3,7 @@
 import json
 import subprocess
 import sys
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +22,7 @@ def leet(run: Path, *flags: str) -> str:
     return subprocess.run(command, check=True, capture_output=True, text=True).stdout
 
 
+@cache
 def summary(run: Path) -> dict[str, Any]:
     document: dict[str, Any] = json.loads(leet(run, "--summary"))
     return document
@@ -32,7 +34,7 @@ def seeds(tmp_path_factory: pytest.TempPathFactory) -> Path:
     from cifar_exp.cli import run
 
     directory = tmp_path_factory.mktemp("tracked") / "two-seeds"
-    overrides = ("seed=0,1", "tags=[mine]", "trainer.max_epochs=3", f"hydra.sweep.dir={directory}")
+    overrides = ("seed=0,1", "tags=[mine]", "trainer.max_epochs=2", f"hydra.sweep.dir={directory}")
     assert run(["train", "-m", *OFFLINE, *overrides]) == 0
     return directory
 

@@ -72,7 +72,7 @@ def test_weights_alone_can_be_a_teacher_and_a_student_keeps_its_own_alone(
 
 def test_a_killed_student_ends_as_if_it_had_not_been(trained_run: Path, cifar_exp: Run, tmp_path: Path) -> None:
     whole, killed = tmp_path / "whole", tmp_path / "killed"
-    options = (f"distill.teacher={trained_run}", "augment.mixup=0.2", "model.layer.dropout=0.2", "trainer.max_epochs=4")
+    options = (f"distill.teacher={trained_run}", "augment.mixup=0.2", "model.layer.dropout=0.2", "trainer.max_epochs=2")
     train_with_copy(cifar_exp, whole, killed, *options, epochs=1)
     assert cifar_exp("train", f"resume={killed}") == 0
     assert figures(killed) == figures(whole)

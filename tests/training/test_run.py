@@ -10,10 +10,13 @@ from unittest.mock import patch
 
 import pytest
 import torch
+import torch.nn.functional as F
 from omegaconf import OmegaConf
 from PIL import Image
 
+from cifar_exp import compose, plan
 from cifar_exp.config.location import conf_dir
+from cifar_exp.network import build_network
 from cifar_exp.training.trainer import trainer_arguments
 from tests.conftest import Run
 from tests.training.tiny import TINY, figures, metrics, result, tiny_config
@@ -23,9 +26,8 @@ def group(name: str) -> list[str]:
     return sorted(path.stem for path in (conf_dir() / name).glob("*.yaml"))
 
 
-def test_a_finished_run_leaves_every_file_of_the_contract(cifar_exp: Run, tmp_path: Path) -> None:
-    run = tmp_path / "run"
-    assert cifar_exp("train", *TINY, "trainer.max_epochs=2", f"hydra.run.dir={run}", "seed=5") == 0
+def test_a_finished_run_leaves_every_file_of_the_contract(trained_run: Path) -> None:
+    run = trained_run
     found = result(run)
     assert {key: found[key] for key in ("status", "model", "data", "seed", "epochs", "device", "precision")} == {
         "status": "finished",
@@ -75,11 +77,13 @@ def test_learning_happens(learned_run: Path) -> None:
     assert result(learned_run)["test/acc"] > 0.6
 
 
-def test_the_same_seed_gives_the_same_run_and_another_seed_another(cifar_exp: Run, tmp_path: Path) -> None:
-    for name, seed in (("a", 1), ("b", 1), ("c", 2)):
-        cifar_exp("train", *TINY, "trainer.max_epochs=2", f"seed={seed}", f"hydra.run.dir={tmp_path / name}")
-    assert figures(tmp_path / "a") == figures(tmp_path / "b")
-    assert figures(tmp_path / "a") != figures(tmp_path / "c")
+def test_the_same_seed_gives_the_same_run_and_another_seed_another(
+    trained_run: Path, cifar_exp: Run, tmp_path: Path
+) -> None:
+    for seed in (5, 6):
+        cifar_exp("train", *TINY, "trainer.max_epochs=2", f"seed={seed}", f"hydra.run.dir={tmp_path / str(seed)}")
+    assert figures(tmp_path / "5") == figures(trained_run)
+    assert figures(tmp_path / "6") != figures(trained_run)
 
 
 @pytest.mark.skipif(shutil.which("g++") is None, reason="torch.compile needs a C++ compiler")
@@ -131,11 +135,12 @@ def test_precision_auto_is_bfloat16_where_the_processor_has_instructions_for_it(
 
 
 @pytest.mark.parametrize("model", group("model"))
-def test_every_shipped_model_trains(model: str, cifar_exp: Run, tmp_path: Path) -> None:
-    data = ("data=synthetic", "data.train_size=40", "data.test_size=20", "data.val_fraction=0.5", "data.batch_size=20")
-    options = ("trainer.max_epochs=1", "logger.mode=disabled", f"hydra.run.dir={tmp_path / 'run'}")
-    assert cifar_exp("train", *data, f"model={model}", *options) == 0
-    assert result(tmp_path / "run")["params"] > 0
+def test_every_parameter_of_every_shipped_model_is_trained(model: str) -> None:
+    network = build_network(plan(compose([f"model={model}", "data=synthetic"]))).train()
+    F.cross_entropy(network(torch.randn(8, 3, 32, 32)), torch.arange(8)).backward()
+    gradients = {name: parameter.grad for name, parameter in network.named_parameters()}
+    assert gradients
+    assert [name for name, gradient in gradients.items() if gradient is None or not gradient.isfinite().all()] == []
 
 
 def test_a_limit_of_test_batches_is_kept(cifar_exp: Run, tmp_path: Path) -> None:
@@ -161,16 +166,6 @@ def test_a_loss_that_is_not_finite_ends_the_run_with_its_reason(
     found = result(tmp_path / "run")
     assert found["status"] == "failed"
     assert "not finite" in found["reason"]
-
-
-def test_early_stopping_stops(cifar_exp: Run, tmp_path: Path) -> None:
-    stopping = (
-        "callbacks=early_stopping",
-        "callbacks.early_stopping.patience=1",
-        "callbacks.early_stopping.min_delta=9.0",
-    )
-    cifar_exp("train", *TINY, *stopping, "trainer.max_epochs=9", f"hydra.run.dir={tmp_path / 'run'}")
-    assert result(tmp_path / "run")["epochs"] == 2
 
 
 def test_a_budget_binds_a_finished_run_wherever_its_images_were(
@@ -213,10 +208,8 @@ def test_summary_needs_no_torch() -> None:
     subprocess.run([sys.executable, "-c", code], check=True, capture_output=True)
 
 
-@pytest.mark.parametrize("model", ["model2"])
-def test_real_images_are_learned(model: str, cifar_exp: Run, tmp_path: Path, real_images: Path) -> None:
-    cifar_exp(
-        "train", f"model={model}", "data=folder", f"data.root={real_images}", "data.train_limit=10000",
-        "data.test_limit=2000", "trainer.max_epochs=4", "logger.mode=disabled", f"hydra.run.dir={tmp_path / 'run'}",
-    )  # fmt: skip
-    assert result(tmp_path / "run")["test/acc"] > 0.36
+def test_real_images_are_learned(cifar_exp: Run, tmp_path: Path, real_images: Path) -> None:
+    training = ("data.batch_size=50", "trainer.max_epochs=4", "trainer.accelerator=cpu", "logger.mode=disabled")
+    images = ("data=folder", f"data.root={real_images}")
+    cifar_exp("train", "model=model2", *images, *training, f"hydra.run.dir={tmp_path / 'run'}")
+    assert result(tmp_path / "run")["test/acc"] > 0.2  # a tenth by chance

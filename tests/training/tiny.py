@@ -23,10 +23,12 @@ TINY = (
 # Enough images and epochs to learn the classes
 LEARNING = (
     *(key for key in TINY if "size" not in key and "channels" not in key),
-    "data.train_size=1200",
-    "data.test_size=200",
+    "data.train_size=800",
+    "data.test_size=100",
+    "data.batch_size=40",
     "model.head.hidden=[32]",
-    "trainer.max_epochs=8",
+    "optimizer.lr=0.01",
+    "trainer.max_epochs=5",
 )
 
 
