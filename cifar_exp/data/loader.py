@@ -80,9 +80,9 @@ class TrainLoader:
         colour = torch.zeros(channels) if fill is None else fill.round()
         self._fill = colour.to(data.images.device, torch.uint8)
         bounds = _batch_bounds(len(data), batch_size, least=2 * world_size)
-        parts = [_part(start, stop, rank, world_size) for start, stop in pairwise(bounds)]
+        parts = [torch.arange(*ends).tensor_split(world_size)[rank] for ends in pairwise(bounds)]
         self.batch_sizes = [len(part) for part in parts]
-        self._mine = torch.cat([torch.arange(part.start, part.stop) for part in parts]) if world_size > 1 else None
+        self._mine = torch.cat(parts) if world_size > 1 else None
 
     def set_epoch(self, epoch: int) -> None:
         """Choose the epoch, from 0, that the next iteration brings."""
@@ -170,17 +170,16 @@ class EvalLoader:
         if len(data) < world_size:
             raise UserError(f"{world_size} devices cannot share {len(data)} image(s) for validation or test.")
         self.data = data
-        part = _part(0, len(data), rank, world_size)
         largest_part = -(-len(data) // world_size)
         count = min(-(-largest_part // batch_size), len(data) // world_size)
-        self._batches = [_part(part.start, part.stop, number, count) for number in range(count)]
+        images, labels = (one.tensor_split(world_size)[rank].tensor_split(count) for one in (data.images, data.labels))
+        self._batches = list(zip(images, labels, strict=True))
 
     def __len__(self) -> int:
         return len(self._batches)
 
     def __iter__(self) -> Iterator[Batch]:
-        for part in self._batches:
-            yield self.data.images[part.start : part.stop], self.data.labels[part.start : part.stop]
+        return iter(self._batches)
 
 
 def _batch_bounds(count: int, batch_size: int, least: int) -> list[int]:
@@ -189,10 +188,3 @@ def _batch_bounds(count: int, batch_size: int, least: int) -> list[int]:
     if len(bounds) > 2 and bounds[-1] - bounds[-2] < least:
         del bounds[-2]
     return bounds
-
-
-def _part(start: int, stop: int, number: int, parts: int) -> range:
-    """Part `number` of a range cut into nearly equal `parts`, the larger ones first."""
-    each, more = divmod(stop - start, parts)
-    first = start + number * each + min(number, more)
-    return range(first, first + each + (number < more))

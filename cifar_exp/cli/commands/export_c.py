@@ -7,16 +7,18 @@ from cifar_exp.config.command_schema import ExportConfig
 from cifar_exp.data.settings import DataConfig
 from cifar_exp.data.sources import load_test, load_train_val
 from cifar_exp.errors import UserError
-from cifar_exp.export.c.exporter import Exported, check_supported, export_firmware
+from cifar_exp.export.c.exporter import Exported, export_firmware
 from cifar_exp.export.c.toolchain import find_toolchain, install_note
 from cifar_exp.files import users_choice
 from cifar_exp.inference.classifier import TrainedNetwork
 from cifar_exp.network import Plan
+from cifar_exp.network.firmware import unsupported_feature
 
 
 def export_c(config: ExportConfig, path: Path, trained: TrainedNetwork, data: DataConfig | None) -> None:
     """Write the directory `path`, calibrated and checked on `data`, and show the result."""
-    check_supported(trained)
+    if feature := unsupported_feature(trained.plan):
+        raise UserError(f"{trained.plan.name}: {feature}")
     if data is None:
         raise UserError("format=c needs training images to calibrate with: choose data=… too.")
     toolchain = None if config.emulate is False else find_toolchain(config.cpu)

@@ -70,36 +70,28 @@ def emulate(
             shutil.copy(path, build)
         _checked(["make", "-s", PROGRAM, f"OPTIMISE={optimise}"], build)
         flash_bytes, variables_bytes = _section_bytes(build / PROGRAM)
-        counted = _run(build, images[:IMAGES_COUNTED], "-icount shift=0")
+        counted, ticks, stack_bytes = _run(build, images[:IMAGES_COUNTED], "-icount shift=0")
         logits = _logits_in_parallel(build, images)
-    if not np.array_equal(logits[: len(counted.logits)], counted.logits):
+    if not np.array_equal(logits[: len(counted)], counted):
         raise EmulationError(f"{cpu}: the logits of the same images differ between two runs")
     return Emulation(
         logits=logits,
-        instructions_per_image=counted.ticks_per_image * INSTRUCTIONS_PER_TICK[cpu],
-        stack_bytes=counted.stack_bytes,
+        instructions_per_image=ticks * INSTRUCTIONS_PER_TICK[cpu],
+        stack_bytes=stack_bytes,
         flash_bytes=flash_bytes,
-        sram_bytes=variables_bytes + counted.stack_bytes,
+        sram_bytes=variables_bytes + stack_bytes,
     )
-
-
-@dataclass(frozen=True)
-class _Run:
-    logits: NDArray[np.int32]
-    ticks_per_image: float
-    stack_bytes: int
 
 
 def _logits_in_parallel(build: Path, images: NDArray[np.uint8]) -> NDArray[np.int32]:
     """Return the logits of all images, from as many emulators as there are processors."""
     processes = min(os.cpu_count() or 1, -(-len(images) // IMAGES_PER_PROCESS))
     with ThreadPoolExecutor(processes) as pool:
-        runs = list(pool.map(lambda some: _run(build, some, ""), np.array_split(images, processes)))
-    return np.concatenate([run.logits for run in runs])
+        return np.concatenate(list(pool.map(lambda some: _run(build, some, "")[0], np.array_split(images, processes))))
 
 
-def _run(build: Path, images: NDArray[np.uint8], emulator_flags: str) -> _Run:
-    """Run the program in a directory of its own: the names of its files are fixed."""
+def _run(build: Path, images: NDArray[np.uint8], emulator_flags: str) -> tuple[NDArray[np.int32], float, int]:
+    """Return the logits, the ticks per image and the bytes of stack; in a directory of its own, as names are fixed."""
     with TemporaryDirectory(dir=build) as temporary:
         work = Path(temporary)
         (work / "images.bin").write_bytes(np.ascontiguousarray(images).tobytes())
@@ -110,7 +102,7 @@ def _run(build: Path, images: NDArray[np.uint8], emulator_flags: str) -> _Run:
                 f"the program read {count} images of {len(images)}: NETWORK_INPUT_BYTES is another size"
             )
         logits = np.fromfile(work / "logits.bin", dtype="<i4").reshape(count, -1)
-    return _Run(logits.astype(np.int32), ticks / count, stack_bytes)
+    return logits.astype(np.int32), ticks / count, stack_bytes
 
 
 def _section_bytes(program: Path) -> tuple[int, int]:

@@ -26,7 +26,7 @@ from cifar_exp.export.graph_file import Agreement
 from cifar_exp.files import write_json
 from cifar_exp.inference.classifier import TrainedNetwork
 from cifar_exp.inference.evaluation import Evaluation
-from cifar_exp.network.firmware import Arena, arrange, unsupported_feature
+from cifar_exp.network.firmware import Arena, arrange
 
 CALIBRATION_IMAGES = 512
 MACS_SIMULATED, MACS_EMULATED = 2_000_000_000, 200_000_000  # at most, unless that is too few images
@@ -66,12 +66,6 @@ class Exported:
     emulated_images: int
 
 
-def check_supported(trained: TrainedNetwork) -> None:
-    """Raise UserError, naming layer and feature, where the network cannot be exported."""
-    if feature := unsupported_feature(trained.plan):
-        raise UserError(f"{trained.plan.name}: {feature}")
-
-
 def integer_operations(trained: TrainedNetwork, training_images: Tensor) -> tuple[list[IntegerOperation], Arena]:
     """Return the network's integers and arena, calibrated on the first 512 of images uint8 (N, C, H, W)."""
     plan, classifier = trained.plan, trained.classifier
@@ -109,7 +103,7 @@ def export_firmware(
 
     Args:
         directory: Is replaced if it is an earlier export.
-        trained: The network; see `check_supported`.
+        trained: The network, whose features firmware supports.
         training_images: uint8 (N, C, H, W); the first 512 are calibrated on.
         test: What the export is compared and measured on.
         cpu: The processor for which the Makefile builds and which is emulated.

@@ -10,7 +10,6 @@ import numpy as np
 import torch
 from torch import nn
 
-from cifar_exp.export.c.constants import Linear, average_constants, constants_of
 from cifar_exp.export.c.integers import (
     INT32,
     NO_FINISH,
@@ -19,8 +18,11 @@ from cifar_exp.export.c.integers import (
     Finish,
     IntegerOperation,
     Integers,
+    Linear,
     Quantization,
     Sums,
+    average_constants,
+    constants_of,
     signed_parts,
     weighted,
 )

@@ -6,10 +6,6 @@ from pathlib import Path
 from shutil import which
 
 COMPILER, EMULATOR, MAKE = "arm-none-eabi-gcc", "qemu-system-arm", "make"
-INSTALL_NOTE = (
-    "No emulation: {missing} not found. Install with: "
-    "apt-get install make gcc-arm-none-eabi libnewlib-arm-none-eabi qemu-system-arm"
-)
 
 # Instructions per tick of SysTick under `-icount shift=0`, where one instruction takes 1 ns: 1000 / the clock in MHz of
 # the emulated board (files/Makefile).
@@ -43,7 +39,10 @@ def missing_tools() -> list[str]:
 
 def install_note() -> str:
     """Return one line on what is missing and how to install it."""
-    return INSTALL_NOTE.format(missing=", ".join(missing_tools()))
+    return (
+        f"No emulation: {', '.join(missing_tools())} not found. Install with: "
+        "apt-get install make gcc-arm-none-eabi libnewlib-arm-none-eabi qemu-system-arm"
+    )
 
 
 def _version(tool: str) -> str:

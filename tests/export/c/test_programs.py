@@ -10,7 +10,7 @@ from PIL import Image
 
 from cifar_exp.export.c.layout import write_example_image, write_programs
 from cifar_exp.export.c.toolchain import CPUS
-from tests.export.c.tools import require_arm_tools, tiny_images, write_tiny_network
+from tests.export.c.tools import require_arm_tools, write_tiny_network
 
 
 def exported(directory: Path, prefix: str, cpu: str = "cortex-m4") -> None:
@@ -63,9 +63,3 @@ def test_make_arm_builds_a_program_that_prints_the_class_of_its_image(cpu: str, 
     assert (tmp_path / "firmware.elf").exists()
     found = run(tmp_path, "make", "-s", "emulate")
     assert "green" in (found.stdout + found.stderr).split()
-
-
-def test_grey_images_become_a_pgm(tmp_path: Path) -> None:
-    image = tiny_images(1)[0, :, :, :1]
-    write_example_image(tmp_path, image, "an image")
-    assert np.array_equal(np.asarray(Image.open(tmp_path / "example.pgm")), image[:, :, 0])
