@@ -9,13 +9,11 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
 from math import prod
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple
 
+from cifar_exp.network import firmware
 from cifar_exp.network.ops import Conv, MixedDepthwise, Op, Pool, Shape
 from cifar_exp.network.table import layer_table
-
-if TYPE_CHECKING:
-    from cifar_exp.network.firmware import Operation
 
 
 class PlannedStep(NamedTuple):
@@ -109,24 +107,17 @@ class Plan:
     @cached_property
     def flash_bytes(self) -> int | None:
         """Return the bytes of flash that the network's firmware needs; None where `format=c` does not support it."""
-        from cifar_exp.network import firmware
-
         return None if self.operations is None else firmware.flash_bytes(self.operations, self.num_classes)
 
     @cached_property
     def sram_bytes(self) -> int | None:
         """Return the bytes of SRAM that the network's firmware needs; None where `format=c` does not support it."""
-        from cifar_exp.network import firmware
-
-        if self.operations is None:
-            return None
-        return firmware.sram_bytes(self.operations, self.input_shape, self.num_classes)
+        operations = self.operations
+        return None if operations is None else firmware.sram_bytes(operations, self.input_shape, self.num_classes)
 
     @cached_property
-    def operations(self) -> tuple[Operation, ...] | None:
+    def operations(self) -> tuple[firmware.Operation, ...] | None:
         """The integer operations of the network's firmware; None where `format=c` does not support it."""
-        from cifar_exp.network import firmware
-
         try:
             return firmware.fuse(self)
         except firmware.UnsupportedError:

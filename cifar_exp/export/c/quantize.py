@@ -8,7 +8,6 @@ from dataclasses import replace
 
 import numpy as np
 import torch
-from torch import nn
 
 from cifar_exp.export.c.integers import (
     INT32,
@@ -27,7 +26,7 @@ from cifar_exp.export.c.integers import (
     weighted,
 )
 from cifar_exp.export.c.parameters import Parameters
-from cifar_exp.network.elementwise import ACTIVATIONS
+from cifar_exp.network.elementwise import Activation
 from cifar_exp.network.firmware.operations import INPUT, Atom, Epilogue, Key, Operation, Skip
 from cifar_exp.network.ops import Conv
 
@@ -232,7 +231,6 @@ class Quantizer:
 
 def _table(activation: str, value: Quantization, stored: Quantization) -> Integers:
     """Return the activation of each 8-bit value, as 8-bit values."""
-    module: nn.Module = getattr(nn, ACTIVATIONS[activation])()
     reals = (np.arange(-128, 128) - value.zero[0]) * value.scale[0]
-    results = module(torch.from_numpy(reals)).numpy()
+    results = Activation((1,), activation).module()(torch.from_numpy(reals)).numpy()
     return np.clip(np.round(results / stored.scale[0] + stored.zero[0]), -128, 127).astype(np.int64)
