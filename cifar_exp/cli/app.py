@@ -6,30 +6,29 @@ message on stderr and exit status 2; any other exception keeps its traceback.
 
 import argparse
 from collections.abc import Sequence
+from importlib import import_module
 from pathlib import Path
+from typing import Any
 
 from hydra.core.hydra_config import HydraConfig
 from hydra.core.override_parser.types import Override
+from hydra.types import TaskFunction
 from omegaconf import DictConfig, OmegaConf
 
-from cifar_exp.checks import CHECKS, SCHEMAS
+from cifar_exp.checks import CHECKS, SCHEMAS, check_train
 from cifar_exp.cli.arguments import parse_arguments
+from cifar_exp.cli.commands.train import show_run, trial_callbacks
 from cifar_exp.cli.display import show_config, show_hydras_own
 from cifar_exp.cli.help import command_help
-from cifar_exp.cli.jobs import Prepared, run_jobs, run_one, run_sweeper, set_hydra
+from cifar_exp.cli.jobs import run_jobs, run_one, run_sweeper
 from cifar_exp.cli.multirun import combinations, is_plain
 from cifar_exp.cli.resume import resumed, resumed_directory
-from cifar_exp.cli.run_directory import (
-    chosen_directory,
-    is_named_by_clock,
-    show_finished,
-    used,
-)
+from cifar_exp.cli.run_directory import chosen_directory, is_named_by_clock, resumable, used
 from cifar_exp.cli.sweep_file import expand_sweep
 from cifar_exp.cli.tables import note
-from cifar_exp.cli.task import Task
 from cifar_exp.config.compose import Composer, hydra_session
-from cifar_exp.config.devices import check_single_device, trains_alone
+from cifar_exp.config.devices import check_single_device
+from cifar_exp.config.jobs import JobLoader, set_hydra
 from cifar_exp.config.location import users_configs
 from cifar_exp.config.messages import listing
 from cifar_exp.config.overrides import lines, parse_overrides, written
@@ -37,8 +36,9 @@ from cifar_exp.errors import RunFailedError, UserError
 from cifar_exp.plots.figure import without_window
 from cifar_exp.process import alone, has_rank, is_first_process
 from cifar_exp.runs.directory import RunDir
-from cifar_exp.runs.new_directory import check_is_writable, resume_override
-from cifar_exp.training.train import check_directory
+from cifar_exp.runs.new_directory import check_is_writable, has_trained, resume_override
+from cifar_exp.training.task import Checked, TrainTask
+from cifar_exp.training.train import check_directory, one_process
 
 DEVICES = "trainer.devices"
 
@@ -89,8 +89,14 @@ def _run_one(composer: Composer, overrides: Sequence[Override]) -> None:
     set_hydra(cfg, {"job.chdir": False})  # only a run has a directory of its own
     directory = _configure(cfg, "hydra.run.dir")
     checked = CHECKS[composer.command](cfg)
-    with used(directory) as directory:
-        run_one(cfg, Task(composer.command, checked), directory)
+    with used(directory):
+        run_one(cfg, _main_of(composer.command, checked), directory)
+
+
+def _main_of(command: str, checked: Any) -> TaskFunction:
+    """Return what runs a command, other than `train`, on its checked config."""
+    main = import_module(f"cifar_exp.cli.commands.{command}").main
+    return lambda _: main(checked)
 
 
 def _train_one(composer: Composer, overrides: Sequence[Override]) -> None:
@@ -99,22 +105,19 @@ def _train_one(composer: Composer, overrides: Sequence[Override]) -> None:
         cfg = composer.compose(overrides)
     by_clock = is_named_by_clock(cfg, "run", overrides)
     directory = _configure(cfg, "hydra.run.dir")
-    checked = CHECKS["train"](cfg)
-    with alone(has_rank() and trains_alone(checked.config.trainer)):
-        if not by_clock and check_directory(RunDir(directory), checked.config, resume=cfg.resume is not None):
-            show_finished(RunDir(directory))
+    checked = check_train(cfg)
+    with one_process(checked.config):
+        run = RunDir(directory)
+        if not by_clock and check_directory(run, checked.config, resume=cfg.resume is not None):
+            show_run(run, run.read_result(), was_finished=True)
             return
-        _train_in(directory, cfg, Task("train", checked), is_default=by_clock and is_first_process())
 
+        def hint() -> str:
+            is_resumable = is_first_process() and has_trained(directory)
+            return f" Continue it with: cifar-exp train {resume_override(directory)}" if is_resumable else ""
 
-def _train_in(directory: Path, cfg: DictConfig, task: Task, is_default: bool) -> None:
-    try:
-        with used(directory, is_alone=True, is_default=is_default) as directory:
-            run_one(cfg, task, directory)
-    except KeyboardInterrupt:
-        resumable = is_first_process() and RunDir(directory).last.is_file()
-        hint = f" Continue it with: cifar-exp train {resume_override(directory)}" if resumable else ""
-        raise KeyboardInterrupt(hint) from None
+        with resumable(hint), used(directory, is_alone=True, is_default=by_clock and is_first_process()) as directory:
+            run_one(cfg, TrainTask(show_run, trial_callbacks, Checked({directory: checked})), directory)
 
 
 def _configure(cfg: DictConfig, key: str) -> Path:
@@ -128,14 +131,20 @@ def _configure(cfg: DictConfig, key: str) -> Path:
 
 def _run_several(composer: Composer, overrides: Sequence[Override]) -> None:
     """Check every combination of a plain sweep, or leave the candidates to the sweeper that draws them; run them."""
-    cfg = composer.compose(overrides, multirun=True)
+    cfg, loader = composer.compose(overrides, multirun=True), JobLoader(composer.loader)
     if resumed_directory(overrides) is not None:
         raise UserError("resume=DIR continues one run; leave out -m, or continue all jobs with resume=auto.")
     given = [one for one in overrides if not one.is_hydra_override()]
-    if composer.command != "train":
-        for job in combinations(composer, given, cfg) if is_plain(cfg) else ():
-            run_one(job.config, Task(composer.command, job.checked), chosen_directory(job.config, "hydra.run.dir"))
+    if composer.command == "train":
+        _train_several(cfg, loader, composer, overrides, given)
         return
+    for job in combinations(composer, given, cfg, loader) if is_plain(cfg) else ():
+        run_one(job.config, _main_of(composer.command, job.checked), job.directory)
+
+
+def _train_several(
+    cfg: DictConfig, loader: JobLoader, composer: Composer, overrides: Sequence[Override], given: Sequence[Override]
+) -> None:
     devices = OmegaConf.select(cfg, DEVICES)
     check_single_device(devices)
     if devices == "auto":
@@ -144,14 +153,23 @@ def _run_several(composer: Composer, overrides: Sequence[Override]) -> None:
     by_clock = is_named_by_clock(cfg, "sweep", overrides)
     directory = _configure(cfg, "hydra.sweep.dir")
     check_is_writable(directory)
-    kept = tuple(str(path) for path in directory.glob("*"))
+    before = set(directory.glob("[!.]*"))
+
+    def has_new_job(directory: Path) -> bool:
+        return any(path.is_dir() for path in set(directory.glob("[!.]*")) - before)
+
     is_alone = is_plain(cfg)  # a sweep's study may be several processes'
-    with alone(has_rank()), used(directory, has_jobs=True, is_alone=is_alone, is_default=by_clock) as directory:
+    hint = f" Continue it: the same command with {'resume=auto ' if is_alone else ''}hydra.sweep.dir="
+    with (
+        alone(has_rank()),
+        resumable(lambda: f"{hint}{directory}"),
+        used(directory, has_new_job, is_alone=is_alone, is_default=by_clock) as directory,
+    ):
         known = [f"hydra.sweep.dir={written(str(directory))}", "hydra.output_subdir=null"]
         hydras = [*lines(one for one in overrides if one.is_hydra_override()), "hydra.mode=MULTIRUN", *known]
         set_hydra(cfg, {"sweep.dir": str(directory), "overrides.hydra": hydras, "overrides.task": lines(given)})
         if not is_alone:
-            return run_sweeper(cfg, Task("train"), lines(given))
-        jobs = combinations(composer, given, cfg)
-        prepared = Prepared(jobs)
-        run_jobs(cfg, Task("train", prepared=prepared, keep=kept), jobs, prepared)
+            return run_sweeper(cfg, TrainTask(show_run, trial_callbacks), lines(given), loader)
+        jobs = combinations(composer, given, cfg, loader)
+        checked = Checked({job.directory: job.checked for job in jobs if job.checked is not None})
+        run_jobs(cfg, TrainTask(show_run, trial_callbacks, checked), jobs, loader)

@@ -2,84 +2,38 @@
 
 import io
 import sys
-from collections import defaultdict
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, redirect_stderr
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager, redirect_stderr
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from hydra.core.config_loader import ConfigLoader
 from hydra.core.global_hydra import GlobalHydra
 from hydra.core.plugins import Plugins
 from hydra.core.utils import JobReturn, JobStatus, configure_log, run_job
 from hydra.errors import InstantiationException
 from hydra.types import HydraContext, TaskFunction
 from hydra.utils import instantiate
-from omegaconf import DictConfig, OmegaConf, open_dict, read_write
+from omegaconf import DictConfig, OmegaConf
 
-from cifar_exp.config.compose import load_job
 from cifar_exp.config.composition_errors import composition_error
-from cifar_exp.config.overrides import parse_overrides
+from cifar_exp.config.jobs import JobLoader, set_hydra
 from cifar_exp.errors import RunFailedError, UserError
 from cifar_exp.files import write_text
 from cifar_exp.process import is_first_process
+from cifar_exp.runs.directory import RunDir
+from cifar_exp.runs.new_directory import has_run, undone_on_error
 
 
 @dataclass(frozen=True)
 class Job:
     """One job of a plain `-m`, composed and checked."""
 
-    number: int
-    overrides: tuple[str, ...]  # without those of Hydra's own node
+    overrides: list[str]  # without those of Hydra's own node
     config: DictConfig
     checked: Any  # what the command's check makes of the config
-
-
-class Prepared:
-    """The jobs that this process has composed and checked; what a launcher pickles for another process has none."""
-
-    def __init__(self, jobs: Iterable[Job] = ()) -> None:
-        self._checked: dict[int, Any] = {}
-        self._configs: dict[tuple[str, ...], list[DictConfig]] = defaultdict(list)
-        for job in jobs:
-            self._checked[job.number] = job.checked
-            self._configs[job.overrides].append(job.config)
-
-    def __reduce__(self) -> tuple[Any, ...]:
-        return Prepared, ()
-
-    def config(self, overrides: Sequence[str]) -> DictConfig | None:
-        """Return the config of the next job with these overrides; None where it must be composed."""
-        configs = self._configs[tuple(overrides)]
-        if not configs:
-            return None
-        OmegaConf.set_readonly(configs[0].hydra, False)  # a launcher numbers the job
-        return configs.pop(0)
-
-    def checked(self, number: int) -> Any:
-        """Return the checked job; None where it must be checked."""
-        return self._checked.get(number)
-
-
-class JobLoader:
-    """Hydra's config loader as sweepers and launchers see it: a job is composed as a single run is, and once."""
-
-    def __init__(self, loader: ConfigLoader, prepared: Prepared) -> None:
-        self._loader = loader
-        self._prepared = prepared
-
-    def __getattr__(self, name: str) -> Any:
-        if name.startswith("_"):  # not there yet: it is being unpickled
-            raise AttributeError(name)
-        return getattr(self._loader, name)
-
-    def load_sweep_config(self, master_config: DictConfig, sweep_overrides: Sequence[str]) -> DictConfig:
-        """Return the config of a job. Raises ConfigError for a layer that does not exist."""
-        cfg = self._prepared.config(sweep_overrides)
-        if cfg is None:
-            cfg = load_job(self._loader, master_config, parse_overrides(sweep_overrides))
-        return cfg
+    directory: Path
+    new: list[Path]  # see `undone_on_error`
 
 
 @contextmanager
@@ -145,35 +99,40 @@ def _set_up(cfg: DictConfig) -> Callbacks:
         return Callbacks(cfg)
 
 
-def run_jobs(cfg: DictConfig, task: TaskFunction, jobs: Sequence[Job], prepared: Prepared) -> None:
-    """Run the jobs of a plain `-m` with the config's launcher; raises what the first job that failed has raised."""
+def run_jobs(cfg: DictConfig, task: TaskFunction, jobs: Sequence[Job], loader: JobLoader) -> None:
+    """Run the jobs of a plain `-m` with the config's launcher; raises what the first job that failed has raised.
+
+    A job that ends in a UserError leaves no directory of its own.
+    """
     batch = cfg.hydra.sweeper.get("max_batch_size") or len(jobs)
-    with _multirun(cfg, prepared) as context:
+    with _multirun(cfg, loader) as context:
         with hydras_settings():
             launcher = Plugins.instance().instantiate_launcher(config=cfg, hydra_context=context, task_function=task)
-        write_text(Path(cfg.hydra.sweep.dir) / "multirun.yaml", OmegaConf.to_yaml(cfg))
+        write_text(RunDir(Path(cfg.hydra.sweep.dir)).multirun, OmegaConf.to_yaml(cfg))
         for first in range(0, len(jobs), batch):
-            overrides = [job.overrides for job in jobs[first : first + batch]]
-            with hydras_settings():
-                ended = launcher.launch(overrides, initial_job_idx=first)
-            for done in ended:
-                _raise_error(done)
+            some = jobs[first : first + batch]
+            with ExitStack() as stack:
+                for job in some:
+                    stack.enter_context(undone_on_error(job.directory, job.new, has_run))
+                with hydras_settings():
+                    ended = launcher.launch([job.overrides for job in some], initial_job_idx=first)
+                for done in ended:
+                    _raise_error(done)
 
 
-def run_sweeper(cfg: DictConfig, task: TaskFunction, overrides: Sequence[str]) -> None:
+def run_sweeper(cfg: DictConfig, task: TaskFunction, overrides: Sequence[str], loader: JobLoader) -> None:
     """Run the sweep that the config's sweeper makes of the overrides."""
-    with _multirun(cfg, Prepared()) as context:
+    with _multirun(cfg, loader) as context:
         with hydras_settings():
             sweeper = Plugins.instance().instantiate_sweeper(config=cfg, hydra_context=context, task_function=task)
         sweeper.sweep(arguments=list(overrides))
 
 
 @contextmanager
-def _multirun(cfg: DictConfig, prepared: Prepared) -> Iterator[HydraContext]:
+def _multirun(cfg: DictConfig, loader: JobLoader) -> Iterator[HydraContext]:
     """Notify the callbacks before and after; yield what sweepers and launchers work with."""
     callbacks = _set_up(cfg)
     callbacks.on_multirun_start(config=cfg, config_name=cfg.hydra.job.config_name)
-    loader = JobLoader(GlobalHydra.instance().config_loader(), prepared)
     yield HydraContext(loader, callbacks)  # type: ignore[arg-type]
     callbacks.on_multirun_end(config=cfg, config_name=cfg.hydra.job.config_name)
 
@@ -190,10 +149,3 @@ def _raise_error(done: JobReturn) -> None:
         if not isinstance(error, UserError | RunFailedError):
             sys.stderr.write(output.getvalue())
         raise
-
-
-def set_hydra(cfg: DictConfig, changes: Mapping[str, Any]) -> None:
-    """Set keys of the config's own Hydra node, which is read-only once it is in use."""
-    with read_write(cfg.hydra), open_dict(cfg.hydra):
-        for key, value in changes.items():
-            OmegaConf.update(cfg.hydra, key, value, merge=False)

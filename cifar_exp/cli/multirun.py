@@ -1,6 +1,8 @@
 """The combinations of a plain `-m`, each composed and checked before the first job starts."""
 
+import os
 from collections.abc import Sequence
+from functools import partial
 from itertools import product
 from pathlib import Path
 
@@ -8,14 +10,16 @@ from hydra.core.hydra_config import HydraConfig
 from hydra.core.override_parser.types import Override
 from omegaconf import DictConfig, OmegaConf
 
-from cifar_exp.checks import CHECKS
-from cifar_exp.cli.jobs import Job, set_hydra
+from cifar_exp.checks import CHECKS, check_train
+from cifar_exp.cli.jobs import Job
 from cifar_exp.cli.run_directory import chosen_directory, referenced
 from cifar_exp.config.compose import Composer
 from cifar_exp.config.devices import check_single_device
+from cifar_exp.config.jobs import JobLoader, set_hydra
 from cifar_exp.config.overrides import lines, parse_overrides
 from cifar_exp.errors import UserError
 from cifar_exp.runs.directory import RunDir
+from cifar_exp.runs.new_directory import missing
 from cifar_exp.training.train import check_directory
 
 
@@ -24,13 +28,14 @@ def is_plain(cfg: DictConfig) -> bool:
     return str(cfg.hydra.sweeper.get("_target_")).endswith("BasicSweeper")
 
 
-def combinations(composer: Composer, given: Sequence[Override], master: DictConfig) -> list[Job]:
+def combinations(composer: Composer, given: Sequence[Override], master: DictConfig, loader: JobLoader) -> list[Job]:
     """Return the checked jobs of Hydra's basic sweeper.
 
     Args:
         composer: of the command.
         given: the overrides of the command line, without those of Hydra's own node.
         master: the config that they make without the swept values.
+        loader: of the jobs.
 
     Raises:
         UserError: the first combination at fault, or two jobs that would share a directory.
@@ -42,13 +47,14 @@ def combinations(composer: Composer, given: Sequence[Override], master: DictConf
     jobs: list[Job] = []
     for number, overrides in enumerate(product(*(_values(one) for one in latest.values()))):
         try:
-            jobs.append(_checked(composer, overrides, master, number))
+            cfg = composer.compose(overrides, load=partial(loader.composed, master))
+            jobs.append(_checked(composer.command, cfg, lines(overrides), number))
         except UserError as error:
             swept = [one for one, varies in zip(overrides, is_swept, strict=True) if varies]
             chosen = " ".join(line.lstrip("+") for line in lines(swept))
             raise UserError(f"Job {number} ({chosen}): {error}" if chosen else str(error)) from None
     if composer.command == "train":
-        _check_apart([job.config for job in jobs])
+        _check_apart(jobs)
     return jobs
 
 
@@ -65,29 +71,25 @@ def _values(override: Override) -> list[Override]:
     return parse_overrides(values)
 
 
-def _checked(composer: Composer, overrides: Sequence[Override], master: DictConfig, number: int) -> Job:
-    cfg = composer.compose(overrides, master=master)
+def _checked(command: str, cfg: DictConfig, overrides: list[str], number: int) -> Job:
     set_hydra(cfg, {"job.num": number, "job.id": str(number)})
     HydraConfig.instance().set_config(cfg)
-    if composer.command == "train":
-        check_single_device(OmegaConf.select(cfg, "trainer.devices"))
-    checked = CHECKS[composer.command](cfg)
-    if composer.command == "train":
-        check_directory(RunDir(_directory(cfg)), checked.config, resume=cfg.resume == "auto")
-    return Job(number, tuple(lines(overrides)), cfg, checked)
+    if command != "train":
+        return Job(overrides, cfg, CHECKS[command](cfg), chosen_directory(cfg, "hydra.run.dir"), [])
+    check_single_device(OmegaConf.select(cfg, "trainer.devices"))
+    checked = check_train(cfg)
+    directory = Path(os.path.abspath(chosen_directory(cfg, "hydra.sweep.dir") / referenced(cfg, "hydra.sweep.subdir")))
+    is_finished = check_directory(RunDir(directory), checked.config, resume=cfg.resume == "auto")
+    return Job(overrides, cfg, None if is_finished else checked, directory, missing(directory))
 
 
-def _directory(cfg: DictConfig) -> Path:
-    return chosen_directory(cfg, "hydra.sweep.dir") / referenced(cfg, "hydra.sweep.subdir")
-
-
-def _check_apart(jobs: Sequence[DictConfig]) -> None:
+def _check_apart(jobs: Sequence[Job]) -> None:
     """Raise UserError where two jobs would train in the same directory."""
     taken: dict[Path, int] = {}
-    for number, cfg in enumerate(jobs):
-        other = taken.setdefault(_directory(cfg), number)
+    for number, job in enumerate(jobs):
+        other = taken.setdefault(job.directory, number)
         if other != number:
             raise UserError(
-                f"hydra.sweep.subdir: jobs {other} and {number} would share the directory '{cfg.hydra.sweep.subdir}'.\n"
-                "Name what differs in it, or leave it out."
+                f"hydra.sweep.subdir: jobs {other} and {number} would share the directory "
+                f"'{job.config.hydra.sweep.subdir}'.\nName what differs in it, or leave it out."
             )

@@ -1,7 +1,8 @@
 """The directory that a command uses, as its config names it."""
 
 import errno
-from collections.abc import Iterator, Sequence
+import os
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, nullcontext
 from pathlib import Path
 
@@ -9,13 +10,12 @@ from hydra.core.override_parser.types import Override
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
-from cifar_exp.cli.tables import line
 from cifar_exp.config.parse import unresolved
 from cifar_exp.errors import UserError
 from cifar_exp.files import expanded
 from cifar_exp.runs.directory import RunDir
 from cifar_exp.runs.lock import in_use
-from cifar_exp.runs.new_directory import created, missing, undone_on_error
+from cifar_exp.runs.new_directory import created, has_trained, missing, undone_on_error
 
 REFUSALS = {
     *(errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM, errno.EIO),
@@ -38,7 +38,7 @@ def chosen_directory(cfg: DictConfig, key: str) -> Path:
         UserError: it refers to nothing, is empty, or would be a reference itself in the config that is saved.
     """
     name = referenced(cfg, key)
-    directory = expanded(name).absolute()
+    directory = Path(os.path.abspath(expanded(name)))
     if not name or "${" in str(directory):
         given = directory if name else name
         raise UserError(f"{key}: expected the name of a directory, without ${{…}} in it, got '{given}'.")
@@ -55,11 +55,6 @@ def is_named_by_clock(cfg: DictConfig, mode: str, overrides: Sequence[Override])
     return not is_chosen and "${now:" in str(name)
 
 
-def show_finished(run: RunDir) -> None:
-    """Report that a run has finished already."""
-    line(f"{run.path} has finished already: test accuracy {run.read_result().test_acc:.2%}")
-
-
 @contextmanager
 def refused_paths() -> Iterator[None]:
     """Turn the system's refusal of a path (a full or read-only disk, missing rights) into a UserError that names it."""
@@ -72,12 +67,17 @@ def refused_paths() -> Iterator[None]:
 
 
 @contextmanager
-def used(directory: Path, has_jobs: bool = False, is_alone: bool = False, is_default: bool = False) -> Iterator[Path]:
-    """Use a directory; what is new of it is removed when a UserError passes.
+def used(
+    directory: Path,
+    stays: Callable[[Path], bool] = has_trained,
+    is_alone: bool = False,
+    is_default: bool = False,
+) -> Iterator[Path]:
+    """Use a directory of a run, or of several; what is new of it is removed when a UserError passes.
 
     Args:
-        directory: of a run or, with `has_jobs`, of several, which stay.
-        has_jobs: whether each job has a directory of its own in it.
+        directory: the directory.
+        stays: see `undone_on_error`.
         is_alone: raise UserError where another process uses the directory, which then stays.
         is_default: where the directory exists, take the first of `directory-2`, … that does not.
 
@@ -88,10 +88,15 @@ def used(directory: Path, has_jobs: bool = False, is_alone: bool = False, is_def
     if is_default:
         directory = created(directory)
         new = [directory, *(path for path in new if path in directory.parents)]
-
-    def stays() -> bool:
-        return has_jobs and any(path.is_dir() for path in directory.glob("[!.]*"))
-
     lock = in_use(RunDir(directory)) if is_alone else nullcontext()
     with lock, undone_on_error(directory, new, stays), refused_paths():
         yield directory
+
+
+@contextmanager
+def resumable(hint: Callable[[], str]) -> Iterator[None]:
+    """Let an interruption report how the user continues."""
+    try:
+        yield
+    except KeyboardInterrupt:
+        raise KeyboardInterrupt(hint()) from None

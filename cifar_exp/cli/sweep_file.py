@@ -10,7 +10,7 @@ from omegaconf import DictConfig, OmegaConf
 
 from cifar_exp.config.compose import Composer
 from cifar_exp.config.composition_errors import COMPOSITION_ERRORS, composition_error
-from cifar_exp.config.overrides import parse_overrides, written
+from cifar_exp.config.overrides import expressions, parse_overrides, written
 from cifar_exp.errors import UserError, did_you_mean
 
 
@@ -63,7 +63,7 @@ def _overrides(content: DictConfig, composer: Composer) -> list[str]:
         f"hydra/sweeper={sweeper if isinstance(sweeper, str) else 'budgeted'}",
         *_flattened(body, composer, ""),
         *_flattened({"hydra": {**hydra, **settings}}, composer, ""),
-        *(f"{key}={_expression(value)}" for key, value in space.items()),
+        *expressions(space),
     ]
 
 
@@ -78,8 +78,3 @@ def _flattened(node: Mapping[str, Any], composer: Composer, prefix: str) -> Iter
             yield f"{group}={written(value)}"
         else:
             yield f"{path}={written(value)}"
-
-
-def _expression(value: Any) -> str:
-    """Return a sweep expression as the file has it, or a plain value."""
-    return value if isinstance(value, str) else written(value)

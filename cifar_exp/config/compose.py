@@ -79,15 +79,13 @@ class Composer:
         """Return the options of a config group, the user's own included."""
         return group_options(self.loader, group)
 
-    def compose(
-        self, given: Sequence[Override], multirun: bool = False, master: DictConfig | None = None
-    ) -> DictConfig:
+    def compose(self, given: Sequence[Override], multirun: bool = False, load: Load | None = None) -> DictConfig:
         """Compose the config of the user's overrides, Hydra's own node included.
 
         Args:
-            given: the overrides; of a job, without those of Hydra's own node, which are the master's.
+            given: the overrides; of a job of a multirun, without those of Hydra's own node.
             multirun: whether some have several values, which this config leaves out.
-            master: the config of the multirun that the job belongs to.
+            load: composes those for Hydra; None: its loader, as for a single run.
 
         Raises:
             UserError: Every override at fault, and every wrong value of the config that the others make.
@@ -95,13 +93,11 @@ class Composer:
         errors = {one.input_line: text for one in given if (text := self._error(one, multirun))}
         rest = [one for one in given if one.input_line not in errors]
 
-        def load(some: Sequence[Override]) -> DictConfig:
-            if master is not None:
-                return self.loader.load_sweep_config(master, lines(some))
+        def load_new(some: Sequence[Override]) -> DictConfig:
             mode = RunMode.MULTIRUN if multirun else RunMode.RUN
             return self.loader.load_configuration(self.config_name, [*lines(some), f"hydra.mode={mode.name}"], mode)
 
-        cfg, refused = self._composed([one for one in rest if is_composed(one, self.loader)], load)
+        cfg, refused = self._composed([one for one in rest if is_composed(one, self.loader)], load or load_new)
         texts = [*errors.values(), *refused]
         if cfg is not None:
             texts += set_values(cfg, rest, self.loader)
@@ -198,23 +194,6 @@ def override_dirname(cfg: DictConfig, overrides: Sequence[Override]) -> str:
     settings = cfg.hydra.job.config.override_dirname
     named = sorted(lines(one for one in overrides if one.key_or_group not in settings.exclude_keys))
     return str(settings.item_sep.join(named).replace("=", settings.kv_sep))
-
-
-def load_job(loader: ConfigLoader, master: DictConfig, overrides: Sequence[Override]) -> DictConfig:
-    """Return the config of a job of a multirun.
-
-    Args:
-        loader: Hydra's own.
-        master: the config of the multirun.
-        overrides: of the job.
-
-    Raises:
-        ConfigError: A layer that does not exist.
-    """
-    cfg = loader.load_sweep_config(master, lines(one for one in overrides if is_composed(one, loader)))
-    if errors := set_values(cfg, overrides, loader):
-        raise ConfigError(errors)
-    return cfg
 
 
 def _group_error(override: Override, choices: Mapping[str, Any]) -> str | None:

@@ -63,6 +63,11 @@ def unknown_layer(override: Override, layers: Sequence[str]) -> str | None:
     return f"{override.key_or_group}: no layer '{match[1]}'.{hint} A new layer is added by {new}"
 
 
+def expressions(space: Mapping[str, Any] | None) -> list[str]:
+    """Return the overrides of a space: of each key, a sweep expression as the file has it, or a plain value."""
+    return [f"{key}={value if isinstance(value, str) else written(value)}" for key, value in (space or {}).items()]
+
+
 def written(value: Any) -> str:
     """Return a value in the grammar of overrides."""
     if value is None:

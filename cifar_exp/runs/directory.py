@@ -27,6 +27,7 @@ class RunDir:
         self.hydra = path / ".hydra" / "hydra.yaml"  # the chosen options of each group, the sweep's directory
         self.overrides = path / ".hydra" / "overrides.yaml"  # of the command line
         self.log = path / "train.log"  # of the command line
+        self.multirun = path / "multirun.yaml"  # the config of the runs in the directory, where it is of several
         self.lock = path / ".hydra" / "run.lock"  # locked while a process trains here
         self.result = path / "result.json"  # the outcome of the run, in figures
         self.test = path / "test.json"  # the test by class: what `eval format=json` prints

@@ -53,22 +53,33 @@ def created(directory: Path) -> Path:
 def missing(directory: Path) -> list[Path]:
     """Return what does not exist of a run's first files, its directory and that one's parents, the innermost first."""
     run = RunDir(directory)
-    return [path for path in (run.hydra.parent, run.log, directory, *directory.parents) if not path.exists()]
+    files = (run.hydra.parent, run.log, run.multirun)
+    return [path for path in (*files, directory, *directory.parents) if not path.exists()]
+
+
+def has_trained(directory: Path) -> bool:
+    """Return whether the run in a directory has trained an epoch."""
+    return RunDir(directory).last.exists()
+
+
+def has_run(directory: Path) -> bool:
+    """Return whether a directory contains a run, failed ones included."""
+    return RunDir(directory).trace is not None
 
 
 @contextmanager
-def undone_on_error(directory: Path, new: list[Path], stays: Callable[[], bool] = lambda: False) -> Iterator[None]:
-    """Remove what is new when a UserError passes, unless a run in the directory has trained an epoch.
+def undone_on_error(directory: Path, new: list[Path], stays: Callable[[Path], bool] = has_trained) -> Iterator[None]:
+    """Remove what is new when a UserError passes.
 
     Args:
         directory: the directory of a run, or of several.
         new: what `missing` has returned for it: its new parents are removed where they are empty.
-        stays: whether it has contents that are worth keeping.
+        stays: whether the directory has contents that are worth keeping.
     """
     try:
         yield
     except UserError:
-        for path in [] if RunDir(directory).last.exists() or stays() else new:
+        for path in [] if stays(directory) else new:
             if path.is_file():
                 path.unlink(missing_ok=True)
             elif path.is_relative_to(directory):

@@ -8,14 +8,14 @@ from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
-from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.plugins import Plugins
 from hydra.core.utils import JobReturn, configure_log, run_job
 from hydra.types import HydraContext, TaskFunction
-from omegaconf import DictConfig, OmegaConf, open_dict, read_write
+from omegaconf import DictConfig, OmegaConf
 from optuna.trial import FrozenTrial
 
-from cifar_exp.config.overrides import written
+from cifar_exp.config.jobs import set_hydra
+from cifar_exp.config.overrides import expressions, parse_overrides, written
 from cifar_exp.errors import UserError
 from cifar_exp.runs.lock import take
 from cifar_exp.sweep.output.display import Display
@@ -32,7 +32,6 @@ from cifar_exp.sweep.study.storage import (
     reason_of,
     storage_errors,
 )
-from cifar_exp.sweep.worker.configs import TrialConfigs
 from cifar_exp.sweep.worker.driver import Driver
 from cifar_exp.sweep.worker.jobs import Jobs
 from cifar_exp.sweep.worker.loop import Worker
@@ -69,7 +68,6 @@ class Adapter:
         default = default_url(self._sweep_dir, several_machines=not self._is_here)
         self._url = url or (default if storage is None else absolute_url(storage))
         self._config = _without_password(config, storage)
-        self._configs = TrialConfigs(self._loader, self._config)
         self._task_function = task_function
         self._task = TrialTask(task_function, self._url)
 
@@ -102,14 +100,10 @@ class Adapter:
         Raises:
             UserError: nothing is within the budget, or a cause that all trials share.
         """
-        try:
-            with self._storage_in_use():
-                worker = self._worker(arguments)
-                worker.check()
-                return self._in_this_process(worker) if self._is_alone else self._in_workers(worker, arguments)
-        except KeyboardInterrupt:
-            again = f" Continue it: the same command with hydra.sweep.dir={self._sweep_dir}"
-            raise KeyboardInterrupt(again) from None
+        with self._storage_in_use():
+            worker = self._worker(arguments)
+            worker.check()
+            return self._in_this_process(worker) if self._is_alone else self._in_workers(worker, arguments)
 
     def work(self, arguments: list[str], driver: DriverWatch) -> None:
         """Be one of several workers, in a process of its own."""
@@ -190,36 +184,29 @@ class Adapter:
             close_storage(self._url)
 
     def _worker(self, arguments: list[str]) -> Worker:
-        params = [f"{key}={_expression(value)}" for key, value in (self._settings.params or {}).items()]
-        parser = OverridesParser.create(config_loader=self._loader)
-        space = build_space(parser.parse_overrides([*params, *arguments]))
-        pricer = self._pricer(space)
-        jobs = Jobs(space, self._config, self._configs.compose, self._settings.study_name, self._url)
-        return Worker(self._settings, pricer, jobs, self._launch)
+        space = build_space(parse_overrides([*expressions(self._settings.params), *arguments], self._loader))
+        jobs = Jobs(space, self._config, self._compose, self._settings.study_name, self._url)
+        return Worker(self._settings, self._pricer(space), jobs, self._launch)
+
+    def _compose(self, overrides: list[str]) -> DictConfig:
+        return self._loader.load_sweep_config(self._config, overrides)
 
     def _pricer(self, space: Space) -> Pricer:
         if all(key in self._config for key in ("model", "data", "budget")):
-            return PlanPricer(space, self._configs.compose, self._loader.list_groups(""))
+            return PlanPricer(space, self._compose, self._loader.list_groups(""))
         return Free()
 
-    def _launch(self, overrides: Sequence[Sequence[str]], first: int) -> Sequence[JobReturn]:
-        """Run trials in this process, one after the other, as Hydra's basic launcher does."""
-        returns = []
-        for number, one in enumerate(overrides, start=first):
-            cfg = self._configs.compose(one)
-            with open_dict(cfg):
-                cfg.hydra.job.id, cfg.hydra.job.num = str(number), number
-            returns.append(
-                run_job(
-                    hydra_context=self._context,
-                    task_function=self._task,
-                    config=cfg,
-                    job_dir_key="hydra.sweep.dir",
-                    job_subdir_key="hydra.sweep.subdir",
-                )
-            )
-            configure_log(self._config.hydra.hydra_logging, self._config.hydra.verbose)
-        return returns
+    def _launch(self, cfg: DictConfig) -> JobReturn:
+        """Run a trial in this process, as Hydra's basic launcher does."""
+        returned = run_job(
+            hydra_context=self._context,
+            task_function=self._task,
+            config=cfg,
+            job_dir_key="hydra.sweep.dir",
+            job_subdir_key="hydra.sweep.subdir",
+        )
+        configure_log(self._config.hydra.hydra_logging, self._config.hydra.verbose)
+        return returned
 
     def _worker_launch(
         self, worker: Worker, arguments: list[str], driver: dict[str, str]
@@ -261,16 +248,9 @@ class Adapter:
 
     def _launcher_config(self) -> DictConfig:
         """Joblib starts a process for every core, unless it is given the number of the sweep's workers."""
-        launcher = self._config.hydra.launcher
         if self._is_joblib:
-            with read_write(self._config.hydra), read_write(launcher):
-                launcher.n_jobs = self._settings.n_jobs
+            set_hydra(self._config, {"launcher.n_jobs": self._settings.n_jobs})
         return self._config
-
-
-def _expression(value: Any) -> str:
-    """Return a sweep expression as it stands in the file, or a plain value."""
-    return value if isinstance(value, str) else written(value)
 
 
 def _without_password(config: DictConfig, storage: str | None) -> DictConfig:
@@ -278,11 +258,8 @@ def _without_password(config: DictConfig, storage: str | None) -> DictConfig:
     config = config.copy()
     if storage is None or masked(storage) == storage:
         return config
-    with read_write(config.hydra), open_dict(config):
-        config.hydra.sweeper.storage = masked(storage)
-        kept = list(map(str, OmegaConf.to_container(config.hydra.overrides.hydra, resolve=False) or ()))
-        config.hydra.overrides.hydra = [
-            f"hydra.sweeper.storage={written(masked(storage))}" if "hydra.sweeper.storage=" in one else one
-            for one in kept
-        ]
+    given = map(str, OmegaConf.to_container(config.hydra.overrides.hydra, resolve=False) or ())
+    hidden = f"hydra.sweeper.storage={written(masked(storage))}"
+    kept = [hidden if "hydra.sweeper.storage=" in one else one for one in given]
+    set_hydra(config, {"sweeper.storage": masked(storage), "overrides.hydra": kept})
     return config

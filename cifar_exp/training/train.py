@@ -1,6 +1,7 @@
 """`train()`: one run from a checked config to the files of contract section 6."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -28,6 +29,7 @@ from cifar_exp.runs.saved import FREE, load_config
 if TYPE_CHECKING:
     from pytorch_lightning.callbacks import Callback
 
+Callbacks = Callable[[TrainConfig], "Sequence[Callback]"]
 TEACHER = "distill.teacher"  # where it is may change, not whether there is one
 
 
@@ -45,24 +47,33 @@ def train(config: TrainConfig, directory: str | Path, resume: bool = False) -> R
             contains a run.
         RunFailedError: a loss that is not finite, or a disk that is full; `result.json` contains the reason.
     """
-    run = RunDir(expanded(directory).absolute())
-    train_checked(check_config(config), run, resume)
+    run, checked = RunDir(expanded(directory).absolute()), check_config(config)
+    with one_process(config):
+        if not check_directory(run, checked.config, resume):
+            new = missing(run.path)
+            with in_use(run), undone_on_error(run.path, new):
+                train_in(run, checked)
     return load_run(run.path)
 
 
-def train_checked(
-    checked: Planned[TrainConfig], run: RunDir, resume: bool = False, callbacks: Sequence["Callback"] = ()
-) -> Result:
-    """Train a checked config, whose paths are absolute; see `train`."""
+def train_in(run: RunDir, checked: Planned[TrainConfig], callbacks: Callbacks = lambda _: ()) -> Result:
+    """Train a checked config, whose paths are absolute, in a directory that `check_directory` accepts; see `train`.
+
+    Args:
+        run: the directory.
+        checked: the run.
+        callbacks: returns callbacks for a config, besides those of every run; called once the process is configured.
+    """
     configure_process()
     from cifar_exp.training.fit import Job
 
-    with alone(has_rank() and trains_alone(checked.config.trainer)):
-        if check_directory(run, checked.config, resume):
-            return run.read_result()
-        new = missing(run.path)
-        with in_use(run), undone_on_error(run.path, new), surviving_hangup(), interrupted_by_cluster():
-            return Job(checked, run, callbacks).train()
+    with in_use(run), surviving_hangup(), interrupted_by_cluster():
+        return Job(checked, run, callbacks(checked.config)).train()
+
+
+def one_process(config: TrainConfig) -> AbstractContextManager[None]:
+    """Mark a run on one device as not distributed, whatever rank its launcher has given to this process."""
+    return alone(has_rank() and trains_alone(config.trainer))
 
 
 def check_directory(run: RunDir, config: TrainConfig, resume: bool) -> bool:
@@ -74,6 +85,7 @@ def check_directory(run: RunDir, config: TrainConfig, resume: bool) -> bool:
     if not is_first_process():
         return False
     if resume and run.trace is not None:
+        configure_process()
         _check_continues(run, config)
         if run.finished:
             return True

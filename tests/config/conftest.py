@@ -1,5 +1,4 @@
 import logging
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -37,10 +36,10 @@ def cifar_exp(capsys: pytest.CaptureFixture[str]) -> CifarExp:
 
 @pytest.fixture
 def training(monkeypatch: pytest.MonkeyPatch) -> FakeTraining:
-    import cifar_exp.cli.app  # noqa: F401 - takes what it needs of the real module
+    import cifar_exp.training.task
 
     fake = FakeTraining()
-    monkeypatch.setitem(sys.modules, fake.__name__, fake)
+    monkeypatch.setattr(cifar_exp.training.task, "train_in", fake.train_in)
     return fake
 
 

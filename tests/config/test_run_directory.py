@@ -6,8 +6,10 @@ from pathlib import Path
 import pytest
 from filelock import FileLock
 
+from cifar_exp.checks import Planned
 from cifar_exp.cli.run_directory import used
 from cifar_exp.config.overrides import parse_overrides
+from cifar_exp.config.schema import TrainConfig
 from cifar_exp.errors import UserError
 from tests.config.harness import CifarExp, FakeTraining
 
@@ -87,7 +89,12 @@ def test_an_error_in_all_jobs_of_a_multirun_leaves_nothing(
 def test_an_error_in_one_job_of_a_multirun_keeps_the_others(
     cifar_exp: CifarExp, training: FakeTraining, broken_image: UserError
 ) -> None:
-    training.error, training.fails_at = broken_image, 1
+    def trained(checked: Planned[TrainConfig]) -> None:
+        if checked.config.seed:
+            raise broken_image
+        Path("sweep/0/checkpoints").mkdir()
+
+    training.main = trained  # type: ignore[method-assign]
 
     assert cifar_exp("train", "-m", "data=synthetic", "seed=0,1", "hydra.sweep.dir=sweep").status == 2
     assert sorted(path.name for path in Path("sweep").glob("[!.]*")) == ["0", "multirun.yaml"]

@@ -24,7 +24,6 @@ FORKS.set_forkserver_preload(
     [
         "tests.sweep.stand_in",
         "cifar_exp.cli.app",
-        "cifar_exp.cli.commands.train",
         "cifar_exp.sweep.adapter",
         "alembic.command",
         "sqlalchemy.orm",
@@ -84,13 +83,12 @@ def run_pretended(
 
     The sweep's plot, which takes as long as a trial, is left out unless `draws` is set.
     """
-    import cifar_exp.cli.commands.train as train
     from cifar_exp.cli import run
     from cifar_exp.sweep.output import outputs
 
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(directory)
-        patch.setattr(train, "main", stand_in.main)
+        stand_in.replace_training(patch.setattr)
         if not draws:
             patch.setattr(outputs, "plot_sweep", lambda *_: None)
         for name, value in stand_in.variables(directory, misfortunes=misfortunes).items():

@@ -5,9 +5,10 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from omegaconf import DictConfig, OmegaConf, open_dict
+from omegaconf import DictConfig, OmegaConf
 from optuna.trial import FrozenTrial
 
+from cifar_exp.config.jobs import set_hydra
 from cifar_exp.config.overrides import written
 from cifar_exp.errors import UserError
 from cifar_exp.runs.directory import RunDir
@@ -80,8 +81,7 @@ class Jobs:
         keys = [one.partition("=")[0] for one in self._own_overrides(trial)]
         exclude = f"hydra.job.config.override_dirname.exclude_keys={written([*kept, *keys])}"  # type: ignore[misc]
         cfg = self.compose([*self._overrides(trial), exclude])
-        with open_dict(cfg):
-            cfg.hydra.job.num, cfg.hydra.job.id = trial.number, str(trial.number)
+        set_hydra(cfg, {"job.num": trial.number, "job.id": str(trial.number)})
         return str(cfg.hydra.sweep.subdir)
 
     def missing_keys(self, trial: FrozenTrial) -> list[str]:
@@ -90,14 +90,16 @@ class Jobs:
 
     def job(self, trial: FrozenTrial, directory: Path, attempt: int) -> Job:
         """Return the job that trains `trial` in `directory`, for the `attempt`-th time."""
-        if directory.is_relative_to(self.sweep_dir):
-            place = [f"hydra.sweep.subdir={written(str(directory.relative_to(self.sweep_dir)))}"]
-        else:
-            place = [
-                f"hydra.sweep.dir={written(str(directory.parent))}",
-                f"hydra.sweep.subdir={written(directory.name)}",
-            ]
-        return Job(trial, directory, [*self._overrides(trial, attempt), *place])
+        return Job(trial, directory, self._overrides(trial, attempt))
+
+    def config(self, job: Job) -> DictConfig:
+        """Return the config of a job, its directory in the sweep's or elsewhere."""
+        cfg, number = self.compose(job.overrides), job.trial.number
+        sweep_dir = self.sweep_dir if job.directory.is_relative_to(self.sweep_dir) else job.directory.parent
+        subdir = str(job.directory.relative_to(sweep_dir))
+        changes = {"job.num": number, "job.id": str(number), "sweep.dir": str(sweep_dir), "sweep.subdir": subdir}
+        set_hydra(cfg, changes)
+        return cfg
 
     def is_attempted(self, job: Job) -> bool:
         """Return whether the job's directory contains an earlier attempt at the same trial."""

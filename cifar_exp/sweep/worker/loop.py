@@ -1,7 +1,6 @@
 """The loop of a worker: take a trial over or propose a new one, train it, record how it ended."""
 
 import logging
-import shutil
 import time
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack, redirect_stderr
@@ -11,11 +10,12 @@ from random import SystemRandom
 from typing import Any
 
 from hydra.core.utils import JobReturn, JobStatus
-from omegaconf import OmegaConf
+from omegaconf import DictConfig, OmegaConf
 from optuna.trial import FrozenTrial, TrialState
 
 from cifar_exp.errors import TakenOverError, UserError
 from cifar_exp.files import write_text
+from cifar_exp.runs.directory import RunDir
 from cifar_exp.sweep.search.checks import check_choices, check_layers_exist
 from cifar_exp.sweep.search.pricing import Pricer
 from cifar_exp.sweep.search.proposals import Proposer
@@ -32,19 +32,13 @@ log = logging.getLogger(__name__)
 POLL_SECONDS = 1.0  # between looks at a study whose last trials are others'
 SAME_FAILURES = 3  # first trials that fail for one reason, before the sweep stops
 
-Launch = Callable[[Sequence[Sequence[str]], int], Sequence[JobReturn]]
+Launch = Callable[[DictConfig], JobReturn]
 
 
 class Worker:
     """One worker of a budgeted sweep."""
 
-    def __init__(
-        self,
-        settings: SweepSettings,
-        pricer: Pricer,
-        jobs: Jobs,
-        launch: Launch,
-    ) -> None:
+    def __init__(self, settings: SweepSettings, pricer: Pricer, jobs: Jobs, launch: Launch) -> None:
         self._settings = settings
         self._pricer = pricer
         self.jobs = jobs
@@ -100,21 +94,14 @@ class Worker:
                 report(study.trials())
 
     def open(self) -> SharedStudy:
-        """Open the study; a directory that was made for it is removed where that fails."""
+        """Open the study."""
         jobs, directory = self.jobs, self.jobs.sweep_dir
-        is_new = not directory.exists()
         directory.mkdir(parents=True, exist_ok=True)
-        try:
-            study = SharedStudy(jobs.url, self._settings, jobs.space, directory)
-            with study.mutex():
-                if jobs.are_runs:
-                    recover(study, directory, self._settings.study_name, jobs.space, self._proposer, self._pricer)
-        except UserError:
-            if is_new:
-                shutil.rmtree(directory, ignore_errors=True)
-            raise
-        self.study = study
-        write_text(directory / "multirun.yaml", OmegaConf.to_yaml(jobs.base))
+        self.study = study = SharedStudy(jobs.url, self._settings, jobs.space, directory)
+        with study.mutex():
+            if jobs.are_runs:
+                recover(study, directory, self._settings.study_name, jobs.space, self._proposer, self._pricer)
+        write_text(RunDir(directory).multirun, OmegaConf.to_yaml(jobs.base))
         return study
 
     def is_over(self, trials: Sequence[FrozenTrial]) -> bool:
@@ -175,10 +162,10 @@ class Worker:
         self.jobs.prepare(job)
         value: Any = None
         try:
-            returns = self._launch([job.overrides], job.trial.number)
+            returned = self._launch(self.jobs.config(job))
             if not self.jobs.are_runs:
-                self.returns += returns
-            value = value_of(returns[0])
+                self.returns.append(returned)
+            value = value_of(returned)
         except Exception as error:  # of the launcher
             value = error
         if isinstance(value, TakenOverError):

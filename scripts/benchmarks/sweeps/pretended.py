@@ -42,16 +42,18 @@ class Training:
 
 def install() -> None:
     """Replace the training of this process."""
-    import cifar_exp.cli.commands.train as train
+    from cifar_exp.training.task import TrainTask
 
-    train.main = main
+    TrainTask.__call__ = run_trial  # type: ignore[method-assign]
 
 
-def main(checked: Any) -> float:
-    """Sleep for the epochs that are left and leave what the sweep reads."""
+def run_trial(task: Any, cfg: Any) -> float:
+    """Check the config as a training does, sleep for the epochs that are left and leave what the sweep reads."""
     from hydra.core.hydra_config import HydraConfig
 
-    config, run = checked.config, Path(HydraConfig.get().runtime.output_dir)
+    from cifar_exp.checks import check_train
+
+    config, run = check_train(cfg).config, Path(HydraConfig.get().runtime.output_dir)
     last = run / "checkpoints" / "last.ckpt"
     first = int(last.read_text()) if last.is_file() else 0
     entry = {"trial": config.trial.number, "process": os.getpid(), "first_epoch": first}

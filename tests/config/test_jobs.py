@@ -1,4 +1,4 @@
-"""The config of a trial is the one that Hydra composes."""
+"""The config of a job is the one that Hydra composes."""
 
 from collections.abc import Iterator
 
@@ -9,8 +9,7 @@ from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 
 from cifar_exp.config.compose import hydra_session
-from cifar_exp.errors import UserError
-from cifar_exp.sweep.worker.configs import TrialConfigs
+from cifar_exp.config.jobs import JobLoader
 
 FIXED = ("data=synthetic", "model=model50k", "hydra.sweep.dir=there", "hydra.sweep.subdir=w${hydra.job.num}")
 
@@ -47,14 +46,7 @@ def plain(cfg: DictConfig) -> object:
 def test_a_copy_with_other_values_is_what_hydra_composes(
     loader: ConfigLoader, base: DictConfig, trials: tuple[tuple[str, ...], ...]
 ) -> None:
-    configs = TrialConfigs(loader, base)
+    jobs = JobLoader(loader)
     for trial in (*trials, trials[0]):
         overrides = [*FIXED[:2], *trial]
-        assert plain(configs.compose(overrides)) == plain(loader.load_sweep_config(base, overrides))
-
-
-def test_a_value_for_an_unknown_key_is_an_error_each_time(loader: ConfigLoader, base: DictConfig) -> None:
-    configs = TrialConfigs(loader, base)
-    for _ in range(2):
-        with pytest.raises(UserError, match=r"optimizer\.lrr"):
-            configs.compose(["optimizer.lrr=0.1"])
+        assert plain(jobs.load_sweep_config(base, overrides)) == plain(loader.load_sweep_config(base, overrides))
