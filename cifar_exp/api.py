@@ -7,8 +7,8 @@ from omegaconf import DictConfig, OmegaConf
 from pydantic import ValidationError
 from yaml import YAMLError
 
-from cifar_exp.checks import check_train, planned
-from cifar_exp.config.compose import Composer, hydra_session
+from cifar_exp.checks import check_train, composer, planned
+from cifar_exp.config.compose import hydra_session
 from cifar_exp.config.messages import ConfigError, schema_errors
 from cifar_exp.config.overrides import parse_overrides
 from cifar_exp.config.schema import TrainConfig
@@ -29,7 +29,7 @@ def compose(overrides: Sequence[str] = (), config_dir: str | Path | None = None)
         UserError: Every error of the overrides and of the config that they make.
     """
     with hydra_session("train", config_dir):
-        cfg = Composer("train", TrainConfig).compose(parse_overrides(overrides))
+        cfg = composer("train").compose(parse_overrides(overrides))
         return check_train(cfg).config
 
 

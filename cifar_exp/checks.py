@@ -1,9 +1,11 @@
 """The checks before anything is read, created or trained: each command's config as a typed, checked one."""
 
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
-from typing import Any, Generic, TypeVar
+from typing import Any, Generic, TypeVar, cast
 
 from pydantic import BaseModel
 
@@ -14,9 +16,10 @@ from cifar_exp.config.command_schema import (
     ReportConfig,
     SummaryConfig,
 )
+from cifar_exp.config.compose import Composer
 from cifar_exp.config.devices import check_accelerator, check_compiler, check_devices
-from cifar_exp.config.messages import ConfigError, collected
-from cifar_exp.config.parse import AnyConfig, parse
+from cifar_exp.config.messages import ConfigError, collected, errors_of
+from cifar_exp.config.parse import AnyConfig, parse, plain, valid_parts, value_errors
 from cifar_exp.config.schema import TrainConfig
 from cifar_exp.data.describe import DataInfo, describe
 from cifar_exp.data.settings import DataConfig
@@ -29,6 +32,8 @@ from cifar_exp.network.spec import unknown_sources
 from cifar_exp.runs.run import Run, chosen_data, load_run
 
 Config = TypeVar("Config", TrainConfig, SummaryConfig)
+
+NETWORK = ("model", "data", "budget")  # what a plan is made of
 
 
 @dataclass(frozen=True)
@@ -46,10 +51,13 @@ def planned(config: Config) -> Planned[Config]:
     Raises:
         UserError: data that is not there, a skip from an unknown layer, shapes that do not fit, an exceeded budget.
     """
+    errors = unknown_sources(config.model.layers)
     try:
         data_info = describe(config.data)
     except UserError as error:
-        raise ConfigError([str(error), *unknown_sources(config.model.layers)]) from None
+        errors = [str(error), *errors]
+    if errors:
+        raise ConfigError(errors)
     plan = plan_network(config.model, data_info.input_shape, data_info.num_classes)
     check_budget(plan, config.budget)
     return Planned(config, data_info, plan)
@@ -67,15 +75,18 @@ def check_config(config: TrainConfig, base: Path | None = None) -> Planned[Train
             machine does not have, or a text that would be a reference in the config that is saved.
     """
     config = _with_absolute_paths(config, base or Path.cwd())
-    *_, found = collected(
-        lambda: _check_texts(config),
-        lambda: check_devices(config.trainer),
-        lambda: check_compiler(config.compile),
-        lambda: _check_teacher(config.distill.teacher),
-        lambda: planned(config),
-    )
-    checked: Planned[TrainConfig] = found
-    return checked
+    *_, checked = collected(lambda: _check_texts(config), *_machine_checks(config), lambda: planned(config))
+    return cast(Planned[TrainConfig], checked)
+
+
+def _machine_checks(config: TrainConfig) -> list[Callable[[], None]]:
+    """Return the checks of what this machine must have for a config, for the parts that it was given."""
+    checks: dict[str, Callable[[], None]] = {
+        "trainer": lambda: check_devices(config.trainer),
+        "compile": lambda: check_compiler(config.compile),
+        "distill": lambda: _check_teacher(config.distill.teacher),
+    }
+    return [check for part, check in checks.items() if part in config.model_fields_set]
 
 
 def _with_absolute_paths(config: TrainConfig, base: Path) -> TrainConfig:
@@ -116,9 +127,28 @@ def check_train(cfg: AnyConfig, base: Path | None = None) -> Planned[TrainConfig
     """Return the run that the root config of `train` describes; see `check_config`.
 
     Raises:
-        UserError: unknown keys and wrong values too.
+        UserError: unknown keys and wrong values too, with what is wrong in the other parts of the config.
     """
-    return check_config(parse(TrainConfig, cfg), base)
+    try:
+        config = parse(TrainConfig, cfg)
+    except ConfigError as error:
+        rest = valid_parts(TrainConfig, plain(cfg), whole=NETWORK)
+        network = [lambda: planned(rest)] if rest.model_fields_set >= {*NETWORK} else []
+        raise ConfigError([*error.errors, *errors_of(*_machine_checks(rest), *network)]) from None
+    return check_config(config, base)
+
+
+def _other_errors(command: str, cfg: AnyConfig) -> list[str]:
+    """Return what else is wrong with the config of a command whose overrides are partly at fault."""
+    errors = value_errors(SCHEMAS[command], cfg)
+    with suppress(UserError):  # of a reference, which may be missing because of such an override
+        errors += errors_of(*_machine_checks(valid_parts(TrainConfig, plain(cfg)))) if command == "train" else []
+    return errors
+
+
+def composer(command: str, config_name: str | None = None) -> Composer:
+    """Return what composes the config of a command; see `Composer`."""
+    return Composer(command, SCHEMAS[command], partial(_other_errors, command), config_name)
 
 
 def check_summary(cfg: AnyConfig) -> Planned[SummaryConfig]:

@@ -11,10 +11,10 @@ from collections.abc import Sequence
 
 from omegaconf import DictConfig
 
+from cifar_exp.checks import composer
 from cifar_exp.cli import run
-from cifar_exp.config.compose import Composer, hydra_session
+from cifar_exp.config.compose import hydra_session
 from cifar_exp.config.overrides import parse_overrides
-from cifar_exp.config.schema import TrainConfig
 from cifar_exp.errors import UserError
 from cifar_exp.sweep.search.pricing import PlanPricer
 from cifar_exp.sweep.search.space import build_space
@@ -27,7 +27,7 @@ def priced(overrides: Sequence[str]) -> tuple[PlanPricer, DictConfig] | None:
     with hydra_session("train"):
         try:
             given = parse_overrides(overrides)
-            cfg = Composer("train", TrainConfig).compose(given)
+            cfg = composer("train").compose(given)
             pricer = PlanPricer(build_space(given), lambda _: cfg, ())
             pricer.model({})
             return pricer, cfg

@@ -15,7 +15,8 @@ from hydra.core.override_parser.types import Override
 from hydra.types import TaskFunction
 from omegaconf import DictConfig, OmegaConf
 
-from cifar_exp.checks import CHECKS, SCHEMAS, check_train
+from cifar_exp.checks import CHECKS, check_train
+from cifar_exp.checks import composer as composer_of
 from cifar_exp.cli.arguments import parse_arguments
 from cifar_exp.cli.commands.train import show_run, trial_callbacks
 from cifar_exp.cli.display import show_config, show_hydras_own
@@ -58,7 +59,7 @@ def run(command: str, arguments: Sequence[str]) -> int:
 
 def _run(command: str, args: argparse.Namespace) -> int:
     with hydra_session(command, args.config_dir, args.config_path):
-        composer = Composer(command, SCHEMAS[command], args.config_name)
+        composer = composer_of(command, args.config_name)
         multirun = args.multirun or "hydra.mode=MULTIRUN" in args.overrides
         overrides = expand_sweep(parse_overrides(args.overrides, composer.loader), composer, command, multirun)
         if args.help:
@@ -145,8 +146,9 @@ def _run_several(composer: Composer, overrides: Sequence[Override]) -> None:
 def _train_several(
     cfg: DictConfig, loader: JobLoader, composer: Composer, overrides: Sequence[Override], given: Sequence[Override]
 ) -> None:
-    devices = OmegaConf.select(cfg, DEVICES)
-    check_single_device(devices)
+    devices, is_alone = OmegaConf.select(cfg, DEVICES), is_plain(cfg)  # a sweep's study may be several processes'
+    if not is_alone:
+        check_single_device(devices)
     if devices == "auto":
         others = [one for one in given if one.key_or_group != DEVICES or one.is_sweep_override()]
         given = [*parse_overrides([f"{DEVICES}=1"]), *others]
@@ -158,7 +160,6 @@ def _train_several(
     def has_new_job(directory: Path) -> bool:
         return any(path.is_dir() for path in set(directory.glob("[!.]*")) - before)
 
-    is_alone = is_plain(cfg)  # a sweep's study may be several processes'
     hint = f" Continue it: the same command with {'resume=auto ' if is_alone else ''}hydra.sweep.dir="
     with (
         alone(has_rank()),

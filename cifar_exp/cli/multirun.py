@@ -16,6 +16,7 @@ from cifar_exp.cli.run_directory import chosen_directory, referenced
 from cifar_exp.config.compose import Composer
 from cifar_exp.config.devices import check_single_device
 from cifar_exp.config.jobs import JobLoader, set_hydra
+from cifar_exp.config.messages import collected
 from cifar_exp.config.overrides import lines, parse_overrides
 from cifar_exp.errors import UserError
 from cifar_exp.runs.directory import RunDir
@@ -76,8 +77,8 @@ def _checked(command: str, cfg: DictConfig, overrides: list[str], number: int) -
     HydraConfig.instance().set_config(cfg)
     if command != "train":
         return Job(overrides, cfg, CHECKS[command](cfg), chosen_directory(cfg, "hydra.run.dir"), [])
-    check_single_device(OmegaConf.select(cfg, "trainer.devices"))
-    checked = check_train(cfg)
+    devices = OmegaConf.select(cfg, "trainer.devices")
+    _, checked = collected(lambda: check_single_device(devices), lambda: check_train(cfg))
     directory = Path(os.path.abspath(chosen_directory(cfg, "hydra.sweep.dir") / referenced(cfg, "hydra.sweep.subdir")))
     is_finished = check_directory(RunDir(directory), checked.config, resume=cfg.resume == "auto")
     return Job(overrides, cfg, None if is_finished else checked, directory, missing(directory))

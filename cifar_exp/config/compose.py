@@ -21,12 +21,12 @@ from cifar_exp.config.keys import key_hint
 from cifar_exp.config.location import conf_dir, users_configs
 from cifar_exp.config.messages import ConfigError, unknown_key
 from cifar_exp.config.overrides import lines, unknown_layer
-from cifar_exp.config.parse import value_errors
 
 LONGEST_NAME = 255  # of a file, and so of a group
 _CHOOSE_MODEL = ("model", "experiment", "debug")
 
 Load = Callable[[Sequence[Override]], DictConfig]
+Errors = Callable[[DictConfig], list[str]]
 
 
 @contextmanager
@@ -65,9 +65,18 @@ class Composer:
     returns: a key that no YAML file has yet needs no `+`, and the schema checks all of them alike.
     """
 
-    def __init__(self, command: str, schema: type[BaseModel], config_name: str | None = None) -> None:
+    def __init__(self, command: str, schema: type[BaseModel], errors: Errors, config_name: str | None = None) -> None:
+        """Keep what there is to know of the command.
+
+        Args:
+            command: its name.
+            schema: of its config.
+            errors: returns what is wrong with a config, besides the overrides that were left out of it.
+            config_name: the root config; None: that of the command.
+        """
         self.command = command
         self.schema = schema
+        self._errors = errors
         self.config_name = config_name or command
 
     @property
@@ -102,7 +111,7 @@ class Composer:
         if cfg is not None:
             texts += set_values(cfg, rest, self.loader)
         if texts or cfg is None:
-            raise ConfigError([*texts, *(value_errors(self.schema, cfg) if cfg is not None else [])])
+            raise ConfigError([*texts, *(self._errors(cfg) if cfg is not None else [])])
         return cfg
 
     def used(self, given: Sequence[Override]) -> list[str]:

@@ -9,11 +9,12 @@ from typing import Any
 from cifar_exp.config.schema import TrainerConfig
 from cifar_exp.errors import UserError
 
+PROCESSES_PER_CORE = 4  # of one run, at most
 COMPILERS = ("g++", "clang++", "cl")  # that torch.compile looks for, where the variable CXX names none
 
 
 def check_devices(trainer: TrainerConfig) -> None:
-    """Raise UserError where `trainer` asks for GPUs that are not there."""
+    """Raise UserError where `trainer` asks for GPUs that are not there, or for too many processes."""
     check_accelerator(trainer.accelerator, "trainer.accelerator")
     has_numbers = trainer.devices == -1 or isinstance(trainer.devices, list)
     accelerator = trainer.accelerator
@@ -23,6 +24,13 @@ def check_devices(trainer: TrainerConfig) -> None:
         _check_gpu_numbers(trainer.devices)
     if accelerator == "cpu" and has_numbers:
         raise UserError(f"trainer.devices={trainer.devices}: processors have no numbers; expected how many, or auto.")
+    most = PROCESSES_PER_CORE * (os.cpu_count() or 1)
+    is_too_many = isinstance(trainer.devices, int) and trainer.devices > most
+    if is_too_many and (accelerator == "cpu" or (accelerator == "auto" and not _has_gpu())):
+        raise UserError(
+            f"trainer.devices={trainer.devices}: each is a process here; expected at most {most}, "
+            f"{PROCESSES_PER_CORE} per core."
+        )
 
 
 def check_accelerator(accelerator: str, key: str) -> None:

@@ -47,6 +47,15 @@ def collected(*checks: Callable[[], Any]) -> list[Any]:
     return found
 
 
+def errors_of(*checks: Callable[[], Any]) -> list[str]:
+    """Return the errors of all checks that fail."""
+    try:
+        collected(*checks)
+    except ConfigError as error:
+        return list(error.errors)
+    return []
+
+
 def _bullet(error: str) -> list[str]:
     first, *rest = error.splitlines()
     return [f"- {first}", *(f"  {line}" for line in rest)]

@@ -1,13 +1,13 @@
 """A composed config as plain data, and as the typed schema of its command."""
 
-from collections.abc import Mapping
-from typing import Any, TypeVar
+from collections.abc import Mapping, Sequence
+from typing import Annotated, Any, TypeVar
 
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
-from pydantic import BaseModel, ValidationError
+from pydantic import BaseModel, TypeAdapter, ValidationError
 
-from cifar_exp.config.messages import ConfigError, schema_errors
+from cifar_exp.config.messages import ConfigError, errors_of, schema_errors
 from cifar_exp.errors import UserError
 from cifar_exp.network.spec import unknown_sources
 
@@ -35,12 +35,24 @@ def parse(schema: type[Schema], cfg: AnyConfig, required: bool = True) -> Schema
 def value_errors(schema: type[BaseModel], cfg: AnyConfig) -> list[str]:
     """Return every error in the values of `cfg`; a mandatory value that is missing (`???`) is none."""
     try:
-        parse(schema, cfg, required=False)
-    except ConfigError as errors:
-        return list(errors.errors)
+        values = plain(cfg)
     except UserError:  # of a reference, which may be missing because of an override that is at fault
-        pass
-    return []
+        return []
+    return errors_of(lambda: parse(schema, values, required=False))
+
+
+def valid_parts(schema: type[Schema], values: Mapping[str, Any], whole: Sequence[str] = ()) -> Schema:
+    """Return an incomplete config of those values that are valid in themselves; of the keys of `whole`, all or none."""
+    parts: dict[str, Any] = {}
+    for name, field in schema.model_fields.items():
+        try:
+            parts[name] = TypeAdapter(Annotated[field.annotation, field]).validate_python(values[name])
+        except KeyError:
+            continue
+        except ValidationError:
+            if name not in whole and isinstance(field.annotation, type) and isinstance(values[name], Mapping):
+                parts[name] = valid_parts(field.annotation, values[name])
+    return schema.model_construct(**parts)
 
 
 def plain(cfg: AnyConfig) -> dict[str, Any]:

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+import cifar_exp as ce
 from cifar_exp.errors import UserError
 from tests.config.harness import CifarExp, FakeTraining
 
@@ -340,6 +341,26 @@ def test_what_this_machine_lacks_is_reported_with_the_rest(
 
     assert ended.status == 2
     assert_is_a_message(ended.err, ["4 errors:", "accelerator=mps", "compile=default", "nowhere", "budget.params"])
+
+
+WRONG_FOR_THE_MACHINE = ("trainer.devices=4096", "optimizer.lr=-1", "distill.teacher=nowhere")
+
+
+@pytest.mark.parametrize("more", [(), ("-m", "seed=0,1"), ("trainer.max_epoch=3",)], ids=["one", "jobs", "override"])
+def test_what_this_machine_lacks_is_reported_with_wrong_values(more: tuple[str, ...], cifar_exp: CifarExp) -> None:
+    ended = cifar_exp("train", "data=synthetic", *WRONG_FOR_THE_MACHINE, *more)
+
+    assert ended.status == 2
+    expected = ["optimizer.lr: expected", "4096: each is a process here", "teacher: nowhere: no such"]
+    assert_is_a_message(ended.err, expected)
+    assert ended.err.count("optimizer.lr") == ended.err.count("each is a process") == ended.err.count("nowhere:") == 1
+
+
+def test_the_api_reports_all_errors_at_once() -> None:
+    with pytest.raises(UserError) as caught:
+        ce.compose(["data=folder", "data.root=nowhere", "model.layers.conv7.skip=conv66", *WRONG_FOR_THE_MACHINE])
+
+    assert str(caught.value).startswith("5 errors:")
 
 
 def test_missing_data_does_not_hide_an_unknown_skip(cifar_exp: CifarExp) -> None:

@@ -8,11 +8,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from omegaconf import OmegaConf
 
+from cifar_exp.checks import composer
 from cifar_exp.cli.sweep_file import expand_sweep
-from cifar_exp.config.command_schema import EvalConfig
-from cifar_exp.config.compose import Composer, hydra_session
+from cifar_exp.config.compose import hydra_session
 from cifar_exp.config.overrides import lines, parse_overrides, written
-from cifar_exp.config.schema import TrainConfig
 from tests.config.harness import CifarExp, FakeTraining
 
 PLAIN = st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text(max_size=8)
@@ -67,7 +66,7 @@ def test_ones_own_model_wins_over_a_shipped_one(cifar_exp: CifarExp, training: F
 
 def test_eval_may_change_one_key_of_the_runs_data() -> None:
     with hydra_session("eval"):
-        cfg = Composer("eval", EvalConfig).compose(parse_overrides(["run=x", "data.root=y"]))
+        cfg = composer("eval").compose(parse_overrides(["run=x", "data.root=y"]))
 
     assert cfg.data == {"root": "y"}
     assert cfg.hydra.overrides.task == ["run=x", "data.root=y"]
@@ -104,7 +103,7 @@ def own(tmp_path: Path) -> str:
 def test_a_sweep_file_becomes_overrides_before_the_users(own: str) -> None:
     given = ["seed=1", "sweep=mine", "optimizer.lr=0.1"]
     with hydra_session("train", own):
-        overrides = expand_sweep(parse_overrides(given), Composer("train", TrainConfig), "train", multirun=True)
+        overrides = expand_sweep(parse_overrides(given), composer("train"), "train", multirun=True)
 
     assert lines(overrides) == [
         "hydra/sweeper=budgeted",
