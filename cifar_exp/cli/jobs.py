@@ -1,23 +1,22 @@
 """Runs checked jobs the way Hydra does: directory, log, callbacks, sweeper and launcher."""
 
-import io
-import sys
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import ExitStack, contextmanager, redirect_stderr
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from hydra.core.global_hydra import GlobalHydra
 from hydra.core.plugins import Plugins
-from hydra.core.utils import JobReturn, JobStatus, configure_log, run_job
+from hydra.core.utils import configure_log, run_job
 from hydra.errors import InstantiationException
 from hydra.types import HydraContext, TaskFunction
 from hydra.utils import instantiate
 from omegaconf import DictConfig, OmegaConf
 
+from cifar_exp.cli.tables import note
 from cifar_exp.config.composition_errors import composition_error
-from cifar_exp.config.jobs import JobLoader, set_hydra
+from cifar_exp.config.jobs import JobLoader, set_hydra, value_of
 from cifar_exp.errors import RunFailedError, UserError
 from cifar_exp.files import write_text
 from cifar_exp.process import is_first_process
@@ -116,8 +115,11 @@ def run_jobs(cfg: DictConfig, task: TaskFunction, jobs: Sequence[Job], loader: J
                     stack.enter_context(undone_on_error(job.directory, job.new, has_run))
                 with hydras_settings():
                     ended = launcher.launch([job.overrides for job in some], initial_job_idx=first)
-                for done in ended:
-                    _raise_error(done)
+                for job, error in zip(some, map(value_of, ended), strict=True):
+                    if isinstance(error, Exception):
+                        if not isinstance(error, UserError | RunFailedError):
+                            note(f"The job with {' '.join(job.overrides)} failed:")
+                        raise error
 
 
 def run_sweeper(cfg: DictConfig, task: TaskFunction, overrides: Sequence[str], loader: JobLoader) -> None:
@@ -135,17 +137,3 @@ def _multirun(cfg: DictConfig, loader: JobLoader) -> Iterator[HydraContext]:
     callbacks.on_multirun_start(config=cfg, config_name=cfg.hydra.job.config_name)
     yield HydraContext(loader, callbacks)  # type: ignore[arg-type]
     callbacks.on_multirun_end(config=cfg, config_name=cfg.hydra.job.config_name)
-
-
-def _raise_error(done: JobReturn) -> None:
-    """Raise the error of a job that failed; Hydra's own line about it is shown for an unexpected one alone."""
-    if done.status == JobStatus.COMPLETED:
-        return
-    output = io.StringIO()
-    try:
-        with redirect_stderr(output):
-            _ = done.return_value
-    except Exception as error:
-        if not isinstance(error, UserError | RunFailedError):
-            sys.stderr.write(output.getvalue())
-        raise

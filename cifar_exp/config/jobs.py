@@ -4,11 +4,14 @@ To compose a config takes a third of a second, most of it for reading YAML; to c
 """
 
 from collections.abc import Mapping, Sequence
+from contextlib import redirect_stderr
 from copy import deepcopy
+from io import StringIO
 from typing import Any
 
 from hydra.core.config_loader import ConfigLoader
 from hydra.core.override_parser.types import Override
+from hydra.core.utils import JobReturn, JobStatus
 from omegaconf import DictConfig, OmegaConf, open_dict, read_write
 
 from cifar_exp.config.compose import is_composed, set_values
@@ -63,3 +66,14 @@ def set_hydra(cfg: DictConfig, changes: Mapping[str, Any]) -> None:
     with read_write(cfg.hydra), open_dict(cfg.hydra):
         for key, value in changes.items():
             OmegaConf.update(cfg.hydra, key, value, merge=False)
+
+
+def value_of(job_return: JobReturn) -> Any:
+    """Return what a job returned, or the exception that it raised."""
+    if job_return.status == JobStatus.COMPLETED:
+        return job_return.return_value
+    try:
+        with redirect_stderr(StringIO()):  # Hydra prints the overrides
+            return job_return.return_value
+    except BaseException as error:
+        return error

@@ -1,7 +1,6 @@
 """Between Hydra's plugin interface and the sweep: what Hydra hands over, made into the sweep's parts."""
 
 import logging
-import socket
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
@@ -20,9 +19,10 @@ from cifar_exp.errors import UserError
 from cifar_exp.runs.lock import take
 from cifar_exp.sweep.output.display import Display
 from cifar_exp.sweep.output.outputs import Outputs
-from cifar_exp.sweep.search.pricing import Free, PlanPricer, Pricer
+from cifar_exp.sweep.search.pricing import PlanPricer, Pricer
 from cifar_exp.sweep.search.space import Space, build_space
 from cifar_exp.sweep.settings import parse_settings
+from cifar_exp.sweep.study.heartbeat import this_worker
 from cifar_exp.sweep.study.storage import (
     absolute_url,
     check_file_exists,
@@ -134,15 +134,13 @@ class Adapter:
         study, token = worker.open(), uuid4().hex
         file = self._sweep_dir / ".locks" / f"driver-{token}"
         with ExitStack() as stack:
-            stack.callback(lambda: file.unlink(missing_ok=True))
             lock = take(file)
             if lock is not None:
                 stack.callback(lock.release)
             stack.enter_context(study.heartbeat)
             study.heartbeat.add("driver", lambda: study.beat_driver(token))
-            identity = {"host": socket.gethostname(), "lock": str(file), "token": token}
             self._prepare_launcher(stack)
-            launch = self._worker_launch(worker, arguments, identity)
+            launch = self._worker_launch(worker, arguments, this_worker(file, token))
             driver = Driver(launch, self._settings.n_jobs, together=self._is_joblib)
             report = stack.enter_context(self._shown(worker))
             driver.run(study, worker.is_over, report)
@@ -194,7 +192,7 @@ class Adapter:
     def _pricer(self, space: Space) -> Pricer:
         if all(key in self._config for key in ("model", "data", "budget")):
             return PlanPricer(space, self._compose, self._loader.list_groups(""))
-        return Free()
+        return Pricer()
 
     def _launch(self, cfg: DictConfig) -> JobReturn:
         """Run a trial in this process, as Hydra's basic launcher does."""

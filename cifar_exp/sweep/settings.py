@@ -2,9 +2,9 @@
 
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, BaseModel, Field
+from pydantic import AfterValidator, Field, ValidationError
 
-from cifar_exp.config.messages import listing, shown
+from cifar_exp.config.messages import ConfigError, schema_errors
 from cifar_exp.errors import UserError, did_you_mean
 from cifar_exp.network.cost import COSTS
 from cifar_exp.network.spec import Spec
@@ -65,25 +65,13 @@ def parse_settings(given: dict[str, Any]) -> SweepSettings:
     Raises:
         UserError: every error in it.
     """
-    from pydantic import ValidationError
-
     try:
         settings = SweepSettings.model_validate(given)
     except ValidationError as error:
-        raise UserError(listing([_error(details, SweepSettings) for details in error.errors()])) from None
+        raise ConfigError([f"hydra.sweeper.{text}" for text in schema_errors(error, SweepSettings, given)]) from None
     if len(settings.directions) != len(settings.metrics):
         raise UserError(
             f"hydra.sweeper: {len(settings.directions)} direction(s) for {len(settings.metrics)} objective(s) "
             f"({', '.join(settings.metrics)}); give one each, such as direction=[maximize,minimize]."
         )
     return settings
-
-
-def _error(details: Any, schema: type[BaseModel]) -> str:
-    name = str(details["loc"][0])
-    where = f"hydra.sweeper.{name}"
-    if details["type"] == "extra_forbidden":
-        return f"{where}: unknown key.{did_you_mean(name, schema.model_fields)}"
-    if details["type"] == "value_error":
-        return f"{where}: {details['ctx']['error']}."
-    return f"{where}: {details['msg'][0].lower()}{details['msg'][1:]}, got {shown(details['input'])}."

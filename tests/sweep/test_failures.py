@@ -78,7 +78,7 @@ def test_a_space_with_nothing_within_the_budget_is_reported_at_once(
         (("model.layers.conv4.conv_type=choice(standard,seperable)",), "model.layers.conv4.conv_type=seperable"),
         (("model.layers.conv6.skip=choice(conv5,conv55)",), "model.layers.conv6.skip=conv55"),
         (("optimizer=choice(adam,adamx)",), "adamx"),
-        (("model=choice(model50k,resnet8)",), "model=resnet8 has no layer 'conv1'"),
+        (("model=choice(model50k,resnet8)",), "- model.layers.conv1.channels: no layer 'conv1'"),
     ],
 )
 def test_errors_are_reported_before_anything_is_made(

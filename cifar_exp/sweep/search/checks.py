@@ -1,12 +1,10 @@
 """Each choice of the space, checked by itself before the first trial."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from random import Random
 from typing import Any
 
-from omegaconf import DictConfig
-
-from cifar_exp.errors import UserError, did_you_mean
+from cifar_exp.errors import UserError
 from cifar_exp.sweep.search.pricing import Pricer
 from cifar_exp.sweep.search.space import Candidate, Space, Swept
 
@@ -30,8 +28,7 @@ def check_choices(space: Space, pricer: Pricer, valid: Candidate) -> None:
         for value in _own_values(swept):
             candidate = {**valid, swept.key: value}
             if not any(pricer.price(one).is_valid for one in _contexts(space, candidate, swept.key)):
-                reason = pricer.explain(candidate) or "never valid"
-                raise UserError(f"{swept.override(value)}: can never be trained:\n{reason}")
+                raise UserError(f"{swept.override(value)}: can never be trained:\n{pricer.price(candidate).reason}")
 
 
 def _own_values(swept: Swept) -> list[Any]:
@@ -51,22 +48,3 @@ def _contexts(space: Space, candidate: Candidate, fixed: str) -> Iterator[Candid
             yield from ({**candidate, key: value} for value in random.sample(values, min(len(values), VALUES)))
     for _ in range(CONTEXTS):
         yield {key: candidate[key] if key == fixed else one.draw(random) for key, one in space.swept.items()}
-
-
-def check_layers_exist(space: Space, compose: Callable[[list[str]], DictConfig]) -> None:
-    """Check that every swept key of a layer exists in each model of a swept `model`.
-
-    Raises:
-        UserError: a layer that one of the models lacks; Hydra would add it to that model.
-    """
-    models = space.swept.get("model")
-    keys = [key for key, one in space.swept.items() if key.startswith("model.layers.") and one.prefix != "+"]
-    for value in models.values if models is not None and keys else ():
-        layers = compose(space.overrides({"model": value})).model.layers
-        for key in keys:
-            name = key.split(".")[2]
-            if name not in layers:
-                raise UserError(
-                    f"{key}: model={value} has no layer '{name}'.{did_you_mean(name, layers)} Sweep keys that "
-                    f"all models have, or each model in a sweep of its own.\nIts layers: {', '.join(layers)}."
-                )

@@ -5,12 +5,13 @@ from collections.abc import Callable, Collection, Iterator, Mapping
 from copy import deepcopy
 from dataclasses import dataclass
 from math import inf
-from typing import Any, Protocol
+from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 from pydantic import ValidationError
 
+from cifar_exp.config.messages import listing, schema_errors
 from cifar_exp.config.parse import parse, plain
 from cifar_exp.config.schema import TrainConfig
 from cifar_exp.data.describe import DataInfo, describe
@@ -46,42 +47,22 @@ class Price:
         return self.excess < inf
 
 
-class Pricer(Protocol):
-    """Prices candidates."""
+class Pricer:
+    """Prices candidates; this one those of an application without a `model`, all of which fit."""
 
-    keys: Collection[str]  # the swept keys that make a difference to the price
+    keys: Collection[str] = ()  # the swept keys that make a difference to the price
 
     def price(self, candidate: Candidate) -> Price:
         """Return the candidate's price."""
-
-    def costs(self, candidate: Candidate) -> Costs:
-        """Return all costs of a candidate; empty where it is invalid."""
-
-    def model(self, candidate: Candidate) -> dict[str, Any] | None:
-        """Return the model that the candidate's trial will have."""
-
-    def explain(self, candidate: Candidate) -> str | None:
-        """Return why the candidate is invalid, as `train` reports it; None where it is valid."""
-
-
-class Free:
-    """For applications without a `model`: every candidate fits."""
-
-    keys: Collection[str] = ()
-
-    def price(self, candidate: Candidate) -> Price:
-        """Return a price without a reason against the candidate."""
         return Price()
 
     def costs(self, candidate: Candidate) -> Costs:
-        """Return no cost."""
+        """Return all costs of a candidate, also those that no limit concerns; empty where it is invalid."""
         return {}
 
-    def model(self, candidate: Candidate) -> None:
-        """Return None."""
-
-    def explain(self, candidate: Candidate) -> None:
-        """Return None."""
+    def model(self, candidate: Candidate) -> dict[str, Any] | None:
+        """Return the model that the candidate's trial will have, as plain data."""
+        return None
 
 
 Path = tuple[str, ...]
@@ -105,7 +86,7 @@ class _Base:
         return model
 
 
-class PlanPricer:
+class PlanPricer(Pricer):
     """Prices by planning: Hydra composes once for each choice of groups, then values are put into its model.
 
     The network is priced first; a candidate whose network is within the budget is then checked as a whole config.
@@ -135,7 +116,7 @@ class PlanPricer:
         return price if reason.fits else reason
 
     def costs(self, candidate: Candidate) -> Costs:
-        """Return all costs, also those that no limit concerns; empty where the candidate is invalid."""
+        """Return all costs of a candidate, also those that no limit concerns; empty where it is invalid."""
         if not self.price(candidate).is_valid:
             return {}
         return costs_of(self._planned(self._base(candidate), candidate))
@@ -143,15 +124,6 @@ class PlanPricer:
     def model(self, candidate: Candidate) -> dict[str, Any]:
         """Return the model that the candidate's trial will have, as plain data."""
         return deepcopy(self._filled(self._base(candidate), candidate))
-
-    def explain(self, candidate: Candidate) -> str | None:
-        """Return why the candidate's config is invalid, as `train` reports it; None where it is valid."""
-        try:
-            parse(TrainConfig, self._compose(self._space.overrides(candidate)))
-        except UserError as error:
-            return str(error)
-        price = self.price(candidate)
-        return None if price.is_valid else price.reason
 
     def _remembered(self, key: tuple[Any, ...], made: Callable[[], Price]) -> Price:
         if key not in self._prices:
@@ -168,9 +140,8 @@ class PlanPricer:
         try:
             plan = self._planned(base, candidate)
         except ValidationError as error:
-            details = error.errors()[0]
-            where = ".".join(map(str, details["loc"]))
-            return Price(reason=f"model.{where}: {details['msg']}", excess=inf)
+            errors = schema_errors(error, ModelSpec, self._filled(base, candidate))
+            return Price(reason=listing([f"model.{text}" for text in errors]), excess=inf)
         except UserError as error:
             return Price(reason=str(error), excess=inf)
         excesses = base.budget.excesses_of(plan)

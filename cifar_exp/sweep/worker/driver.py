@@ -11,9 +11,9 @@ from typing import Any
 from hydra.core.utils import JobReturn
 from optuna.trial import FrozenTrial
 
+from cifar_exp.config.jobs import value_of
 from cifar_exp.errors import UserError
 from cifar_exp.sweep.study.study import SharedStudy
-from cifar_exp.sweep.worker.loop import value_of
 
 log = logging.getLogger(__name__)
 

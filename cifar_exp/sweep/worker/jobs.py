@@ -27,7 +27,7 @@ class Job:
 
     trial: FrozenTrial
     directory: Path
-    overrides: list[str]
+    attempt: int  # from 1
 
 
 @dataclass(frozen=True)
@@ -88,13 +88,9 @@ class Jobs:
         """Return the swept keys without a value in a trial that was put into the study by other means."""
         return sorted(self.space.swept.keys() - trial.params.keys())
 
-    def job(self, trial: FrozenTrial, directory: Path, attempt: int) -> Job:
-        """Return the job that trains `trial` in `directory`, for the `attempt`-th time."""
-        return Job(trial, directory, self._overrides(trial, attempt))
-
     def config(self, job: Job) -> DictConfig:
         """Return the config of a job, its directory in the sweep's or elsewhere."""
-        cfg, number = self.compose(job.overrides), job.trial.number
+        cfg, number = self.compose(self._overrides(job.trial, job.attempt)), job.trial.number
         sweep_dir = self.sweep_dir if job.directory.is_relative_to(self.sweep_dir) else job.directory.parent
         subdir = str(job.directory.relative_to(sweep_dir))
         changes = {"job.num": number, "job.id": str(number), "sweep.dir": str(sweep_dir), "sweep.subdir": subdir}

@@ -3,20 +3,20 @@
 import logging
 import time
 from collections.abc import Callable, Sequence
-from contextlib import ExitStack, redirect_stderr
-from io import StringIO
+from contextlib import ExitStack
 from pathlib import Path
 from random import SystemRandom
 from typing import Any
 
-from hydra.core.utils import JobReturn, JobStatus
+from hydra.core.utils import JobReturn
 from omegaconf import DictConfig, OmegaConf
 from optuna.trial import FrozenTrial, TrialState
 
+from cifar_exp.config.jobs import value_of
 from cifar_exp.errors import TakenOverError, UserError
 from cifar_exp.files import write_text
 from cifar_exp.runs.directory import RunDir
-from cifar_exp.sweep.search.checks import check_choices, check_layers_exist
+from cifar_exp.sweep.search.checks import check_choices
 from cifar_exp.sweep.search.pricing import Pricer
 from cifar_exp.sweep.search.proposals import Proposer
 from cifar_exp.sweep.search.pruners import build_pruner
@@ -56,7 +56,6 @@ class Worker:
             UserError: no candidate is within the budget, or one that is cannot be composed or trained.
         """
         build_pruner(self._settings.pruner)
-        check_layers_exist(self.jobs.space, self.jobs.compose)
         valid = self._proposer.valid()
         if valid is not None:
             check_choices(self.jobs.space, self._pricer, valid)
@@ -121,8 +120,8 @@ class Worker:
                     reason = f"of another space: it has no {', '.join(missing)}"
                     study.tell(trial, Outcome("FAIL", reason=reason))
                     continue
-                job = self.jobs.job(trial, directory, study.attempt(trial))
-                outcome = outcome_in(directory, self._settings.metrics) if self.jobs.is_attempted(job) else None
+                job = Job(trial, directory, study.attempt(trial))
+                outcome = self._outcome_in(job) if self.jobs.is_attempted(job) else None
                 if outcome is None or (outcome.state == "FAIL" and HELD in trial.user_attrs):
                     return job
                 study.tell(trial, outcome)  # its worker died before it could record it
@@ -175,8 +174,11 @@ class Worker:
             study.hold(job.trial, str(value))
             study.release(job.trial)
             raise UserError(f"The sweep stops, for all trials would fail (trial {job.trial.number}):\n{value}")
-        outcome = outcome_in(job.directory, self._settings.metrics) or outcome_of(value, self._settings.metrics)
+        outcome = self._outcome_in(job) or outcome_of(value, self._settings.metrics)
         self._record(job.trial, outcome, study)
+
+    def _outcome_in(self, job: Job) -> Outcome | None:
+        return outcome_in(job.directory, self._settings.metrics, job.trial.user_attrs)
 
     def _record(self, trial: FrozenTrial, outcome: Outcome, study: SharedStudy) -> None:
         """Record an outcome; the first failures are kept until a trial ends otherwise.
@@ -217,14 +219,3 @@ class Worker:
             return
         common = max(set(reasons), key=reasons.count)
         raise UserError(f"All {len(reasons)} trials failed; {reasons.count(common)} of them with:\n{common}")
-
-
-def value_of(job_return: JobReturn) -> Any:
-    """Return what the job returned, or the exception that it raised."""
-    if job_return.status == JobStatus.COMPLETED:
-        return job_return.return_value
-    try:
-        with redirect_stderr(StringIO()):  # Hydra prints the overrides
-            return job_return.return_value
-    except BaseException as error:
-        return error

@@ -1,11 +1,11 @@
 """How a trial ended, read from its directory or from what its job returned."""
 
 import errno
-import json
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 from omegaconf import OmegaConf
@@ -17,6 +17,7 @@ from cifar_exp.runs.directory import RunDir
 NO_VALUE = "the job returned no number"
 FULL = (errno.ENOSPC, errno.EDQUOT)
 UNWRITABLE = "cannot be written"  # as a run reports a full disk
+ENDS = {"pruned": "PRUNED", "failed": "FAIL"}  # a run's status → Optuna's state
 
 
 @dataclass(frozen=True)
@@ -29,21 +30,27 @@ class Outcome:
     figures: Mapping[str, float] = field(default_factory=dict)  # val/acc and seconds
 
 
-def outcome_in(directory: Path, metrics: Sequence[str]) -> Outcome | None:
-    """Return the outcome in `result.json`; None where there is none yet, or where the run was interrupted."""
+def outcome_in(
+    directory: Path, metrics: Sequence[str], costs: Mapping[str, Any] = MappingProxyType({})
+) -> Outcome | None:
+    """Return the outcome in `result.json`; None where there is none yet, or where the run was interrupted.
+
+    Args:
+        directory: the run's.
+        metrics: the objectives.
+        costs: of the trial; the result has not all of them.
+    """
     try:
-        result = json.loads(RunDir(directory).result.read_text(encoding="utf-8"))
-    except (FileNotFoundError, json.JSONDecodeError):
+        result = RunDir(directory).read_result()
+    except UserError:  # not there, or damaged
         return None
-    renamed = {"val/acc": "val/acc", "seconds": "total_seconds"}
-    figures = {name: result[key] for name, key in renamed.items() if result.get(key) is not None}
-    status, reason = result.get("status"), result.get("reason")
-    if status == "finished":
-        return _complete([result.get(name) for name in metrics], metrics, figures)
-    if status == "pruned":
-        return Outcome("PRUNED", reason=reason, figures=figures)
-    if status == "failed":
-        return Outcome("FAIL", reason=reason or "no reason given", figures=figures)
+    given = {"val/acc": result.val_acc, "seconds": result.total_seconds}
+    figures = {name: value for name, value in given.items() if value is not None}
+    if result.is_finished:
+        known = {**costs, **result.document()}
+        return _complete([known.get(name) for name in metrics], metrics, figures)
+    if result.status in ENDS:
+        return Outcome(ENDS[result.status], reason=result.reason or "no reason given", figures=figures)
     return None
 
 

@@ -3,7 +3,6 @@
 import _thread
 import io
 import os
-import socket
 import sys
 from collections.abc import Callable, Mapping
 from contextlib import redirect_stdout
@@ -17,9 +16,8 @@ from omegaconf import DictConfig, OmegaConf
 
 from cifar_exp.errors import TakenOverError
 from cifar_exp.runs.directory import RunDir
-from cifar_exp.runs.lock import take
 from cifar_exp.runs.result import Result
-from cifar_exp.sweep.study.heartbeat import Watch
+from cifar_exp.sweep.study.heartbeat import Watch, is_elsewhere, lock_of_dead
 from cifar_exp.sweep.study.storage import STORAGE_VARIABLE
 from cifar_exp.sweep.worker.outcome import is_common_cause, outcome_in
 from cifar_exp.sweep.worker.preemption import interrupted_when_time_is_up
@@ -73,7 +71,7 @@ class WorkerTask:
     arguments: tuple[str, ...]
     storage: str
     threads: int | None  # where several share this machine
-    driver: Mapping[str, str]  # host, lock and token of the process that started the sweep
+    driver: dict[str, str]  # host, lock and token of the process that started the sweep
 
     def __call__(self, cfg: DictConfig) -> None:
         """Train trials until the study is complete or the driver is gone; raises UserError as a worker does."""
@@ -95,7 +93,7 @@ class WorkerTask:
 class DriverWatch:
     """Watch the process that started the sweep, and interrupt this one once it is gone."""
 
-    def __init__(self, driver: Mapping[str, str], grace_period: int) -> None:
+    def __init__(self, driver: dict[str, str], grace_period: int) -> None:
         self._driver = driver
         self._watch = Watch(grace_period)
         self.token = driver["token"]
@@ -109,18 +107,12 @@ class DriverWatch:
         """
         if self.is_gone:
             os._exit(INTERRUPTED)
-        if self._is_dead_here() if self._driver["host"] == socket.gethostname() else self._watch.is_silent(0, beat):
-            self.is_gone = True
-            _thread.interrupt_main()
-
-    def _is_dead_here(self) -> bool:
-        path = Path(self._driver["lock"])
-        if not path.exists():
-            return True
-        lock = take(path)
+        lock = lock_of_dead(self._driver)
         if lock is not None:
             lock.release()
-        return lock is not None
+        if lock is not None or (is_elsewhere(self._driver) and self._watch.is_silent(0, beat)):
+            self.is_gone = True
+            _thread.interrupt_main()
 
 
 def limit_threads(threads: int) -> None:
