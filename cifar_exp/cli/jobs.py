@@ -35,12 +35,15 @@ class Job:
     new: list[Path]  # see `undone_on_error`
 
 
+OF_PLUGINS = (RuntimeError, ImportError, TypeError)  # what Hydra raises for a plugin that is none
+
+
 @contextmanager
-def hydras_settings() -> Iterator[None]:
+def hydras_settings(*more: type[Exception]) -> Iterator[None]:
     """Turn what Hydra raises for its own settings, such as a class or a log that is not there, into a UserError."""
     try:
         yield
-    except (InstantiationException, ValueError) as error:
+    except (InstantiationException, ValueError, *more) as error:
         raise UserError(f"hydra: {composition_error(error)}") from None
 
 
@@ -105,7 +108,7 @@ def run_jobs(cfg: DictConfig, task: TaskFunction, jobs: Sequence[Job], loader: J
     """
     batch = cfg.hydra.sweeper.get("max_batch_size") or len(jobs)
     with _multirun(cfg, loader) as context:
-        with hydras_settings():
+        with hydras_settings(*OF_PLUGINS):
             launcher = Plugins.instance().instantiate_launcher(config=cfg, hydra_context=context, task_function=task)
         write_text(RunDir(Path(cfg.hydra.sweep.dir)).multirun, OmegaConf.to_yaml(cfg))
         for first in range(0, len(jobs), batch):
@@ -125,7 +128,7 @@ def run_jobs(cfg: DictConfig, task: TaskFunction, jobs: Sequence[Job], loader: J
 def run_sweeper(cfg: DictConfig, task: TaskFunction, overrides: Sequence[str], loader: JobLoader) -> None:
     """Run the sweep that the config's sweeper makes of the overrides."""
     with _multirun(cfg, loader) as context:
-        with hydras_settings():
+        with hydras_settings(*OF_PLUGINS):
             sweeper = Plugins.instance().instantiate_sweeper(config=cfg, hydra_context=context, task_function=task)
         sweeper.sweep(arguments=list(overrides))
 

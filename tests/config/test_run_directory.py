@@ -165,6 +165,16 @@ def test_ctrl_c_reports_how_to_continue(cifar_exp: CifarExp, training: FakeTrain
         cifar_exp("train", "data=synthetic", "hydra.run.dir=run")
 
 
+def test_ctrl_c_reports_how_to_continue_several(cifar_exp: CifarExp, training: FakeTraining) -> None:
+    def interrupted(cfg: object) -> float:
+        raise KeyboardInterrupt
+
+    training.main = interrupted  # type: ignore[method-assign]
+
+    with pytest.raises(KeyboardInterrupt, match=f"with resume=auto hydra.sweep.dir={Path.cwd() / 'jobs'}"):
+        cifar_exp("train", "-m", "data=synthetic", "seed=0,1", "hydra.sweep.dir=jobs")
+
+
 def test_a_directory_in_which_another_process_trains_is_left_alone(cifar_exp: CifarExp, training: FakeTraining) -> None:
     Path("run/.hydra").mkdir(parents=True)
     with FileLock("run/.hydra/run.lock"):
