@@ -194,15 +194,10 @@ def set_values(cfg: DictConfig, overrides: Sequence[Override], loader: ConfigLoa
         errors += [error] if error else []
     of_task = [one for one in overrides if not one.is_hydra_override()]
     cfg.hydra.overrides.task = lines(of_task)
-    cfg.hydra.job.override_dirname = override_dirname(cfg, of_task)
+    dirname = cfg.hydra.job.config.override_dirname
+    named = sorted(lines(one for one in of_task if one.key_or_group not in dirname.exclude_keys))
+    cfg.hydra.job.override_dirname = str(dirname.item_sep.join(named).replace("=", dirname.kv_sep))
     return errors
-
-
-def override_dirname(cfg: DictConfig, overrides: Sequence[Override]) -> str:
-    """Return Hydra's name of a directory that contains the overrides, which are none of Hydra's own node."""
-    settings = cfg.hydra.job.config.override_dirname
-    named = sorted(lines(one for one in overrides if one.key_or_group not in settings.exclude_keys))
-    return str(settings.item_sep.join(named).replace("=", settings.kv_sep))
 
 
 def _group_error(override: Override, choices: Mapping[str, Any]) -> str | None:

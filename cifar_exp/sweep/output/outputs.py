@@ -93,7 +93,7 @@ class Outputs:
             "candidates": {
                 "priced": priced,
                 "within_budget": within,
-                "fraction_within_budget": ranking.fraction_within_budget(trials),
+                "fraction_within_budget": within / priced if priced else None,
             },
             "importances": self._importances(trials),
             "failed": {

@@ -63,17 +63,8 @@ def seconds(trial: FrozenTrial) -> float | None:
 
 def candidates(trials: Sequence[FrozenTrial]) -> tuple[int, int]:
     """Return how many candidates were priced for these trials, and how many of them were within the budget."""
-    return _sum(trials, "priced"), _sum(trials, "within_budget")
-
-
-def _sum(trials: Sequence[FrozenTrial], name: str) -> int:
-    return sum(int(trial.user_attrs.get(name, 0)) for trial in trials)
-
-
-def fraction_within_budget(trials: Sequence[FrozenTrial]) -> float | None:
-    """Return the fraction of the candidates that were within the budget; None before the first."""
-    priced, within = candidates(trials)
-    return within / priced if priced else None
+    priced, within = (sum(int(one.user_attrs.get(name, 0)) for one in trials) for name in ("priced", "within_budget"))
+    return priced, within
 
 
 def values_of(trial: FrozenTrial, metrics: Sequence[str]) -> dict[str, Any]:

@@ -6,6 +6,7 @@ soft constraints instead made it avoid the neighbourhood of the budget, where th
 """
 
 from collections.abc import Callable, Mapping
+from functools import partial
 from typing import Any
 
 import optuna
@@ -13,10 +14,9 @@ from optuna.distributions import BaseDistribution, FloatDistribution, IntDistrib
 from optuna.samplers import BaseSampler, GPSampler, NSGAIISampler, TPESampler
 from optuna.trial import FrozenTrial, TrialState
 
-from cifar_exp.errors import UserError, did_you_mean
+from cifar_exp.sweep.search.pruners import made_by_name
 from cifar_exp.sweep.search.space import Candidate
 
-SAMPLERS = ("tpe", "random", "gp", "nsgaii", "grid")
 HISTORY = {"gp": 120}  # trials that a sampler learns from; a Gaussian process takes cubic time
 DEFAULT_HISTORY = 1000
 
@@ -104,21 +104,17 @@ def build_sampler(settings: Mapping[str, Any], seed: int | None) -> BaseSampler 
     Raises:
         UserError: an unknown name or option.
     """
-    options = dict(settings)
-    name = str(options.pop("name", "tpe"))
-    if name not in SAMPLERS:
-        raise UserError(
-            f"hydra.sweeper.sampler.name: no '{name}'.{did_you_mean(name, SAMPLERS)} {', '.join(SAMPLERS)}."
-        )
-    try:
-        if name == "tpe":
-            return TPESampler(seed=seed, **{"multivariate": True, **options})
-        if name == "gp":
-            return GPSampler(seed=seed, warn_independent_sampling=False, **options)
-        if name == "nsgaii":
-            return NSGAIISampler(seed=seed, **options)
-        if options:
-            raise TypeError(f"no option '{next(iter(options))}'")
-    except (TypeError, ValueError) as error:
-        raise UserError(f"hydra.sweeper.sampler ({name}): {error}.") from None
-    return None
+    options = {"name": "tpe", **settings}
+    makers: dict[str, Callable[..., BaseSampler | None]] = {
+        "tpe": partial(TPESampler, seed=seed, **({} if "multivariate" in options else {"multivariate": True})),
+        "random": _no_sampler,
+        "gp": partial(GPSampler, seed=seed, warn_independent_sampling=False),
+        "nsgaii": partial(NSGAIISampler, seed=seed),
+        "grid": _no_sampler,
+    }
+    sampler: BaseSampler | None = made_by_name("hydra.sweeper.sampler", options, makers)
+    return sampler
+
+
+def _no_sampler() -> None:
+    """Stand for what is drawn without Optuna, and has no options."""
