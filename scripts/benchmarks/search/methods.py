@@ -1,7 +1,7 @@
 """The search methods that are compared; those on Optuna propose only what may be trained.
 
-- `ours`: TPE among the candidates within the budget, the last width as large as fits, random candidates with many MACs,
-  successive halving (what `sweep=width50k` ships).
+- `ours`: the search of `sweep=width50k` (TPE among the candidates within the budget, the last width as large as fits)
+  with `hydra.sweeper.prefer=macs hydra/sweeper/pruner=successive_halving`.
 - `ours, any MACs`: the same without the preference for MACs.
 - `ours, median`: the same as the last with `hydra/sweeper/pruner=median`.
 - `optuna`: TPE with soft constraints and the median rule, as Optuna's documentation has it; a candidate over the budget

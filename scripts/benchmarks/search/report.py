@@ -14,9 +14,9 @@ PARTS = (0.25, 0.5, 0.75, 1.0)  # of the budget of trained images
 Lane = Mapping[str, Any]
 
 ABOUT = """\
-- `ours`: the search of `sweep=width50k`: TPE among the candidates within the budget, successive halving, and a
-  preference for multiply-accumulates (MACs) among random candidates.
-- `ours, any MACs`: without this preference. `ours, median`: without it and with the median rule.
+- `ours`: the search of `sweep=width50k` (TPE among the candidates within the budget, the last width as large as fits)
+  with `hydra.sweeper.prefer=macs hydra/sweeper/pruner=successive_halving`.
+- `ours, any MACs`: without `prefer`. `ours, median`: without it and with the median rule, as `width50k` is shipped.
 - `optuna`: TPE with soft constraints and the median rule, as Optuna's documentation has it.
 - `random`: uniform candidates, each trained in full.
 - `Ray Tune`: its ASHA scheduler at its defaults, with uniform candidates that are drawn again while over the budget.
