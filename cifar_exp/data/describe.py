@@ -41,15 +41,10 @@ def describe(data: DataConfig) -> DataInfo:
     Raises:
         UserError: a folder that is missing, lacks a split, has a class in one split only or a class without images.
     """
-    return DataInfo((3, data.image_size, data.image_size), class_names(data))
-
-
-def class_names(data: DataConfig) -> tuple[str, ...]:
-    """Return the names of the classes, in label order; raises as `describe`."""
-    if data.name == "cifar10":
-        return CIFAR10
-    if data.name == "cifar100":
-        return CIFAR100
     if data.name == "folder":
-        return find_class_names(find_root(data.root))
-    return tuple(f"class{number}" for number in range(data.num_classes or 0))
+        names = find_class_names(find_root(data.root))
+    elif data.name == "synthetic":
+        names = tuple(f"class{number}" for number in range(data.num_classes or 0))
+    else:
+        names = CIFAR10 if data.name == "cifar10" else CIFAR100
+    return DataInfo((3, data.image_size, data.image_size), names)

@@ -13,7 +13,7 @@ import torch
 from cifar_exp.data import synthetic
 from cifar_exp.data.cache import cache_directory, cached_images
 from cifar_exp.data.decode import decode_files
-from cifar_exp.data.describe import class_names
+from cifar_exp.data.describe import describe
 from cifar_exp.data.folder import find_root, list_images
 from cifar_exp.data.images import ImageSet
 from cifar_exp.data.settings import DataConfig
@@ -101,7 +101,7 @@ def _draw(labels: np.ndarray, counts: np.ndarray, rng: np.random.Generator) -> n
 
 
 def _load(data: DataConfig, split: str) -> ImageSet:
-    names = class_names(data)
+    names = describe(data).class_names
     if data.name == "folder":
         pixels, labels = _load_folder(data, split, names)
     elif data.name == "synthetic":

@@ -72,8 +72,9 @@ def _blocks(operations: Sequence[Operation], input_shape: Shape) -> list[_Block]
             last_read[name] = index
     blocks = [_Block(INPUT, prod(input_shape), 0, last_read[INPUT])]
     for index, operation in enumerate(operations):
-        if size := operation.out_bytes:
-            blocks.append(_Block(operation.name, size, index, last_read.get(operation.name, index)))
+        if not operation.is_logits:
+            last = last_read.get(operation.name, index)
+            blocks.append(_Block(operation.name, prod(operation.out_shape), index, last))
         if size := operation.scratch_bytes:
             blocks.append(_Block(scratch_name(operation), size, index, index))
     return blocks

@@ -10,7 +10,6 @@ where its last step is an activation other than a ReLU.
 
 from __future__ import annotations
 
-from math import prod
 from typing import Literal, NamedTuple
 
 from cifar_exp.network.ops import Conv, MixedDepthwise, Op, Shape
@@ -79,11 +78,6 @@ class Operation(NamedTuple):
     window: tuple[int, int] = (1, 1)  # pools: height and width
     is_logits: bool = False  # writes 32-bit logits instead of a tensor
     weights_of: str = ""  # the operation that holds the weights, where they are shared
-
-    @property
-    def out_bytes(self) -> int:
-        """Size of the tensor it writes."""
-        return 0 if self.is_logits else prod(self.out_shape)
 
     @property
     def patch_values(self) -> int:
