@@ -27,7 +27,7 @@ from cifar_exp.tracking.tracker import Tracker
 from cifar_exp.tracking.wandb_run import labels_of, start_tracker
 from cifar_exp.training.callbacks.history import History
 from cifar_exp.training.callbacks.progress import EpochProgress
-from cifar_exp.training.callbacks.run_state import RunState
+from cifar_exp.training.checkpoints import RunState
 from cifar_exp.training.distillation import Teacher
 from cifar_exp.training.module import ImageClassifier, check_finite
 from cifar_exp.training.trainer import build_trainer

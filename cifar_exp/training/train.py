@@ -104,7 +104,7 @@ def _check_continues(run: RunDir, config: TrainConfig) -> None:
 
     The checkpoint's config counts: that of the directory may have been replaced by the one to be checked.
     """
-    from cifar_exp.training.callbacks.run_state import RunState
+    from cifar_exp.training.checkpoints import RunState
 
     saved = RunState.saved(run).get("config") if run.last.is_file() else None
     if saved is None and run.config.is_file():
