@@ -51,7 +51,7 @@ def planned(config: Config) -> Planned[Config]:
     Raises:
         UserError: data that is not there, a skip from an unknown layer, shapes that do not fit, an exceeded budget.
     """
-    errors = unknown_sources(config.model.layers)
+    errors: list[str] = unknown_sources(config.model.layers)
     try:
         data_info = describe(config.data)
     except UserError as error:

@@ -41,9 +41,10 @@ OF_PLUGINS = (RuntimeError, ImportError, TypeError)  # what Hydra raises for a p
 @contextmanager
 def hydras_settings(*more: type[Exception]) -> Iterator[None]:
     """Turn what Hydra raises for its own settings, such as a class or a log that is not there, into a UserError."""
+    errors: tuple[type[Exception], ...] = (InstantiationException, ValueError, *more)
     try:
         yield
-    except (InstantiationException, ValueError, *more) as error:
+    except errors as error:
         raise UserError(f"hydra: {composition_error(error)}") from None
 
 

@@ -45,8 +45,9 @@ def valid_parts(schema: type[Schema], values: Mapping[str, Any], whole: Sequence
     """Return an incomplete config of those values that are valid in themselves; of the keys of `whole`, all or none."""
     parts: dict[str, Any] = {}
     for name, field in schema.model_fields.items():
+        kind: Any = Annotated[field.annotation, field]
         try:
-            parts[name] = TypeAdapter(Annotated[field.annotation, field]).validate_python(values[name])
+            parts[name] = TypeAdapter(kind).validate_python(values[name])
         except KeyError:
             continue
         except ValidationError:

@@ -104,15 +104,14 @@ def build_sampler(settings: Mapping[str, Any], seed: int | None) -> BaseSampler 
     Raises:
         UserError: an unknown name or option.
     """
-    options = {"name": "tpe", **settings}
     makers: dict[str, Callable[..., BaseSampler | None]] = {
-        "tpe": partial(TPESampler, seed=seed, **({} if "multivariate" in options else {"multivariate": True})),
+        "tpe": lambda **given: TPESampler(seed=seed, **{"multivariate": True, **given}),
         "random": _no_sampler,
         "gp": partial(GPSampler, seed=seed, warn_independent_sampling=False),
         "nsgaii": partial(NSGAIISampler, seed=seed),
         "grid": _no_sampler,
     }
-    sampler: BaseSampler | None = made_by_name("hydra.sweeper.sampler", options, makers)
+    sampler: BaseSampler | None = made_by_name("hydra.sweeper.sampler", {"name": "tpe", **settings}, makers)
     return sampler
 
 
