@@ -119,8 +119,8 @@ def test_workers_and_drivers_may_be_killed(engine: str, workers: Workers, tmp_pa
     wait_until(lambda: not any(is_alive(process) for process in processes(tmp_path)))
     hold.unlink()
     before = len(processes(tmp_path))
-    ends_well(workers(*arguments(tmp_path, engine, 8)))
-    assert_each_trial_once(tmp_path, 8, interrupted=2)
+    ends_well(workers(*arguments(tmp_path, engine, 6)))
+    assert_each_trial_once(tmp_path, 6, interrupted=2)
     assert len(processes(tmp_path)) <= before + 2  # a process starts for each worker, not for each trial
 
 
