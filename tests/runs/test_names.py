@@ -16,6 +16,7 @@ UNDECODABLE = os.fsdecode(b"caf\xe9")
 @pytest.mark.parametrize("name", [UNDECODABLE, "$a$b_$", "猫", "a\\$"])
 def test_a_name_can_be_drawn_without_a_warning(name: str, tmp_path: Path, recwarn: pytest.WarningsRecorder) -> None:
     figure = new_figure(3, 2)
+    figure.subplots()
     figure.suptitle(literal(name))
     save(figure, tmp_path / "figure.png", dpi=50)
     assert (tmp_path / "figure.png").stat().st_size > 0
