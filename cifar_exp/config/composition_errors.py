@@ -7,12 +7,13 @@ from hydra.core.config_loader import ConfigLoader
 from hydra.core.global_hydra import GlobalHydra
 from hydra.core.object_type import ObjectType
 from hydra.errors import HydraException, MissingConfigException
+from hydra.plugins.config_source import ConfigLoadError
 from omegaconf.errors import OmegaConfBaseException
 from yaml import MarkedYAMLError, YAMLError
 from yaml.reader import ReaderError
 
 from cifar_exp.config.location import users_conf_dir
-from cifar_exp.errors import did_you_mean
+from cifar_exp.errors import UserError, did_you_mean
 
 COMPOSITION_ERRORS = (
     *(HydraException, OmegaConfBaseException, YAMLError, UnicodeDecodeError, RecursionError),
@@ -22,9 +23,16 @@ PLUGINS = {"joblib": "joblib", "ray": "ray", "submitit_local": "submitit", "subm
 
 
 def group_options(loader: ConfigLoader, group: str) -> list[str]:
-    """Return the options of a config group. (Hydra's loader would copy its whole repository for the same.)"""
+    """Return the options of a config group. (Hydra's loader would copy its whole repository for the same.)
+
+    Raises:
+        UserError: a file that ends in `.yml`, which Hydra refuses from version 1.4 on.
+    """
     sources = [source for source in loader.get_sources() if source.is_group(group)]
-    return sorted({name for source in sources for name in source.list(group, ObjectType.CONFIG)})
+    try:
+        return sorted({name for source in sources for name in source.list(group, ObjectType.CONFIG)})
+    except ConfigLoadError as error:
+        raise UserError(f"{group}: {error}") from None
 
 
 def composition_error(error: Exception) -> str:
