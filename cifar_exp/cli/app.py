@@ -41,7 +41,7 @@ from cifar_exp.runs.new_directory import check_is_writable, has_trained, resume_
 from cifar_exp.training.task import Checked, TrainTask
 from cifar_exp.training.train import check_directory, one_process
 
-DEVICES = "trainer.devices"
+DEVICES, EXCLUDED = "trainer.devices", "job.config.override_dirname.exclude_keys"
 
 
 def run(command: str, arguments: Sequence[str]) -> int:
@@ -152,6 +152,7 @@ def _train_several(
     if devices == "auto":
         others = [one for one in given if one.key_or_group != DEVICES or one.is_sweep_override()]
         given = [*parse_overrides([f"{DEVICES}=1"]), *others]
+        set_hydra(cfg, {EXCLUDED: [*cfg.hydra.job.config.override_dirname.exclude_keys, DEVICES]})  # not the user's
     by_clock = is_named_by_clock(cfg, "sweep", overrides)
     directory = _configure(cfg, "hydra.sweep.dir")
     check_is_writable(directory)
@@ -166,8 +167,14 @@ def _train_several(
         resumable(lambda: f"{hint}{directory}"),
         used(directory, has_new_job, is_alone=is_alone, is_default=by_clock) as directory,
     ):
-        known = [f"hydra.sweep.dir={written(str(directory))}", "hydra.output_subdir=null"]
-        hydras = [*lines(one for one in overrides if one.is_hydra_override()), "hydra.mode=MULTIRUN", *known]
+        excluded = OmegaConf.to_container(OmegaConf.select(cfg.hydra, EXCLUDED))
+        known = [
+            "hydra.mode=MULTIRUN",
+            "hydra.output_subdir=null",
+            f"hydra.sweep.dir={written(str(directory))}",
+            f"hydra.{EXCLUDED}={written(excluded)}",
+        ]
+        hydras = [*lines(one for one in overrides if one.is_hydra_override()), *known]
         set_hydra(cfg, {"sweep.dir": str(directory), "overrides.hydra": hydras, "overrides.task": lines(given)})
         if not is_alone:
             return run_sweeper(cfg, TrainTask(show_run, trial_callbacks), lines(given), loader)

@@ -208,10 +208,16 @@ def test_jobs_may_be_named_by_a_reference(cifar_exp: CifarExp, training: FakeTra
 def test_jobs_may_be_named_by_their_overrides(cifar_exp: CifarExp, training: FakeTraining) -> None:
     jobs = ["seed=0,1", "hydra.sweep.dir=sweep", "hydra.sweep.subdir=${hydra.job.override_dirname}"]
 
-    assert cifar_exp("train", "-m", "data=synthetic", "trainer.devices=1", *jobs).status == 0
-    assert [path.name for path in training.directories] == [
-        f"data=synthetic,seed={seed},trainer.devices=1" for seed in (0, 1)
-    ]
+    assert cifar_exp("train", "-m", "data=synthetic", *jobs).status == 0
+    assert [path.name for path in training.directories] == [f"data=synthetic,seed={seed}" for seed in (0, 1)]
+
+
+def test_a_key_is_excluded_from_the_names_of_jobs(cifar_exp: CifarExp, training: FakeTraining) -> None:
+    names = "hydra.job.config.override_dirname.exclude_keys=[data]"
+    jobs = ["seed=0,1", "hydra.sweep.dir=sweep", "hydra.sweep.subdir=${hydra.job.override_dirname}", names]
+
+    assert cifar_exp("train", "-m", "data=synthetic", *jobs).status == 0
+    assert [path.name for path in training.directories] == ["seed=0", "seed=1"]
 
 
 def test_a_run_is_readable_whatever_hydra_writes(cifar_exp: CifarExp, training: FakeTraining) -> None:

@@ -65,15 +65,16 @@ class Outputs:
     def _table(self, trials: Sequence[FrozenTrial]) -> str:
         text, keys = io.StringIO(), self._keys(trials)
         table = csv.writer(text, lineterminator="\n")
-        table.writerow(["number", "state", "val/acc", *NETWORK_COSTS, "seconds", *FIRMWARE_COSTS, *keys])
+        more = [cost for cost in FIRMWARE_COSTS if self._budget.get(cost) or cost in self._settings.metrics]
+        table.writerow(["number", "state", "val/acc", *NETWORK_COSTS, "seconds", *keys, *more])
         for trial in trials:
             if trial.state.is_finished():
                 network = [trial.user_attrs.get(cost) for cost in NETWORK_COSTS]
-                firmware = [trial.user_attrs.get(cost) for cost in FIRMWARE_COSTS]
+                firmware = [trial.user_attrs.get(cost) for cost in more]
                 params = self._params(trial)
                 swept = [params.get(key) for key in keys]
-                figures = [ranking.accuracy(trial), *network, ranking.seconds(trial), *firmware]
-                table.writerow([trial.number, ranking.STATES[trial.state], *figures, *swept])
+                figures = [ranking.accuracy(trial), *network, ranking.seconds(trial)]
+                table.writerow([trial.number, ranking.STATES[trial.state], *figures, *swept, *firmware])
         return text.getvalue()
 
     def _keys(self, trials: Sequence[FrozenTrial]) -> list[str]:
