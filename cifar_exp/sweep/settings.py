@@ -1,5 +1,6 @@
 """The schema of `hydra.sweeper`; the defaults are in `conf/hydra/sweeper`."""
 
+from collections.abc import Sequence
 from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, Field, ValidationError
@@ -17,18 +18,19 @@ Text = Annotated[str, Field(min_length=1, max_length=512)]
 OBJECTIVES = ("val/acc", *COSTS, "seconds_per_epoch")
 
 
-def _known_objective(name: str) -> str:
-    if name not in OBJECTIVES:
-        raise ValueError(
-            f"'{name}' is not an objective.{did_you_mean(name, OBJECTIVES)} Known: {', '.join(OBJECTIVES)}"
-        )
-    return name
+def _one_of(names: Sequence[str], kind: str) -> AfterValidator:
+    """Return the validator of a name that must be among `names`; `kind` is what they are, with its article."""
+
+    def known(name: str) -> str:
+        if name not in names:
+            raise ValueError(f"'{name}' is not {kind}.{did_you_mean(name, names)} Known: {', '.join(names)}")
+        return name
+
+    return AfterValidator(known)
 
 
-def _known_cost(name: str) -> str:
-    if name not in COSTS:
-        raise ValueError(f"'{name}' is not a cost.{did_you_mean(name, COSTS)} Known: {', '.join(COSTS)}")
-    return name
+Objective = Annotated[str, _one_of(OBJECTIVES, "an objective")]
+Cost = Annotated[str, _one_of(tuple(COSTS), "a cost")]
 
 
 class SweepSettings(Spec):
@@ -39,10 +41,10 @@ class SweepSettings(Spec):
     study_name: Text
     storage: Text | None = None  # None: study.db in the sweep's directory
     direction: Direction | Annotated[list[Direction], Field(min_length=1)] = "maximize"
-    objectives: Annotated[list[Annotated[str, AfterValidator(_known_objective)]], Field(min_length=1)] | None = None
+    objectives: Annotated[list[Objective], Field(min_length=1)] | None = None
     params: dict[str, Any] | None = None  # Hydra's sweep syntax
     fill: Text | None = None  # a width that is made as large as the budget allows
-    prefer: Annotated[str, AfterValidator(_known_cost)] | None = None  # a cost: random candidates have much of it
+    prefer: Cost | None = None  # of which random candidates have much
     sampler: dict[str, Any]
     pruner: dict[str, Any]
     seed: Annotated[int, Field(ge=0)] | None = 0  # of the sampler; None: another one each time

@@ -165,15 +165,13 @@ class Proposer:
     def _preferred(self, draw: Callable[[], Candidate | None]) -> Candidate:
         """Return the draw with the most of the preferred cost among several; raises ExhaustedError."""
         cost = self._settings.prefer
-
-        def preference(drawn: Candidate) -> int:
-            return (cost and self._pricer.costs(self._completed(drawn)[0]).get(cost)) or 0
-
-        draws = islice(iter(draw, None), DRAWS if cost else 1)
-        preferred = max(draws, key=preference, default=None)
-        if preferred is None:
+        draws = list(islice(iter(draw, None), DRAWS if cost else 1))
+        if not draws:
             raise ExhaustedError
-        return preferred
+        return max(draws, key=self._amount_of(cost)) if cost else draws[0]
+
+    def _amount_of(self, cost: str) -> Callable[[Candidate], int]:
+        return lambda drawn: self._pricer.costs(self._completed(drawn)[0]).get(cost) or 0
 
     def _rounded(self, sampled: Candidate) -> Candidate:
         return {key: self._searched[key].nearest(value) for key, value in sampled.items()}
