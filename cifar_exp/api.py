@@ -2,17 +2,19 @@
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import cast
 
 from omegaconf import DictConfig, OmegaConf
-from pydantic import ValidationError
 from yaml import YAMLError
 
 from cifar_exp.checks import check_train, composer, planned
 from cifar_exp.config.compose import hydra_session
-from cifar_exp.config.messages import ConfigError, schema_errors
+from cifar_exp.config.messages import ConfigError, collected
 from cifar_exp.config.overrides import parse_overrides
+from cifar_exp.config.parse import parse
 from cifar_exp.config.schema import TrainConfig
 from cifar_exp.errors import UserError
+from cifar_exp.files import expanded, nearest_path
 from cifar_exp.network.plan import Plan
 from cifar_exp.network.planner import plan_network
 from cifar_exp.network.spec import ModelSpec
@@ -50,7 +52,7 @@ def plan(
     """
     if isinstance(source, TrainConfig):
         return planned(source).plan
-    spec = source if isinstance(source, ModelSpec) else load_model(Path(source))
+    spec = source if isinstance(source, ModelSpec) else load_model(expanded(source))
     return plan_network(spec, input_shape, num_classes)
 
 
@@ -62,14 +64,14 @@ def load_model(path: Path) -> ModelSpec:
     """
     try:
         content = OmegaConf.load(path)
+    except FileNotFoundError:
+        raise UserError(f"{path}: no such file.{nearest_path(path)}") from None
     except (OSError, YAMLError, UnicodeDecodeError) as error:
         raise UserError(f"{path}: cannot be read as YAML ({str(error).splitlines()[0]}).") from None
     if not isinstance(content, DictConfig):
         raise UserError(f"{path}: expected a model with `name` and `layers`.")
-    values = OmegaConf.to_container(content, resolve=True)
     try:
-        return ModelSpec.model_validate(values)
-    except ValidationError as error:
-        assert isinstance(values, dict)
-        errors = schema_errors(error, ModelSpec, {str(key): value for key, value in values.items()})
-        raise ConfigError([f"{path}: {text}" for text in errors]) from None
+        (spec,) = collected(lambda: parse(ModelSpec, content))
+    except ConfigError as error:
+        raise ConfigError([f"{path}: {text}" for text in error.errors]) from None
+    return cast(ModelSpec, spec)

@@ -63,26 +63,30 @@ def planned(config: Config) -> Planned[Config]:
     return Planned(config, data_info, plan)
 
 
-def check_config(config: TrainConfig, base: Path | None = None) -> Planned[TrainConfig]:
+def check_config(config: TrainConfig, base: Path | None = None, of_several: bool = False) -> Planned[TrainConfig]:
     """Return the run that a config describes, its paths absolute; no image is read, torch is imported for a GPU only.
 
     Args:
         config: as the user wrote it; `~` is the user's home.
         base: what relative paths start from; None: the working directory.
+        of_several: whether it is a job of `-m`, which trains on one device.
 
     Raises:
         UserError: data or a teacher that does not exist, incompatible shapes, an exceeded budget, a device that this
             machine does not have, or a text that would be a reference in the config that is saved.
     """
     config = _with_absolute_paths(config, base or Path.cwd())
-    *_, checked = collected(lambda: _check_texts(config), *_machine_checks(config), lambda: planned(config))
+    checks = _machine_checks(config, of_several)
+    if of_several and config.trainer.devices == "auto":
+        config = config.model_copy(update={"trainer": config.trainer.model_copy(update={"devices": 1})})
+    *_, checked = collected(lambda: _check_texts(config), *checks, lambda: planned(config))
     return cast(Planned[TrainConfig], checked)
 
 
-def _machine_checks(config: TrainConfig) -> list[Callable[[], None]]:
+def _machine_checks(config: TrainConfig, of_several: bool = False) -> list[Callable[[], None]]:
     """Return the checks of what this machine must have for a config, for the parts that it was given."""
     checks: dict[str, Callable[[], None]] = {
-        "trainer": lambda: check_devices(config.trainer),
+        "trainer": lambda: check_devices(config.trainer, of_several),
         "compile": lambda: check_compiler(config.compile),
         "distill": lambda: _check_teacher(config.distill.teacher),
     }
@@ -123,7 +127,7 @@ def _check_teacher(teacher: str | None) -> None:
         raise UserError(f"distill.teacher: {error}") from None
 
 
-def check_train(cfg: AnyConfig, base: Path | None = None) -> Planned[TrainConfig]:
+def check_train(cfg: AnyConfig, base: Path | None = None, of_several: bool = False) -> Planned[TrainConfig]:
     """Return the run that the root config of `train` describes; see `check_config`.
 
     Raises:
@@ -134,8 +138,8 @@ def check_train(cfg: AnyConfig, base: Path | None = None) -> Planned[TrainConfig
     except ConfigError as error:
         rest = valid_parts(TrainConfig, plain(cfg), whole=NETWORK)
         network = [lambda: planned(rest)] if rest.model_fields_set >= {*NETWORK} else []
-        raise ConfigError([*error.errors, *errors_of(*_machine_checks(rest), *network)]) from None
-    return check_config(config, base)
+        raise ConfigError([*error.errors, *errors_of(*_machine_checks(rest, of_several), *network)]) from None
+    return check_config(config, base, of_several)
 
 
 def _other_errors(command: str, cfg: AnyConfig) -> list[str]:
@@ -221,8 +225,7 @@ SCHEMAS: dict[str, type[BaseModel]] = {
     "report": ReportConfig,
     "export": ExportConfig,
 }
-CHECKS: dict[str, Callable[[AnyConfig], Any]] = {
-    "train": check_train,
+CHECKS: dict[str, Callable[[AnyConfig], Any]] = {  # of the commands other than `train`
     "eval": check_eval,
     "predict": check_predict,
     "summary": check_summary,

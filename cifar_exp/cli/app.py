@@ -13,7 +13,7 @@ from typing import Any
 from hydra.core.hydra_config import HydraConfig
 from hydra.core.override_parser.types import Override
 from hydra.types import TaskFunction
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import DictConfig
 
 from cifar_exp.checks import CHECKS, check_train
 from cifar_exp.checks import composer as composer_of
@@ -24,11 +24,10 @@ from cifar_exp.cli.help import command_help
 from cifar_exp.cli.jobs import run_jobs, run_one, run_sweeper
 from cifar_exp.cli.multirun import combinations, is_plain
 from cifar_exp.cli.resume import resumed, resumed_directory
-from cifar_exp.cli.run_directory import chosen_directory, is_named_by_clock, resumable, used
+from cifar_exp.cli.run_directory import check_for_several, chosen_directory, is_named_by_clock, resumable, used
 from cifar_exp.cli.sweep_file import expand_sweep
 from cifar_exp.cli.tables import note
 from cifar_exp.config.compose import Composer, hydra_session
-from cifar_exp.config.devices import check_single_device
 from cifar_exp.config.jobs import JobLoader, set_hydra
 from cifar_exp.config.location import users_configs
 from cifar_exp.config.messages import listing
@@ -37,11 +36,9 @@ from cifar_exp.errors import RunFailedError, UserError
 from cifar_exp.plots.figure import without_window
 from cifar_exp.process import alone, has_rank, is_first_process
 from cifar_exp.runs.directory import RunDir
-from cifar_exp.runs.new_directory import check_is_writable, has_trained, resume_override
+from cifar_exp.runs.new_directory import has_trained, resume_override
 from cifar_exp.training.task import Checked, TrainTask
 from cifar_exp.training.train import check_directory, one_process
-
-DEVICES, EXCLUDED = "trainer.devices", "job.config.override_dirname.exclude_keys"
 
 
 def run(command: str, arguments: Sequence[str]) -> int:
@@ -146,16 +143,11 @@ def _run_several(composer: Composer, overrides: Sequence[Override]) -> None:
 def _train_several(
     cfg: DictConfig, loader: JobLoader, composer: Composer, overrides: Sequence[Override], given: Sequence[Override]
 ) -> None:
-    devices, is_alone = OmegaConf.select(cfg, DEVICES), is_plain(cfg)  # a sweep's study may be several processes'
-    if not is_alone:
-        check_single_device(devices)
-    if devices == "auto":
-        others = [one for one in given if one.key_or_group != DEVICES or one.is_sweep_override()]
-        given = [*parse_overrides([f"{DEVICES}=1"]), *others]
-        set_hydra(cfg, {EXCLUDED: [*cfg.hydra.job.config.override_dirname.exclude_keys, DEVICES]})  # not the user's
+    is_alone = is_plain(cfg)  # a sweep's study may be several processes'
     by_clock = is_named_by_clock(cfg, "sweep", overrides)
     directory = _configure(cfg, "hydra.sweep.dir")
-    check_is_writable(directory)
+    if not by_clock:
+        check_for_several(directory)
     before = set(directory.glob("[!.]*"))
 
     def has_new_job(directory: Path) -> bool:
@@ -167,13 +159,7 @@ def _train_several(
         resumable(lambda: f"{hint}{directory}"),
         used(directory, has_new_job, is_alone=is_alone, is_default=by_clock) as directory,
     ):
-        excluded = OmegaConf.to_container(OmegaConf.select(cfg.hydra, EXCLUDED))
-        known = [
-            "hydra.mode=MULTIRUN",
-            "hydra.output_subdir=null",
-            f"hydra.sweep.dir={written(str(directory))}",
-            f"hydra.{EXCLUDED}={written(excluded)}",
-        ]
+        known = ["hydra.mode=MULTIRUN", "hydra.output_subdir=null", f"hydra.sweep.dir={written(str(directory))}"]
         hydras = [*lines(one for one in overrides if one.is_hydra_override()), *known]
         set_hydra(cfg, {"sweep.dir": str(directory), "overrides.hydra": hydras, "overrides.task": lines(given)})
         if not is_alone:

@@ -8,15 +8,14 @@ from pathlib import Path
 
 from hydra.core.hydra_config import HydraConfig
 from hydra.core.override_parser.types import Override
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import DictConfig
 
 from cifar_exp.checks import CHECKS, check_train
 from cifar_exp.cli.jobs import Job
 from cifar_exp.cli.run_directory import chosen_directory, referenced
 from cifar_exp.config.compose import Composer
-from cifar_exp.config.devices import check_single_device
 from cifar_exp.config.jobs import JobLoader, set_hydra
-from cifar_exp.config.messages import collected
+from cifar_exp.config.messages import ConfigError
 from cifar_exp.config.overrides import lines, parse_overrides
 from cifar_exp.errors import UserError
 from cifar_exp.runs.directory import RunDir
@@ -39,24 +38,37 @@ def combinations(composer: Composer, given: Sequence[Override], master: DictConf
         loader: of the jobs.
 
     Raises:
-        UserError: the first combination at fault, or two jobs that would share a directory.
+        UserError: every error of every combination, or two jobs that would share a directory.
     """
     space = master.hydra.sweeper.params or {}
     params = parse_overrides((f"{key}={value}" for key, value in space.items()), composer.loader)
     latest = {one.get_key_element(): one for one in (*params, *given)}
     is_swept = [one.is_sweep_override() for one in latest.values()]
+    products = list(product(*(_values(one) for one in latest.values())))
     jobs: list[Job] = []
-    for number, overrides in enumerate(product(*(_values(one) for one in latest.values()))):
+    faulty: dict[str, list[str]] = {}  # the jobs that have an error, by its text
+    for number, overrides in enumerate(products):
         try:
             cfg = composer.compose(overrides, load=partial(loader.composed, master))
             jobs.append(_checked(composer.command, cfg, lines(overrides), number))
         except UserError as error:
             swept = [one for one, varies in zip(overrides, is_swept, strict=True) if varies]
             chosen = " ".join(line.lstrip("+") for line in lines(swept))
-            raise UserError(f"Job {number} ({chosen}): {error}" if chosen else str(error)) from None
+            for text in dict.fromkeys(error.errors if isinstance(error, ConfigError) else [str(error)]):
+                faulty.setdefault(text, []).append(f"Job {number} ({chosen})")
+    if faulty:
+        raise ConfigError([_of_jobs(text, names, len(products)) for text, names in faulty.items()])
     if composer.command == "train":
         _check_apart(jobs)
     return jobs
+
+
+def _of_jobs(error: str, jobs: Sequence[str], count: int) -> str:
+    """Return an error with the first of the jobs that have it; by itself where all of `count` jobs have."""
+    if len(jobs) == count:
+        return error
+    more = f" and {len(jobs) - 1} more" if len(jobs) > 1 else ""
+    return f"{jobs[0]}{more}: {error}"
 
 
 def _values(override: Override) -> list[Override]:
@@ -77,17 +89,18 @@ def _checked(command: str, cfg: DictConfig, overrides: list[str], number: int) -
     HydraConfig.instance().set_config(cfg)
     if command != "train":
         return Job(overrides, cfg, CHECKS[command](cfg), chosen_directory(cfg, "hydra.run.dir"), [])
-    devices = OmegaConf.select(cfg, "trainer.devices")
-    _, checked = collected(lambda: check_single_device(devices), lambda: check_train(cfg))
+    checked = check_train(cfg, of_several=True)
     directory = Path(os.path.abspath(chosen_directory(cfg, "hydra.sweep.dir") / referenced(cfg, "hydra.sweep.subdir")))
     is_finished = check_directory(RunDir(directory), checked.config, resume=cfg.resume == "auto")
     return Job(overrides, cfg, None if is_finished else checked, directory, missing(directory))
 
 
 def _check_apart(jobs: Sequence[Job]) -> None:
-    """Raise UserError where two jobs would train in the same directory."""
+    """Raise UserError where two jobs would train in the same directory, or one in that of all."""
     taken: dict[Path, int] = {}
     for number, job in enumerate(jobs):
+        if job.directory == Path(job.config.hydra.sweep.dir):
+            raise UserError(f"hydra.sweep.subdir={job.config.hydra.sweep.subdir}: expected a directory for each job.")
         other = taken.setdefault(job.directory, number)
         if other != number:
             raise UserError(

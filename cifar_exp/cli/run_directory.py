@@ -10,12 +10,12 @@ from hydra.core.override_parser.types import Override
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
-from cifar_exp.config.parse import unresolved
+from cifar_exp.config.parse import plain, unresolved
 from cifar_exp.errors import UserError
 from cifar_exp.files import expanded
 from cifar_exp.runs.directory import RunDir
-from cifar_exp.runs.lock import in_use
-from cifar_exp.runs.new_directory import created, has_trained, missing, undone_on_error
+from cifar_exp.runs.lock import check_not_in_use, in_use
+from cifar_exp.runs.new_directory import check_is_writable, created, has_trained, missing, near, undone_on_error
 
 REFUSALS = {
     *(errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM, errno.EIO),
@@ -28,6 +28,7 @@ def referenced(cfg: DictConfig, key: str) -> str:
     try:
         return str(OmegaConf.select(cfg, key))
     except OmegaConfBaseException as error:
+        plain(cfg)  # the reference may lead to a key of the user's that is at fault itself
         raise unresolved(error, key) from None
 
 
@@ -53,6 +54,17 @@ def is_named_by_clock(cfg: DictConfig, mode: str, overrides: Sequence[Override])
     name = OmegaConf.to_container(cfg.hydra[mode], resolve=False)["dir"]  # type: ignore[index,call-overload]
     is_chosen = any(one.key_or_group == f"hydra.{mode}.dir" for one in overrides)
     return not is_chosen and "${now:" in str(name)
+
+
+def check_for_several(directory: Path) -> None:
+    """Raise UserError where several runs cannot have a directory each in `directory`: it is one run's, or read-only."""
+    run = RunDir(directory)
+    check_is_writable(directory)
+    check_not_in_use(run)
+    if run.trace is not None:
+        raise UserError(
+            f"{near(directory)}: already contains a run ({run.trace.name}); choose another hydra.sweep.dir."
+        )
 
 
 @contextmanager

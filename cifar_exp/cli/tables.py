@@ -10,6 +10,9 @@ from rich.table import Table
 from rich.text import Text
 
 from cifar_exp.console import Console
+from cifar_exp.runs.lock import status
+from cifar_exp.runs.new_directory import near
+from cifar_exp.runs.run import Run
 
 Cell = str | Text  # a Text where it has a style
 
@@ -56,6 +59,15 @@ def line(text: str) -> None:
 def note(text: str) -> None:
     """Print a line to stderr, which leaves stdout to the results."""
     Console(stderr=True, soft_wrap=True).print(text, highlight=False, markup=False, emoji=False)
+
+
+def note_unfinished(run: Run) -> None:
+    """Print to stderr that a run has not finished, if so: its weights are the best so far."""
+    if run.config is None:
+        return
+    found = status(run.files)
+    if found != "finished":
+        note(f"{near(run.directory)}: not finished ({found}); these are its best weights so far.")
 
 
 def bar(fraction: float, width: int = 24) -> Text:

@@ -216,6 +216,9 @@ def _key_error(override: Override, base: DictConfig) -> str | None:
         return f"+{key}: has a value already; leave out the +." if override.type is OverrideType.ADD else None
     siblings = [name for name in _names(base, key.rpartition(".")[0]) if name != "hydra"]
     hint = key_hint(key, siblings, list(_keys(OmegaConf.to_container(base, resolve=False, enum_to_str=True))))
+    if key.startswith("hydra.sweeper.") and base.hydra.runtime.choices["hydra/sweeper"] == "basic":
+        known = ", ".join(siblings)
+        hint = f" The basic sweeper has {known}; sweep=NAME or hydra/sweeper=budgeted chooses a search."
     if override.is_delete():
         return f"~{key}: nothing there to remove.{hint}"
     return f"{key}: unknown key.{hint}" if override.type is OverrideType.CHANGE else None

@@ -2,9 +2,7 @@
 
 import os
 import shutil
-from collections.abc import Sequence
 from importlib.util import find_spec
-from typing import Any
 
 from cifar_exp.config.schema import TrainerConfig
 from cifar_exp.errors import UserError
@@ -13,9 +11,19 @@ PROCESSES_PER_CORE = 4  # of one run, at most
 COMPILERS = ("g++", "clang++", "cl")  # that torch.compile looks for, where the variable CXX names none
 
 
-def check_devices(trainer: TrainerConfig) -> None:
-    """Raise UserError where `trainer` asks for GPUs that are not there, or for too many processes."""
+def check_devices(trainer: TrainerConfig, of_several: bool = False) -> None:
+    """Raise UserError where `trainer` asks for GPUs that are not there, or for too many processes.
+
+    A job of `-m`, one `of_several`, trains on one device: Lightning starts the other processes of a distributed run by
+    the command of the first, which would be the whole of `-m` again.
+    """
     check_accelerator(trainer.accelerator, "trainer.accelerator")
+    is_one = trainer.devices in ("auto", 1) or (isinstance(trainer.devices, list) and len(trainer.devices) == 1)
+    if of_several and not is_one:
+        raise UserError(
+            f"trainer.devices={trainer.devices}: a job of -m trains on one device.\n"
+            "Several devices share one run without -m; several jobs run at once with hydra/launcher=joblib or n_jobs."
+        )
     has_numbers = trainer.devices == -1 or isinstance(trainer.devices, list)
     accelerator = trainer.accelerator
     if accelerator == "auto" and has_numbers:
@@ -72,22 +80,6 @@ def check_compiler(mode: str | None) -> None:
     wanted = [os.environ["CXX"]] if "CXX" in os.environ else COMPILERS
     if mode is not None and not any(shutil.which(name) for name in wanted):
         raise UserError(f"compile={mode}: torch.compile needs a C++ compiler, and {' or '.join(wanted)} was not found.")
-
-
-def check_single_device(devices: Any) -> None:
-    """Raise UserError where a job of `-m` asks for several devices.
-
-    Lightning starts the other processes of a distributed run by the command of the first, which for `-m` would be the
-    whole of it again.
-    """
-    if devices in ("auto", 1, "1") or (isinstance(devices, Sequence) and len(devices) == 1):
-        return
-    if isinstance(devices, float) or devices is None:  # an error that the schema reports
-        return
-    raise UserError(
-        f"trainer.devices={devices}: a job of -m trains on one device.\n"
-        "Several devices share one run without -m; several jobs run at once with hydra/launcher=joblib or n_jobs."
-    )
 
 
 def trains_alone(trainer: TrainerConfig) -> bool:

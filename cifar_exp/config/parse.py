@@ -73,7 +73,10 @@ def _plain_value(cfg: DictConfig, key: Any) -> Any:
 
 def unresolved(error: OmegaConfBaseException, where: str | None = None) -> UserError:
     """Return the error of a value, at `where`, that refers to what does not exist."""
-    return UserError((f"{where}: " if where else "") + str(error).splitlines()[0].rstrip(".") + ".")
+    text = str(error).splitlines()[0]
+    _, _, cause = text.partition(" raised while resolving interpolation: ")  # after the name of an exception
+    reason = cause.strip('"') or text
+    return UserError((f"{where}: " if where else "") + reason.rstrip(".") + ".")
 
 
 def _missing(values: Mapping[str, Any], prefix: str = "") -> list[str]:

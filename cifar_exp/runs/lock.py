@@ -10,6 +10,7 @@ from cifar_exp.errors import UserError
 from cifar_exp.files import users_choice
 from cifar_exp.process import is_first_process
 from cifar_exp.runs.directory import RunDir
+from cifar_exp.runs.new_directory import near
 
 
 def take(path: Path, wait: bool = False) -> BaseFileLock | None:
@@ -49,7 +50,9 @@ def in_use(run: RunDir) -> Iterator[None]:
     try:
         lock.acquire(blocking=False)
     except Timeout:
-        raise UserError(f"{run.path}: in use by another process; choose another directory, or wait for it.") from None
+        raise UserError(
+            f"{near(run.path)}: in use by another process; choose another directory, or wait for it."
+        ) from None
     except (OSError, NotImplementedError):
         pass  # a file system without locks
     try:
@@ -63,3 +66,16 @@ def check_not_in_use(run: RunDir) -> None:
     if run.lock.exists():
         with in_use(run):
             pass
+
+
+def status(run: RunDir) -> str:
+    """Return the status in a run's `result.json`, or that it is running, or was interrupted before it could write one.
+
+    Raises:
+        UserError: the file is damaged.
+    """
+    try:
+        check_not_in_use(run)
+    except UserError:
+        return "running"
+    return run.read_result().status if run.result.exists() else "interrupted"

@@ -66,6 +66,9 @@ class Run:
 def load_run(path: str | Path) -> Run:
     """Return the run in a directory, or the weights in a file.
 
+    A run that is under way or has failed is one too, with its best weights so far; `eval`, `predict` and `export`
+    report its status on stderr.
+
     Raises:
         UserError: there is no such file or directory, or the directory contains no config or no best weights.
     """

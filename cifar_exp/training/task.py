@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from hydra.core.hydra_config import HydraConfig
+from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 
 from cifar_exp.checks import Planned, check_train
@@ -44,7 +45,8 @@ class TrainTask:
         runtime = HydraConfig.get().runtime
         run = RunDir(Path(runtime.output_dir))
         known = self.checked.get(run.path)
-        checked = known or check_train(cfg, Path(runtime.cwd))
+        of_several = HydraConfig.get().mode == RunMode.MULTIRUN
+        checked = known or check_train(cfg, Path(runtime.cwd), of_several)
         config = checked.config
         with one_process(config):
             is_finished = known is None and check_directory(run, config, resume=bool(config.resume or config.trial))

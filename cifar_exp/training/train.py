@@ -80,7 +80,8 @@ def check_directory(run: RunDir, config: TrainConfig, resume: bool) -> bool:
     """Return whether the run in a directory has finished already, and write nothing.
 
     Raises:
-        UserError: the directory is in use, contains a run although `resume` is false, or a run of another config.
+        UserError: the directory is in use, contains several runs, one although `resume` is false, or one of another
+            config.
     """
     if not is_first_process():
         return False
@@ -91,6 +92,8 @@ def check_directory(run: RunDir, config: TrainConfig, resume: bool) -> bool:
             return True
     check_is_writable(run.path)
     check_not_in_use(run)
+    if run.multirun.exists():
+        raise UserError(f"{near(run.path)}: contains several runs ({run.multirun.name}); choose another directory.")
     if not resume and run.trace is not None:
         raise UserError(
             f"{near(run.path)}: already contains a run ({run.trace.name}).\n"
@@ -114,7 +117,7 @@ def _check_continues(run: RunDir, config: TrainConfig) -> None:
     differences = list(_differences(saved, config.model_dump(mode="json")))
     if differences:
         raise UserError(
-            f"{run.path}: contains a run of another config, which cannot be continued:\n{listing(differences)}"
+            f"{near(run.path)}: contains a run of another config, which cannot be continued:\n{listing(differences)}"
         )
 
 
@@ -123,8 +126,6 @@ def _differences(saved: Mapping[str, Any], given: Mapping[str, Any], prefix: str
         key = f"{prefix}{name}"
         before, now = saved.get(name), given.get(name)
         if before == now or (key in FREE and (key != TEACHER or None not in (before, now))):
-            continue
-        if key == "trainer.devices" and "auto" in (before, now):  # a job of -m has 1 for auto
             continue
         if isinstance(before, Mapping) and isinstance(now, Mapping):
             yield from _differences(before, now, f"{key}.")

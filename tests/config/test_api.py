@@ -74,5 +74,8 @@ def test_a_file_that_is_no_model_is_named(tmp_path: Path) -> None:
 
     with pytest.raises(ce.UserError, match=r"mine.yaml: layers.a.chanel: unknown key"):
         ce.plan(file)
-    with pytest.raises(ce.UserError, match=r"none.yaml: cannot be read"):
-        ce.plan(tmp_path / "none.yaml")
+    with pytest.raises(ce.UserError, match=r"mien.yaml: no such file. Did you mean '.*mine.yaml'"):
+        ce.plan(tmp_path / "mien.yaml")
+    file.write_text("name: ${nope}\nlayers: {a: {channels: 3}}\n")
+    with pytest.raises(ce.UserError, match=r"mine.yaml: name: Interpolation key 'nope' not found"):
+        ce.plan(file)

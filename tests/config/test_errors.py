@@ -64,6 +64,7 @@ TRAIN_ERRORS = {
     "a character that needs quotes": (["name=a\x01b"], ["a character that is special there", "Quote"]),
     "no device": (["trainer.devices=[]"], ["trainer.devices: expected"]),
     "jobs in one directory": (["-m", "seed=0,1", "hydra.sweep.subdir=x"], ["jobs 0 and 1 would share", "'x'"]),
+    "a job in the directory of all": (["-m", "hydra.sweep.subdir=."], ["hydra.sweep.subdir=.: expected a directory"]),
     "an empty sweep": (["-m", "seed=range(5,1)"], ["seed=range(5,1): no value"]),
     "a pattern of nothing": (["-m", "model=glob(resnt*)"], ["model=glob(resnt*): no value"]),
     "no devices for jobs of -m": (["-m", "seed=0,1", "trainer.devices=null"], ["trainer.devices: expected"]),
@@ -72,6 +73,9 @@ TRAIN_ERRORS = {
     "jobs named after nothing": (["-m", "seed=0,1", "hydra.sweep.dir=out/${nope}"], ["hydra.sweep.dir", "'nope"]),
     "a name of nothing to show": (["--cfg", "job", "--resolve", "name=${modle.name}"], ["'modle"]),
     "several devices for a job of -m": (["-m", "seed=0,1", "trainer.devices=2"], ["trainer.devices=2", "one device"]),
+    "a key of a search without one": (["-m", "hydra.sweeper.n_trials=3"], ["n_trials: unknown key", "sweep=NAME"]),
+    "a variable that is not set": (["data.root=${oc.env:NO}"], ["data.root: Environment variable 'NO' not found"]),
+    "a directory named after such": (["name=${oc.env:NO}"], ["name: Environment variable 'NO' not found"]),
     "several devices for one of them": (["-m", "trainer.devices=1,2"], ["Job 1 (trainer.devices=2)", "one device"]),
     "several devices for a trial": (["-m", "sweep=width50k", "trainer.devices=[0,1]"], ["trainer.devices=[0, 1]"]),
     "an unknown step": (
@@ -295,6 +299,19 @@ def test_every_job_of_a_multirun_is_checked_before_the_first_starts(
     assert not list(Path.cwd().iterdir())
 
 
+def test_the_errors_of_all_jobs_are_reported_each_once(cifar_exp: CifarExp, training: FakeTraining) -> None:
+    swept = ("model=model2,model3", "optimizer.lr=1,-1,-2", "data.batch_size=1")
+
+    ended = cifar_exp("train", "-m", "data=synthetic", *swept)
+
+    assert ended.status == 2
+    assert_is_a_message(
+        ended.err,
+        ["3 errors:", "\n- data.batch_size: expected", "lr=-1) and 1 more: optimizer.lr: expected", "got -2"],
+    )
+    assert ended.err.count("data.batch_size") == ended.err.count("got -1") == ended.err.count("got -2") == 1
+
+
 def test_a_layer_that_only_one_of_the_models_has_is_reported(cifar_exp: CifarExp, training: FakeTraining) -> None:
     ended = cifar_exp("train", "-m", "data=synthetic", "model=model1,resnet8", "model.layers.conv5.channels=64")
 
@@ -349,14 +366,24 @@ def test_what_this_machine_lacks_is_reported_with_the_rest(
 WRONG_FOR_THE_MACHINE = ("trainer.devices=4096", "optimizer.lr=-1", "distill.teacher=nowhere")
 
 
-@pytest.mark.parametrize("more", [(), ("-m", "seed=0,1"), ("trainer.max_epoch=3",)], ids=["one", "jobs", "override"])
-def test_what_this_machine_lacks_is_reported_with_wrong_values(more: tuple[str, ...], cifar_exp: CifarExp) -> None:
+@pytest.mark.parametrize(
+    ("more", "devices"),
+    [
+        ((), "4096: each is a process here"),
+        (("-m", "seed=0,1"), "4096: a job of -m trains on one device"),
+        (("trainer.max_epoch=3",), "4096: each is a process here"),
+    ],
+    ids=["one", "jobs", "override"],
+)
+def test_what_this_machine_lacks_is_reported_with_wrong_values(
+    more: tuple[str, ...], devices: str, cifar_exp: CifarExp
+) -> None:
     ended = cifar_exp("train", "data=synthetic", *WRONG_FOR_THE_MACHINE, *more)
 
     assert ended.status == 2
-    expected = ["optimizer.lr: expected", "4096: each is a process here", "teacher: nowhere: no such"]
+    expected = ["optimizer.lr: expected", devices, "teacher: nowhere: no such"]
     assert_is_a_message(ended.err, expected)
-    assert ended.err.count("optimizer.lr") == ended.err.count("each is a process") == ended.err.count("nowhere:") == 1
+    assert ended.err.count("optimizer.lr") == ended.err.count(devices) == ended.err.count("nowhere:") == 1
 
 
 def test_the_api_reports_all_errors_at_once() -> None:

@@ -51,6 +51,8 @@ def test_each_job_of_a_multirun_has_one_device(
 
     assert ended.status == 0
     assert [cfg.trainer.devices for cfg in training.configs] == [1, 1]
+    assert "devices: 1\n" in (training.directories[1] / ".hydra" / "config.yaml").read_text()
+    assert cifar_exp("train", "-m", "data=synthetic", "seed=0,1", *chosen, "resume=auto").status == 0
 
 
 def test_ones_own_model_wins_over_a_shipped_one(cifar_exp: CifarExp, training: FakeTraining, tmp_path: Path) -> None:

@@ -1,6 +1,7 @@
 """What remains of a run's directory."""
 
 import shlex
+from contextlib import nullcontext
 from pathlib import Path
 
 import pytest
@@ -120,6 +121,39 @@ def test_a_directory_that_contains_a_run_is_not_used_again(
     assert ended.status == 2
     assert "resume=old" in ended.err
     assert not training.configs
+
+
+@pytest.mark.parametrize("left", ["result.json", "checkpoints", "lock"])
+@pytest.mark.parametrize("jobs", ["seed=0,1", "resume=auto", "sweep=width50k"])
+def test_the_directory_of_a_run_is_not_one_of_several(
+    jobs: str, left: str, cifar_exp: CifarExp, training: FakeTraining
+) -> None:
+    (Path("run") / ".hydra").mkdir(parents=True)
+    with FileLock("run/.hydra/run.lock") if left == "lock" else nullcontext():
+        if left != "lock":
+            (Path("run") / left).mkdir()
+        ended = cifar_exp("train", "-m", "data=synthetic", "hydra.sweep.dir=run", jobs)
+
+    assert ended.status == 2
+    expected = "in use by another process" if left == "lock" else f"already contains a run ({left})"
+    assert ended.err.startswith(f"run: {expected}")
+    assert not training.configs
+    assert {path.name for path in Path("run").rglob("*")} <= {".hydra", "run.lock", left}
+
+
+@pytest.mark.parametrize("resume", ["null", "auto"])
+def test_the_directory_of_several_runs_is_not_one_of_a_run(
+    resume: str, cifar_exp: CifarExp, training: FakeTraining
+) -> None:
+    assert cifar_exp("train", "-m", "data=synthetic", "seed=0,1", "hydra.sweep.dir=jobs").status == 0
+
+    ended = cifar_exp("train", "data=synthetic", "hydra.run.dir=jobs", f"resume={resume}")
+
+    assert (ended.status, ended.err) == (
+        2, "jobs: contains several runs (multirun.yaml); choose another directory.\n"
+    )  # fmt: skip
+    assert len(training.configs) == 2
+    assert cifar_exp("train", "-m", "data=synthetic", "seed=0,1,2", "hydra.sweep.dir=jobs", "resume=auto").status == 0
 
 
 def test_the_command_that_continues_can_be_pasted_into_a_shell(cifar_exp: CifarExp, training: FakeTraining) -> None:

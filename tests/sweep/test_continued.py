@@ -100,7 +100,7 @@ def test_a_study_begun_with_other_settings_is_not_continued(
         assert f"{more.partition('=')[0]}: the study 'sweep' was started with" in capfd.readouterr().err
     assert pretend(*sweep_arguments(sweep, 2, "~model.layers.conv6")) == 2
     assert "started with the default, this command has deleted" in capfd.readouterr().err
-    may_change = ("logger.mode=disabled", "model.layers.conv7.channels=range(16,65,step=8)")
+    may_change = ("logger.mode=disabled", "trainer.devices=1", "model.layers.conv7.channels=range(16,65,step=8)")
     assert pretend(*sweep_arguments(sweep, 2, *may_change)) == 0
 
 

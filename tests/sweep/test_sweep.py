@@ -91,7 +91,7 @@ def test_a_subdirectory_that_two_trials_would_share_gets_their_number(pretend: P
 
 def test_a_subdirectory_named_by_the_overrides_has_those_of_the_user_alone(pretend: Pretend, tmp_path: Path) -> None:
     sweep, subdir = tmp_path / "sweep", "hydra.sweep.subdir=${hydra.job.override_dirname}"
-    exclude = "hydra.job.config.override_dirname.exclude_keys=[data,model,trainer.devices,budget.params]"
+    exclude = "hydra.job.config.override_dirname.exclude_keys=[data,model,budget.params]"
     assert pretend(*sweep_arguments(sweep, 1, subdir, exclude)) == 0
     row = table(sweep)[0]
     assert (sweep / ",".join(f"{key}={row[key]}" for key in row if key.startswith("model.")) / "result.json").is_file()

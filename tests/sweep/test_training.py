@@ -14,6 +14,7 @@ import yaml
 
 from cifar_exp.config.schema import TrialConfig
 from cifar_exp.errors import TakenOverError
+from cifar_exp.runs.run import load_run
 from cifar_exp.sweep.study.storage import open_storage
 from cifar_exp.sweep.worker.reporting import TrialReporter
 from cifar_exp.training.module import ImageClassifier
@@ -105,7 +106,8 @@ def test_a_worker_of_a_launcher_trains_in_a_process_of_its_own(cifar_exp: Run, t
     assert cifar_exp(*arguments("sweep", 2, "hydra/launcher=submitit_local")) == 0
     assert numbers(tmp_path / "sweep") == [0, 1]
     assert {row["state"] for row in table(tmp_path / "sweep")} == {"complete"}
-    assert all((tmp_path / "sweep" / str(number) / "checkpoints" / "best.ckpt").is_file() for number in range(2))
+    trials = [load_run(tmp_path / "sweep" / str(number)) for number in range(2)]
+    assert [trial.config.trainer.devices for trial in trials if trial.config] == [1, 1]
 
 
 def reporter(tmp_path: Path, pruner: str, directions: tuple[str, ...] = ("maximize",)) -> TrialReporter:

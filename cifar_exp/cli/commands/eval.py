@@ -5,7 +5,7 @@ from contextlib import suppress
 from typing import Any
 
 from cifar_exp.checks import CheckedEval
-from cifar_exp.cli.tables import figures_table, show
+from cifar_exp.cli.tables import figures_table, note_unfinished, show
 from cifar_exp.data.loader import EvalLoader
 from cifar_exp.data.sources import load_test
 from cifar_exp.errors import RunFailedError
@@ -20,6 +20,7 @@ CLASSES_SHOWN = 20  # more make a confusion matrix that is wider than a terminal
 
 def main(checked: CheckedEval) -> None:
     """Print the figures of the test, or with `format=json` one JSON document."""
+    note_unfinished(checked.run)
     plain, flipped = test(checked)
     keep_for_report(checked, plain)
     if checked.config.format == "json":

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from cifar_exp.cli.commands.export_c import export_c
-from cifar_exp.cli.tables import figures_table, note, result_table, show
+from cifar_exp.cli.tables import figures_table, note, note_unfinished, result_table, show
 from cifar_exp.config.command_schema import ExportConfig
 from cifar_exp.console import Console
 from cifar_exp.data.describe import describe
@@ -51,6 +51,7 @@ def main(checked: tuple[ExportConfig, Run]) -> None:
         require_onnx()
     elif config.int8:
         raise UserError("int8=true goes with format=onnx: PyTorch's own file keeps its precision, C always has 8 bits.")
+    note_unfinished(run)
     trained = load_trained(run.checkpoint)
     check_budget(trained.plan, config.budget)
     data = known_data(run, config, trained)

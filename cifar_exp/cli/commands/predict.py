@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from cifar_exp.cli.tables import Cell, bar, figures_table, note, show
+from cifar_exp.cli.tables import Cell, bar, figures_table, note, note_unfinished, show
 from cifar_exp.config.command_schema import PredictConfig
 from cifar_exp.data.decode import decode_files
 from cifar_exp.data.folder import image_suffixes
@@ -25,6 +25,7 @@ def main(checked: tuple[PredictConfig, Run]) -> None:
     files = image_files(Path(config.image))
     for path in (config.output, config.picture if config.picture != DEFAULT_PICTURE else None):
         check_target(path, files)
+    note_unfinished(run)
     trained = run.model(config.accelerator)
     check_budget(trained.plan, config.budget)
     images = decode_files([str(file) for file in files], trained.plan.input_shape[1])  # (N, H, W, C)

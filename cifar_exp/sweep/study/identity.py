@@ -11,20 +11,18 @@ from cifar_exp.sweep.search.space import Space, Swept
 from cifar_exp.sweep.settings import SweepSettings
 
 # Settings that do not change the result of a trial.
-MAY_CHANGE = ("logger", "name", "resume", "data.root", "trainer.enable_progress_bar", "trainer.accelerator")
+MAY_CHANGE = (
+    *("logger", "name", "resume", "data.root"),
+    *("trainer.enable_progress_bar", "trainer.accelerator", "trainer.devices"),
+)
 MAY_CHANGE_BELOW = tuple(f"{key}." for key in MAY_CHANGE)
 SHOWN = 3
 
 
 def identity(space: Space, settings: SweepSettings) -> dict[str, Any]:
     """Return the identity of the study of a space and its settings, as JSON."""
-    fixed = {
-        key: text
-        for key, text in space.fixed_values.items()
-        if key not in MAY_CHANGE and not key.startswith(MAY_CHANGE_BELOW)
-    }
     return {
-        "fixed": fixed,
+        "fixed": dict(space.fixed_values),
         "swept": {key: _kind(one) for key, one in space.swept.items()},
         "objectives": dict(zip(settings.metrics, settings.directions, strict=True)),
         "fill": settings.fill,
@@ -53,8 +51,9 @@ def check_same(started: Mapping[str, Any], now: Mapping[str, Any], study_name: s
 def _settings(about: Mapping[str, Any]) -> dict[str, str]:
     """Return each fixed or swept key with its setting."""
     objectives = ", ".join(f"{direction} {name}" for name, direction in about["objectives"].items())
+    fixed = about["fixed"].items()
     return {
-        **about["fixed"],
+        **{key: text for key, text in fixed if key not in MAY_CHANGE and not key.startswith(MAY_CHANGE_BELOW)},
         **about["swept"],
         "hydra.sweeper.objectives": objectives,
         "hydra.sweeper.fill": str(about["fill"]),

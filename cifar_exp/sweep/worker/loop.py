@@ -64,7 +64,7 @@ class Worker:
         if self.jobs.are_runs:
             from cifar_exp.checks import check_train
 
-            check_train(cfg)
+            check_train(cfg, of_several=True)
 
     def run(self, report: Callable[[Sequence[FrozenTrial]], None], is_wanted: Callable[[], bool]) -> None:
         """Work until the study has `n_trials` ended trials.
