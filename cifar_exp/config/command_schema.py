@@ -67,6 +67,18 @@ class ReportConfig(Spec):
     output: Text = "./report"  # directory of report.md and report.html
 
 
+FILES_OF_FIRMWARE = ("image", "int8_kernels", "main", "semihosting", "startup")
+
+
+def _no_other_file(prefix: str) -> str:
+    if prefix in FILES_OF_FIRMWARE:
+        raise ValueError(f"expected another name than those of the other files: {', '.join(FILES_OF_FIRMWARE)}")
+    return prefix
+
+
+Prefix = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]*$"), AfterValidator(_no_other_file)]
+
+
 class ExportConfig(Spec):
     """`cifar-exp export`: writes a network for other runtimes."""
 
@@ -74,7 +86,7 @@ class ExportConfig(Spec):
     format: Literal["onnx", "torch", "c"] = "onnx"
     output: Text | None = None  # None: model.onnx, model.pt2 or the directory model_c in the run's directory
     cpu: Literal["cortex-m0", "cortex-m3", "cortex-m4", "cortex-m7", "cortex-m55"] = "cortex-m4"  # format=c
-    prefix: Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]*$")] = "network"  # format=c: of its files and identifiers
+    prefix: Prefix = "network"  # format=c: of its files and identifiers
     emulate: Literal["auto"] | bool = "auto"  # format=c: on an emulated processor too; auto: where the tools are there
     int8: bool = False  # also a file with weights and activations of 8 bits, calibrated on training images
     data: dict[str, Any] | None = None  # images to check with, as in `eval`; None: the run's own

@@ -107,7 +107,7 @@ class Plan:
     @cached_property
     def flash_bytes(self) -> int | None:
         """Return the bytes of flash that the network's firmware needs; None where `format=c` does not support it."""
-        return None if self.operations is None else firmware.flash_bytes(self.operations, self.num_classes)
+        return None if self.operations is None else firmware.flash_bytes(self.operations)
 
     @cached_property
     def sram_bytes(self) -> int | None:

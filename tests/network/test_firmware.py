@@ -1,6 +1,7 @@
 """Firmware as planned: the arena never overwrites what is still read, and costs are known without training."""
 
 import re
+from typing import Any
 
 import pytest
 import yaml
@@ -8,7 +9,7 @@ import yaml
 from cifar_exp.config.location import conf_dir
 from cifar_exp.errors import UserError
 from cifar_exp.network import Budget, ModelSpec, Plan, check_budget, plan_network
-from cifar_exp.network.firmware import arrange, fuse
+from cifar_exp.network.firmware import arrange, fuse, unsupported_feature
 from cifar_exp.network.firmware.arena import lead
 
 
@@ -57,6 +58,21 @@ def test_a_network_without_firmware_has_no_size_and_exceeds_every_budget_of_it()
     assert plan.sram_bytes is None
     with pytest.raises(UserError, match="layer 'stem': norm=layer"):
         check_budget(plan, Budget(flash_bytes=10**9))
+
+
+@pytest.mark.parametrize(
+    ("layer", "feature"),
+    [
+        ({"kernel_size": 5, "dilation": 128}, "padding=256"),
+        ({"stride": 300}, "stride=300"),
+        ({"conv_type": "depthwise", "channels": 768}, "outputs per channel=256"),
+    ],
+)
+def test_a_number_beyond_the_fields_of_the_kernels_is_a_feature_without_firmware(
+    layer: dict[str, Any], feature: str
+) -> None:
+    spec = ModelSpec.model_validate({"name": "large", "layers": {"one": {"channels": 3, **layer}}})
+    assert f"layer 'one': {feature}" in str(unsupported_feature(plan_network(spec, (3, 32, 32), 10)))
 
 
 def test_a_budget_of_flash_names_the_size() -> None:

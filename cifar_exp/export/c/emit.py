@@ -8,12 +8,43 @@ import numpy as np
 
 from cifar_exp import __version__
 from cifar_exp.export.c.integers import Finish, IntegerOperation, Integers
-from cifar_exp.export.c.layout import KERNELS
+from cifar_exp.export.c.layout import KERNELS, PREFIX, in_comment, renamed
 from cifar_exp.network.firmware.arena import Arena, scratch_name
-from cifar_exp.network.firmware.operations import INPUT, Operation, padded
+from cifar_exp.network.firmware.operations import INPUT, Operation, features_of, padded
 from cifar_exp.network.ops import Conv
 
 COLUMNS = 118
+SOURCE = """\
+/* {about}: weights and layers. Written by cifar-exp {version}. */
+#include "network.h"
+
+{features}
+#include "{kernels}"
+
+const char *const network_class_names[NETWORK_CLASSES] = {{{class_names}}};
+const float network_logit_scale = {logit_scale!r}f;
+{constants}
+
+uint8_t *network_input(void *arena)
+{{
+    return (uint8_t *)arena + {input_offset};
+}}
+
+void network_run(void *arena, int32_t logits[NETWORK_CLASSES])
+{{
+    kernels_center_pixels(network_input(arena), NETWORK_INPUT_BYTES);
+{calls}
+}}
+
+int network_class(const int32_t logits[NETWORK_CLASSES])
+{{
+    int best = 0;
+    for (int i = 1; i < NETWORK_CLASSES; i++)
+        if (logits[i] > logits[best])
+            best = i;
+    return best;
+}}
+"""
 
 
 class Emitter:
@@ -25,29 +56,24 @@ class Emitter:
         self._arrays: dict[tuple[str, bytes], str] = {}
         self._lines: list[str] = []
 
-    def source(self, operations: Sequence[IntegerOperation], arena: Arena) -> str:
-        """Return `network.c`."""
+    def source(self, operations: Sequence[IntegerOperation], arena: Arena, prefix: str = PREFIX) -> str:
+        """Return `PREFIX.c`."""
         calls = []
         for index, one in enumerate(operations):
             identifier = f"layer{index}_{re.sub('[^0-9A-Za-z]', '_', one.operation.name)}"
             self._lines += ["", f"/* {described(one.operation)} */"]
             calls.append(self._operation(identifier, one, arena))
-        names = ", ".join(_quoted(name) for name in self._class_names)
-        about = self._name.replace("*/", "* /")
-        return "\n".join(
-            [
-                f"/* {about}: weights and layers. Written by cifar-exp {__version__}. */",
-                '#include "network.h"',
-                "",
-                *_features(operations),
-                f'#include "{KERNELS}"',
-                "",
-                f"const char *const network_class_names[NETWORK_CLASSES] = {{{names}}};",
-                f"const float network_logit_scale = {operations[-1].logit_scale!r}f;",
-                *self._lines,
-                "",
-                *_functions(calls, arena.offsets[INPUT]),
-            ]
+        features = features_of([one.operation for one in operations])
+        return renamed(SOURCE, prefix).format(
+            about=in_comment(self._name),
+            version=__version__,
+            features="\n".join(f"#define KERNELS_{name} {value}" for name, value in features.items()),
+            kernels=KERNELS,
+            class_names=", ".join(_quoted(name) for name in self._class_names),
+            logit_scale=operations[-1].logit_scale,
+            constants="\n".join(self._lines),
+            input_offset=arena.offsets[INPUT],
+            calls="\n".join(f"    {call};" for call in calls),
         )
 
     def _operation(self, name: str, one: IntegerOperation, arena: Arena) -> str:
@@ -192,24 +218,6 @@ def rows_of(finish: Finish) -> Integers:
     return np.stack([column for column in columns if column is not None], axis=1)
 
 
-def _features(operations: Sequence[IntegerOperation]) -> list[str]:
-    """Return the macros that leave out of the kernels what no layer has."""
-    parts = [part for one in operations for part in one.operation.spatial]
-    finishes = [finish for one in operations for finish in (one.finish, one.middle) if finish is not None]
-    convolutions = [one for one in operations if one.weights is not None and not one.operation.is_logits]
-    relus = [one.finish.bias is not None for one in convolutions]
-    macros = {
-        "TAPS": max([2, *(part.kernel_size**2 for part in parts)]),
-        "TABLES": int(any(finish.table is not None for finish in finishes)),
-        "RELUS": 2 if all(relus) else int(any(finish.bias is not None for finish in finishes)),
-        "MIDDLE_RELUS": int(any(one.middle is not None and one.middle.low == 0 for one in operations)),
-        "FOURS": int(any(one.operation.patch_values == padded(1) for one in operations)),
-        "PROJECTIONS": int(any(one.skip_weights is not None for one in operations)),
-        "REPEATS": int(any(part.channels != part.in_shape[0] for part in parts)),
-    }
-    return [f"#define KERNELS_{name} {value}" for name, value in macros.items()]
-
-
 def described(operation: Operation) -> str:
     """Return what an operation does, for a comment."""
     sizes = " -> ".join(
@@ -240,31 +248,6 @@ def _pool_fields(one: IntegerOperation) -> list[str]:
         fields += [f".multipliers = {{{multipliers}}}", f".offset = {one.finish.offset[0]}"]
         fields += [f".gain = {one.finish.gain}", f".shift = {one.finish.shift}"]
     return fields
-
-
-def _functions(calls: Sequence[str], input_offset: int) -> list[str]:
-    return [
-        "uint8_t *network_input(void *arena)",
-        "{",
-        f"    return (uint8_t *)arena + {input_offset};",
-        "}",
-        "",
-        "void network_run(void *arena, int32_t logits[NETWORK_CLASSES])",
-        "{",
-        "    kernels_center_pixels(network_input(arena), NETWORK_INPUT_BYTES);",
-        *(f"    {call};" for call in calls),
-        "}",
-        "",
-        "int network_class(const int32_t logits[NETWORK_CLASSES])",
-        "{",
-        "    int best = 0;",
-        "    for (int i = 1; i < NETWORK_CLASSES; i++)",
-        "        if (logits[i] > logits[best])",
-        "            best = i;",
-        "    return best;",
-        "}",
-        "",
-    ]
 
 
 def _wrapped(text: str) -> str:

@@ -18,19 +18,13 @@ from tempfile import TemporaryDirectory
 import numpy as np
 from numpy.typing import NDArray
 
-from cifar_exp.errors import RunFailedError
 from cifar_exp.export.c.layout import PREFIX, write_programs
-from cifar_exp.export.c.toolchain import INSTRUCTIONS_PER_TICK
+from cifar_exp.export.c.toolchain import ERROR_LINES, INSTRUCTIONS_PER_TICK, FirmwareError
 
 IMAGES_COUNTED = 8  # counting halves the emulator's speed; images differ by less than a thousandth
 IMAGES_PER_PROCESS = 100  # fewer are not worth a second process
 TIME_LIMIT_S = 3600
-ERROR_LINES = 8
 PROGRAM = "measure.elf"
-
-
-class EmulationError(RunFailedError):
-    """The program does not build, does not fit the board's memories, or stops with a fault."""
 
 
 @dataclass(frozen=True)
@@ -61,7 +55,7 @@ def emulate(
         optimise: The compiler's flag, `-O3` or `-O2`.
 
     Raises:
-        EmulationError: The program does not build, does not fit the board, or does not run to its end.
+        FirmwareError: The program does not build, does not fit the board, or does not run to its end.
     """
     with TemporaryDirectory() as temporary:
         build = Path(temporary)
@@ -73,7 +67,7 @@ def emulate(
         counted, ticks, stack_bytes = _run(build, images[:IMAGES_COUNTED], "-icount shift=0")
         logits = _logits_in_parallel(build, images)
     if not np.array_equal(logits[: len(counted)], counted):
-        raise EmulationError(f"{cpu}: the logits of the same images differ between two runs")
+        raise FirmwareError(f"{cpu}: the logits of the same images differ between two runs")
     return Emulation(
         logits=logits,
         instructions_per_image=ticks * INSTRUCTIONS_PER_TICK[cpu],
@@ -98,7 +92,7 @@ def _run(build: Path, images: NDArray[np.uint8], emulator_flags: str) -> tuple[N
         _checked(["make", "-s", "measure", f"EMULATOR_FLAGS={emulator_flags}", f"WORK={work}"], build)
         ticks, count, stack_bytes = struct.unpack("<QII", (work / "measures.bin").read_bytes())
         if count != len(images):
-            raise EmulationError(
+            raise FirmwareError(
                 f"the program read {count} images of {len(images)}: NETWORK_INPUT_BYTES is another size"
             )
         logits = np.fromfile(work / "logits.bin", dtype="<i4").reshape(count, -1)
@@ -113,12 +107,12 @@ def _section_bytes(program: Path) -> tuple[int, int]:
 
 
 def _checked(command: Sequence[str], directory: Path) -> str:
-    """Run a command and return its output; raise EmulationError with the end of its errors where it fails."""
+    """Run a command and return its output; raise FirmwareError with the end of its errors where it fails."""
     try:
         done = subprocess.run(command, cwd=directory, capture_output=True, text=True, timeout=TIME_LIMIT_S, check=False)
     except subprocess.TimeoutExpired:
-        raise EmulationError(f"{' '.join(command)}: not finished after {TIME_LIMIT_S} s") from None
+        raise FirmwareError(f"{' '.join(command)}: not finished after {TIME_LIMIT_S} s") from None
     if done.returncode != 0:
         errors = "\n".join((done.stdout + done.stderr).strip().splitlines()[-ERROR_LINES:])
-        raise EmulationError(f"{' '.join(command)} failed:\n{errors}")
+        raise FirmwareError(f"{' '.join(command)} failed:\n{errors}")
     return done.stdout

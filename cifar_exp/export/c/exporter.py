@@ -1,11 +1,13 @@
 """From a trained network to a directory of firmware that is verified before it is kept."""
 
+import json
 import os
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from uuid import uuid4
 
 import numpy as np
 import torch
@@ -13,17 +15,18 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from cifar_exp.data.images import ImageSet
-from cifar_exp.errors import RunFailedError, UserError
+from cifar_exp.errors import UserError
 from cifar_exp.export.c.emit import Emitter
 from cifar_exp.export.c.emulation import emulate
 from cifar_exp.export.c.host import run_on_host
 from cifar_exp.export.c.integers import IntegerOperation
-from cifar_exp.export.c.layout import FirmwareDir, header_text, renamed, write_example_image, write_programs
+from cifar_exp.export.c.layout import FirmwareDir, header_text, write_example_image, write_programs
 from cifar_exp.export.c.parameters import parameters_of, ranges_of
 from cifar_exp.export.c.quantize import Quantizer
 from cifar_exp.export.c.simulate import simulate
+from cifar_exp.export.c.toolchain import FirmwareError
 from cifar_exp.export.graph_file import Agreement
-from cifar_exp.files import write_json
+from cifar_exp.files import write_json, write_text
 from cifar_exp.inference.classifier import TrainedNetwork
 from cifar_exp.inference.evaluation import Evaluation
 from cifar_exp.network.firmware import Arena, arrange
@@ -31,10 +34,6 @@ from cifar_exp.network.firmware import Arena, arrange
 CALIBRATION_IMAGES = 512
 MACS_SIMULATED, MACS_EMULATED = 2_000_000_000, 200_000_000  # at most, unless that is too few images
 LEAST_IMAGES = 20
-
-
-class FirmwareError(RunFailedError):
-    """The simulation, the compiled source and the emulated processor do not agree."""
 
 
 @dataclass(frozen=True)
@@ -84,10 +83,10 @@ def write_source(
 ) -> None:
     """Write `network.c` and `network.h`."""
     plan = trained.plan
-    source = Emitter(plan.name, trained.class_names).source(integers, arena)
-    header = header_text(plan.name, plan.input_shape, plan.num_classes, arena.size)
-    for path, text in ((firmware.source, source), (firmware.header, header)):
-        path.write_text(renamed(text, firmware.prefix), encoding="utf-8")
+    source = Emitter(plan.name, trained.class_names).source(integers, arena, firmware.prefix)
+    header = header_text(plan.name, plan.input_shape, plan.num_classes, arena.size, firmware.prefix)
+    write_text(firmware.source, source)
+    write_text(firmware.header, header)
 
 
 def export_firmware(
@@ -111,8 +110,8 @@ def export_firmware(
         toolchain: The tools that emulate the processor too; None: not emulated.
 
     Raises:
-        UserError: No C compiler, a directory of something else.
-        FirmwareError: Simulation, host and emulation do not agree.
+        UserError: No C compiler, a directory of something else, values that integers of 32 bits cannot represent.
+        FirmwareError: The source does not build, or simulation, host and emulation do not agree.
     """
     plan = trained.plan
     integers, arena = integer_operations(trained, training_images)
@@ -153,6 +152,17 @@ def export_firmware(
     return Exported(about, len(pixels), len(simulated), 0 if emulation is None else len(emulation.logits))
 
 
+def _may_be_replaced(directory: Path) -> bool:
+    """Return whether a path is an empty directory, or one with the `about.json` of an export."""
+    if not directory.is_dir() or not any(directory.iterdir()):
+        return directory.is_dir()
+    try:
+        about = json.loads(FirmwareDir(directory).about.read_text(encoding="utf-8"))
+    except (FileNotFoundError, ValueError):
+        return False
+    return isinstance(about, dict) and {"arena_bytes", "toolchain"} <= set(about)
+
+
 def _count(macs: int, limit: int) -> int:
     return max(LEAST_IMAGES, limit // macs)
 
@@ -166,11 +176,11 @@ def _check_equal(where: str, logits: NDArray[np.int32], on_host: NDArray[np.int3
 @contextmanager
 def _kept_if_complete(directory: Path) -> Iterator[Path]:
     """Yield a temporary directory beside `directory`, whose place it takes if nothing was raised."""
-    is_ours = directory.is_dir() and (FirmwareDir(directory).about.is_file() or not any(directory.iterdir()))
-    if directory.exists() and not is_ours:
+    if directory.exists() and not _may_be_replaced(directory):
         raise UserError(f"output={directory}: exists and is no earlier export of format=c.")
+    directory = Path(os.path.realpath(directory))  # a link stays one
     directory.parent.mkdir(parents=True, exist_ok=True)
-    temporary = directory.with_name(f".{directory.name}.{os.getpid()}.tmp")
+    temporary = directory.with_name(f".{directory.name}.{uuid4().hex}.tmp")
     temporary.mkdir()
     try:
         yield temporary

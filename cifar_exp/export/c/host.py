@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from cifar_exp.errors import UserError
 from cifar_exp.export.c.layout import FirmwareDir
+from cifar_exp.export.c.toolchain import ERROR_LINES, FirmwareError
 
 FLAGS = ("-std=c99", "-Wall", "-Wextra", "-Werror", "-O3", "-fPIC", "-shared")
 GUARD = 64  # bytes around the arena, which the network must not touch
@@ -31,7 +32,7 @@ def run_on_host(firmware: FirmwareDir, images: NDArray[np.uint8], arena_bytes: i
 
     Raises:
         UserError: no C compiler.
-        ArithmeticError: the network wrote outside its arena.
+        FirmwareError: the source does not compile, or the network wrote outside its arena.
     """
     compiler = host_compiler()
     if compiler is None:
@@ -41,7 +42,8 @@ def run_on_host(firmware: FirmwareDir, images: NDArray[np.uint8], arena_bytes: i
         command = [compiler, *FLAGS, "-o", str(library), str(firmware.source)]
         done = subprocess.run(command, capture_output=True, text=True, check=False)
         if done.returncode:
-            raise ArithmeticError(f"{firmware.source.name} does not compile:\n{done.stderr[:2000]}")
+            errors = "\n".join(done.stderr.splitlines()[:ERROR_LINES])
+            raise FirmwareError(f"{compiler} cannot compile {firmware.source.name}:\n{errors}")
         loaded = ctypes.CDLL(str(library))
         return _run(loaded, firmware.prefix, images, arena_bytes, classes)
 
@@ -60,5 +62,5 @@ def _run(
         ctypes.memmove(find_input(arena), pixels[index].ctypes.data, pixels.shape[1])
         run(arena, logits[index].ctypes.data)
     if (memory[:GUARD] != PATTERN).any() or (memory[-GUARD:] != PATTERN).any():
-        raise ArithmeticError("the network wrote outside its arena")
+        raise FirmwareError("the network wrote outside its arena")
     return logits

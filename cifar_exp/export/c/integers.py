@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
+from cifar_exp.errors import UserError
 from cifar_exp.network.firmware.operations import Operation
 from cifar_exp.network.ops import Conv, Shape
 
@@ -144,7 +145,7 @@ def constants_of(
     Bounds are computed from the integers themselves, for all inputs that their types can hold.
 
     Args:
-        name: Of the operation, for the error.
+        name: Of the layer, for the error.
         linear: What the constants compute.
         sums: What they are applied to.
         value: How the result is stored.
@@ -154,7 +155,7 @@ def constants_of(
         is_logits: The result is not rounded to a value of few bits.
 
     Raises:
-        ArithmeticError: No shift keeps the values within 32 bits.
+        UserError: No shift keeps the values within 32 bits.
     """
     constant, skip = linear.constant, linear.skip
     if added is not None:
@@ -175,19 +176,29 @@ def constants_of(
         if total.max() <= INT32 and max(np.abs(one).max() for one in constants) <= INT32:
             break
     else:
-        raise ArithmeticError(f"{name}: the values do not fit 32 bits")
+        raise _too_wide(name)
     multiplier, offsets, *skips = (one.astype(np.int64) for one in constants)
     return Finish(multiplier, offsets, gain, shift, bias, skips[0] if skips else None, low=value.low, high=value.high)
 
 
-def average_constants(in_shape: Shape, window: tuple[int, int], ratio: float, offset: float) -> tuple[Finish, Integers]:
+def _too_wide(name: str) -> UserError:
+    return UserError(f"layer '{name}': its values, or their ratios, are too large for format=c, which has 32 bits.")
+
+
+def average_constants(
+    name: str, in_shape: Shape, window: tuple[int, int], ratio: float, offset: float
+) -> tuple[Finish, Integers]:
     """Return the constants of an average pool, and its multipliers: whole window, cut right, cut below, both.
 
     Args:
+        name: Of the layer, for the error.
         in_shape: (channels, height, width).
         window: Height and width; windows at the edges may be smaller.
         ratio: Scale of the input over that of the output.
         offset: What is added to the mean, in the output's integers.
+
+    Raises:
+        UserError: No shift keeps the values within 32 bits.
     """
     _, height, width = in_shape
     rows, columns = window
@@ -198,4 +209,6 @@ def average_constants(in_shape: Shape, window: tuple[int, int], ratio: float, of
         offsets = round((offset + 0.5) * 2.0**shift)
         if multipliers.max() <= INT32 and 128 * ratio * 2.0**shift + abs(offsets) + 2 <= INT32:
             break
+    else:
+        raise _too_wide(name)
     return Finish(np.zeros(0, np.int64), np.array([offsets]), gain, shift), multipliers.astype(np.int64)

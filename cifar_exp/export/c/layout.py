@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from cifar_exp import __version__
+from cifar_exp.files import write_text
 
 PREFIX, DEFAULT_CPU = "network", "cortex-m4"
 KERNELS = "int8_kernels.h"  # static functions without the prefix: two networks in one program may share it
@@ -82,11 +83,16 @@ def renamed(text: str, prefix: str) -> str:
     return re.sub(r"\bNETWORK(?=_)", prefix.upper(), text)
 
 
-def header_text(name: str, input_shape: tuple[int, ...], classes: int, arena_bytes: int) -> str:
-    """Return the header with the prefix `network`; `input_shape` is (channels, height, width)."""
+def in_comment(text: str) -> str:
+    """Return `text` in one line that neither ends a comment of C nor begins one in it."""
+    return " ".join(text.split()).replace("*/", "* /").replace("/*", "/ *")
+
+
+def header_text(name: str, input_shape: tuple[int, ...], classes: int, arena_bytes: int, prefix: str = PREFIX) -> str:
+    """Return `PREFIX.h`; `input_shape` is (channels, height, width)."""
     channels, height, width = input_shape
-    return HEADER.format(
-        name=name,
+    return renamed(HEADER, prefix).format(
+        name=in_comment(name),
         version=__version__,
         channels=channels,
         height=height,
@@ -103,10 +109,9 @@ def write_programs(directory: Path, cpu: str = DEFAULT_CPU, prefix: str = PREFIX
         for path in sorted(source.rglob("*")):
             if path.suffix in {".c", ".h", ".ld"} or path.name == "Makefile":
                 target = directory / path.relative_to(source)
-                target.parent.mkdir(parents=True, exist_ok=True)
                 text = renamed(path.read_text(encoding="utf-8"), prefix)
                 text = re.sub(rf"^CPU = {DEFAULT_CPU}$", f"CPU = {cpu}", text, flags=re.MULTILINE)
-                target.write_text(text, encoding="utf-8")
+                write_text(target, text)
 
 
 def write_example_image(directory: Path, image: NDArray[np.uint8], description: str) -> None:
@@ -114,10 +119,9 @@ def write_example_image(directory: Path, image: NDArray[np.uint8], description: 
     height, width, channels = image.shape
     rows = "\n".join(f"    {', '.join(map(str, row.ravel()))}," for row in image)
     header = (
-        f"/* {description}: {height} x {width} x {channels}, row by row, channels last. */\n"
+        f"/* {in_comment(description)}: {height} x {width} x {channels}, row by row, channels last. */\n"
         "#include <stdint.h>\n\n"
         f"static const uint8_t example_image[{image.size}] = {{\n{rows}\n}};\n"
     )
-    (directory / "device").mkdir(parents=True, exist_ok=True)
-    (directory / "device" / "image.h").write_text(header, encoding="utf-8")
+    write_text(directory / "device" / "image.h", header)
     Image.fromarray(image).save(directory / "example.ppm")

@@ -127,7 +127,8 @@ class Quantizer:
         if epilogue.has_table:
             low, high = self._ranges[epilogue.range_key] if epilogue.range_key else sums.range
             value = Quantization.of_range(low, high, len(linear.constant))
-        finish = constants_of(str(epilogue.key), linear, sums, value, bias, added, is_product, is_logits)
+        assert epilogue.key is not None
+        finish = constants_of(epilogue.key.layer, linear, sums, value, bias, added, is_product, is_logits)
         if epilogue.has_table:
             assert epilogue.activation is not None
             finish = replace(finish, table=_table(epilogue.activation, value, stored))
@@ -224,8 +225,9 @@ class Quantizer:
             stored = Quantization.of_range(*self._ranges[operation.epilogue.key], operation.out_shape[0])
             offset = float(stored.zero[0] - source.zero[0] * source.scale[0] / stored.scale[0])
         self.tensors[operation.name] = stored
+        layer = operation.epilogue.key.layer
         ratio = float(source.scale[0] / stored.scale[0])
-        finish, multipliers = average_constants(operation.in_shape, operation.window, ratio, offset)
+        finish, multipliers = average_constants(layer, operation.in_shape, operation.window, ratio, offset)
         return IntegerOperation(operation, finish, pool=multipliers)
 
 

@@ -5,7 +5,10 @@ import subprocess
 from pathlib import Path
 from shutil import which
 
+from cifar_exp.errors import RunFailedError
+
 COMPILER, EMULATOR, MAKE = "arm-none-eabi-gcc", "qemu-system-arm", "make"
+ERROR_LINES = 8  # of a tool's messages
 
 # Instructions per tick of SysTick under `-icount shift=0`, where one instruction takes 1 ns: 1000 / the clock in MHz of
 # the emulated board (files/Makefile).
@@ -17,6 +20,10 @@ INSTRUCTIONS_PER_TICK = {
     "cortex-m55": 31.25,  # mps3-an547, 32 MHz
 }
 CPUS = tuple(INSTRUCTIONS_PER_TICK)
+
+
+class FirmwareError(RunFailedError):
+    """An exported program does not build, does not run to its end, or computes something else than expected."""
 
 
 def find_toolchain(cpu: str) -> str | None:

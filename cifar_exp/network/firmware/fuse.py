@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
 from cifar_exp.network.elementwise import Activation, Gate, Norm, Scale
@@ -34,7 +35,7 @@ def fuse(plan: Plan) -> tuple[Operation, ...]:
     """Return the integer operations of a plan, in the order in which they run.
 
     Raises:
-        UnsupportedError: a layer norm or a gate; see the message.
+        UnsupportedError: a layer norm, a gate, or a number beyond those of the kernels; see the message.
     """
     fuser = _Fuser(plan)
     for layer in (*plan.layers, *plan.head):
@@ -78,7 +79,8 @@ class _Fuser:
             elif isinstance(op, Pool):
                 out_shape, epilogue = _as_map(op.out_shape), Epilogue(key=key, range_key=key)
                 kind: Kind = "max_pool" if op.kind == "max" else "avg_pool"
-                self._append(kind, self._current, shape, out_shape, epilogue, window=op.window)
+                window = (min(op.window[0], shape[1]), min(op.window[1], shape[2]))
+                self._append(kind, self._current, shape, out_shape, epilogue, window=window)
                 atoms, shape = atoms[1:], out_shape
             else:
                 epilogue, atoms = self._epilogue(None, atoms, may_clamp=False, full=False)
@@ -94,9 +96,11 @@ class _Fuser:
             name = f"{self._layer.name}_{self._count}"
         self._names.add(name)
         self._count += 1
-        self.operations.append(
-            Operation(name, kind, source, in_shape, out_shape, epilogue, is_logits=self._is_logits, **fields)
-        )
+        operation = Operation(name, kind, source, in_shape, out_shape, epilogue, is_logits=self._is_logits, **fields)
+        for feature, number, limit in _stored_numbers(operation):
+            if number > limit:
+                raise UnsupportedError(self._layer.name, f"{feature}={number}", f"the kernels take up to {limit}")
+        self.operations.append(operation)
         self._current = name
 
     def _add_convolution(self, atoms: list[Atom], shape: Shape) -> tuple[list[Atom], Shape]:
@@ -195,6 +199,23 @@ class _Fuser:
         self._append("conv", tensor, shape, op.out_shape, epilogue, conv=op, conv_key=key)
         projected, self._current = self._current, current
         return Skip(projected, op.out_shape, 1, "identity")
+
+
+def _stored_numbers(operation: Operation) -> Iterator[tuple[str, int, int]]:
+    """Yield what the structs of the kernels store in 8 or 16 bits, in the user's words, with the greatest number."""
+    skip = operation.epilogue.skip
+    yield "channels", max(operation.in_shape[0], operation.out_shape[0]), 65535
+    yield "kernel_sizes", len(operation.spatial), 255
+    for conv in (*operation.spatial, *([operation.conv] if operation.conv else [])):
+        yield "kernel_size", conv.kernel_size, 255
+        yield "stride", conv.stride, 255
+        yield "dilation", conv.dilation, 255
+        yield "padding", conv.dilation * (conv.kernel_size - 1) // 2, 255
+    for part in operation.spatial:
+        yield "outputs per channel", part.channels // part.in_shape[0], 255
+    if skip is not None:
+        yield "stride of the skip", skip.stride, 255
+        yield "outputs per channel of the skip", operation.out_shape[0] // skip.shape[0] * (skip.kind == "scaled"), 255
 
 
 def _as_map(shape: Shape) -> Shape:

@@ -10,6 +10,7 @@ where its last step is an activation other than a ReLU.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Literal, NamedTuple
 
 from cifar_exp.network.ops import Conv, MixedDepthwise, Op, Shape
@@ -116,6 +117,23 @@ class Operation(NamedTuple):
 def padded(values: int) -> int:
     """Return the next multiple of four: 8-bit values are read four at a time."""
     return -(-values // 4) * 4
+
+
+def features_of(operations: Sequence[Operation]) -> dict[str, int]:
+    """Return what the operations have, by the names of the kernels' macros: other code takes up no flash."""
+    convolutions = [one for one in operations if one.conv and not one.is_logits]
+    parts = [part for one in operations for part in one.spatial]
+    return {
+        "TAPS": max([2, *(part.kernel_size**2 for part in parts)]),
+        "TABLES": int(any(one.epilogue.has_table or one.middle.has_table for one in operations)),
+        "RELUS": 2
+        if all(one.epilogue.relu for one in convolutions)
+        else int(any(one.epilogue.relu for one in operations)),
+        "MIDDLE_RELUS": int(any(one.middle.activation in ("relu", "relu6") for one in operations)),
+        "FOURS": int(any(one.patch_values == padded(1) for one in operations)),
+        "PROJECTIONS": int(any(one.skip_values for one in operations)),
+        "REPEATS": int(any(part.channels != part.in_shape[0] for part in parts)),
+    }
 
 
 def spatial_parts(op: Conv | MixedDepthwise) -> tuple[Conv, ...]:

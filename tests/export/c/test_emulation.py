@@ -1,12 +1,13 @@
 """Programs on an emulated Cortex-M: logits, instruction counts, stack, flash and SRAM of a known network."""
 
+import tempfile
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from cifar_exp.export.c.emulation import EmulationError, emulate
-from cifar_exp.export.c.toolchain import CPUS, find_toolchain, install_note
+from cifar_exp.export.c.emulation import emulate
+from cifar_exp.export.c.toolchain import CPUS, FirmwareError, find_toolchain, install_note
 from tests.export.c.tools import LOOP_STEPS, require_arm_tools, tiny_images, tiny_logits, write_tiny_network
 
 
@@ -30,6 +31,17 @@ def test_images_are_divided_among_emulators_in_their_order(tmp_path: Path) -> No
     images = tiny_images(257)
     found = emulate(tmp_path, "cortex-m4", images, prefix="traffic_signs", optimise="-O2")
     assert np.array_equal(found.logits, tiny_logits(images))
+
+
+def test_a_path_with_spaces_and_a_prefix_like_a_header_of_the_c_library_are_no_obstacle(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    require_arm_tools()
+    write_tiny_network(tmp_path, prefix="string")
+    (tmp_path / "with spaces").mkdir()
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "with spaces"))
+    images = tiny_images(1)
+    assert np.array_equal(emulate(tmp_path, "cortex-m4", images, prefix="string").logits, tiny_logits(images))
 
 
 def test_stack_is_the_high_water_mark_of_the_run(tmp_path: Path) -> None:
@@ -56,7 +68,7 @@ def test_a_program_that_fails_is_reported_with_the_reason(old: str, new: str, me
     write_tiny_network(tmp_path)
     for path in tmp_path.iterdir():
         path.write_text(path.read_text().replace(old, new))
-    with pytest.raises(EmulationError, match=message):
+    with pytest.raises(FirmwareError, match=message):
         emulate(tmp_path, "cortex-m4", tiny_images(1))
 
 

@@ -51,9 +51,28 @@ def test_a_directory_of_something_else_is_never_replaced(
 ) -> None:
     (tmp_path / "mine").mkdir()
     (tmp_path / "mine" / "notes.txt").write_text("keep")
+    (tmp_path / "mine" / "about.json").write_text('{"name": "not of an export"}')
     assert cifar_exp("export", f"run={run}", "format=c", "emulate=false", f"output={tmp_path / 'mine'}") == 2
     assert "exists and is no earlier export" in capsys.readouterr().err
     assert (tmp_path / "mine" / "notes.txt").read_text() == "keep"
+
+
+def test_an_earlier_export_is_replaced_behind_a_link_too(cifar_exp: Run, run: Path) -> None:
+    link = run / "latest"
+    link.symlink_to("model_c")
+    for prefix in ("first", "second"):
+        assert cifar_exp("export", f"run={run}", "format=c", "emulate=false", f"output={link}", f"prefix={prefix}") == 0
+    assert link.is_symlink()
+    assert {path.name for path in (run / "model_c").glob("*.c")} == {"second.c", "main.c"}
+
+
+def test_a_compiler_that_fails_is_one_message(
+    cifar_exp: Run, run: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(host, "host_compiler", lambda: "false")
+    assert cifar_exp("export", f"run={run}", "format=c", "emulate=false") == 1
+    assert "false cannot compile network.c" in capsys.readouterr().err
+    assert not list(run.glob("*model_c*"))
 
 
 def test_firmware_that_disagrees_with_its_simulation_is_not_kept(
@@ -67,7 +86,7 @@ def test_firmware_that_disagrees_with_its_simulation_is_not_kept(
     assert not list(run.glob(".model_c*"))
 
 
-@pytest.mark.parametrize("value", ["cpu=cortex-m5", "prefix=9lives"])
+@pytest.mark.parametrize("value", ["cpu=cortex-m5", "prefix=9lives", "prefix=main"])
 def test_what_the_command_does_not_know_is_a_user_error(cifar_exp: Run, run: Path, value: str) -> None:
     assert cifar_exp("export", f"run={run}", "format=c", value) == 2
 

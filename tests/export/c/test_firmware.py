@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from cifar_exp.errors import UserError
 from cifar_exp.export.c.emulation import emulate
 from cifar_exp.export.c.exporter import integer_operations, write_source
+from cifar_exp.export.c.host import run_on_host
 from cifar_exp.export.c.layout import FirmwareDir
 from cifar_exp.export.c.simulate import simulate
 from cifar_exp.export.c.toolchain import CPUS
@@ -62,6 +63,12 @@ STUDY: dict[str, Any] = {  # as the networks of the study: every convolution has
     "head": {"hidden": [9]},
 }
 
+SMALL: list[dict[str, Any]] = [  # of which flash contains more code than constants
+    {"channels": 3},
+    {"channels": 5, "conv_type": "separable", "activation": "silu"},
+    {"channels": 3, "conv_type": "depthwise", "order": ["conv", "norm", "activation"]},
+]
+
 
 def compiled_as_simulated(network: TrainedNetwork, shape: tuple[int, int, int]) -> float:
     """Check that the C agrees with the simulation bit for bit; return their error relative to the float network."""
@@ -95,6 +102,37 @@ def test_any_network_compiles_to_what_is_simulated(model: dict[str, Any], seed: 
 @pytest.mark.parametrize("model", [WIDE, STUDY], ids=["wide", "study"])
 def test_every_feature_agrees_and_stays_near_the_float_network(model: dict[str, Any]) -> None:
     assert compiled_as_simulated(trained(model, SHAPE), SHAPE) < 0.2
+
+
+def test_a_prefix_and_odd_names_change_identifiers_alone(tmp_path: Path) -> None:
+    model = {"name": "network_a /* b */ ??/\n", "layers": {"network_1": {"channels": 2}}}
+    network = trained(model, SHAPE)
+    network.class_names = ("network_card", "NETWORK_X", 'a"b\\c', "??=", "größe")
+    integers, arena = integer_operations(network, images(SHAPE, 8))
+    firmware = FirmwareDir(tmp_path, "pets")
+    shutil.copy(KERNELS, tmp_path)
+    write_source(firmware, network, integers, arena)
+    run_on_host(firmware, images(SHAPE, 1).permute(0, 2, 3, 1).numpy(), arena.size, len(network.class_names))
+    names = r'{"network_card", "NETWORK_X", "a\042b\134c", "\077\077=", "gr\303\266\303\237e"}'
+    assert f"pets_class_names[PETS_CLASSES] = {names};" in firmware.source.read_text()
+
+
+def test_values_beyond_32_bits_are_an_error_that_names_the_layer() -> None:
+    layer = {"channels": 4, "order": ["conv", "activation", "scale"], "layer_scale": 1e30}
+    network = trained({"name": "large", "layers": {"one": layer}}, SHAPE)
+    with pytest.raises(UserError, match="layer 'logits': its values"):
+        integer_operations(network, images(SHAPE, 8))
+
+
+@pytest.mark.parametrize("layer", SMALL, ids=list(map(str, range(len(SMALL)))))
+def test_flash_and_sram_of_small_networks_are_planned_within_a_twentieth(layer: dict[str, Any], tmp_path: Path) -> None:
+    require_arm_tools()
+    network = trained({"name": "small", "layer": layer, "layers": {"one": {}, "two": {}}}, SHAPE)
+    integers, arena = integer_operations(network, images(SHAPE, 8))
+    write_source(FirmwareDir(tmp_path), network, integers, arena)
+    found = emulate(tmp_path, "cortex-m4", images(SHAPE, 1).permute(0, 2, 3, 1).numpy())
+    assert network.plan.flash_bytes == pytest.approx(found.flash_bytes, rel=0.05)
+    assert network.plan.sram_bytes == pytest.approx(found.sram_bytes, rel=0.05)
 
 
 def test_an_activation_by_itself_keeps_the_range_of_what_it_reads() -> None:

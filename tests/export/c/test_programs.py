@@ -46,11 +46,12 @@ def test_what_is_no_image_of_the_networks_size_is_refused(tmp_path: Path) -> Non
     exported(tmp_path, "network")
     run(tmp_path, "make", "host")
     Image.fromarray(np.zeros((3, 3, 3), dtype=np.uint8)).save(tmp_path / "large.ppm")
+    Image.fromarray(np.zeros((4, 1, 3), dtype=np.uint8)).save(tmp_path / "column.ppm")  # of as many pixels
     (tmp_path / "short.ppm").write_bytes((tmp_path / "example.ppm").read_bytes()[:-1])
-    for name in ("large.ppm", "short.ppm", "Makefile", "absent.ppm"):
+    for name in ("large.ppm", "column.ppm", "short.ppm", "Makefile", "absent.ppm"):
         found = run(tmp_path, "./classify", name)
         assert found.returncode == 2
-        assert f"{name}: expected a binary PPM" in found.stderr
+        assert f"{name}: expected a square binary PPM" in found.stderr
     assert "usage" in run(tmp_path, "./classify").stderr
 
 

@@ -1,4 +1,4 @@
-/* Classify an image on the PC: ./classify image.ppm (binary PPM or PGM, of the network's size, 255 levels). */
+/* Classify an image on the PC: ./classify image.ppm (binary PPM, square, of the network's size, 255 levels). */
 #include <ctype.h>
 #include <math.h>
 #include <stdint.h>
@@ -30,12 +30,10 @@ static unsigned read_number(FILE *file)
 static int read_image(FILE *file, uint8_t *input)
 {
     const int is_netpbm = getc(file) == 'P';
-    const int format = getc(file);
-    const unsigned channels = format == '6' ? 3 : 1;
-    if (!is_netpbm || (format != '5' && format != '6'))
+    if (!is_netpbm || getc(file) != '6')
         return 1;
     const unsigned width = read_number(file), height = read_number(file), levels = read_number(file);
-    if ((uint64_t)width * height * channels != NETWORK_INPUT_BYTES || levels != 255)
+    if (width != height || (uint64_t)width * height * 3 != NETWORK_INPUT_BYTES || levels != 255)
         return 1;
     return fread(input, 1, NETWORK_INPUT_BYTES, file) != NETWORK_INPUT_BYTES;
 }
@@ -58,7 +56,7 @@ int main(int count, char *arguments[])
     }
     FILE *file = fopen(arguments[1], "rb");
     if (file == NULL || read_image(file, network_input(arena)) != 0) {
-        fprintf(stderr, "%s: expected a binary PPM (P6) or PGM (P5) of %d bytes of pixels and 255 levels\n", arguments[1],
+        fprintf(stderr, "%s: expected a square binary PPM (P6) of %d bytes of pixels and 255 levels\n", arguments[1],
                 NETWORK_INPUT_BYTES);
         return 2;
     }
