@@ -16,7 +16,7 @@ from omegaconf.errors import OmegaConfBaseException
 from packaging.version import Version
 from pydantic import BaseModel
 
-from cifar_exp.config.composition_errors import COMPOSITION_ERRORS, composition_error, group_options, no_option
+from cifar_exp.config.composition_errors import COMPOSITION_ERRORS, composition_error, group_options, option_error
 from cifar_exp.config.keys import key_hint
 from cifar_exp.config.location import conf_dir, users_configs
 from cifar_exp.config.messages import ConfigError, unknown_key
@@ -137,11 +137,7 @@ class Composer:
         if not options:
             is_known = key.partition(".")[0] in self.schema.model_fields or is_composed(override, self.loader)
             return None if is_known else unknown_key(key, self.schema)
-        names = value if isinstance(value, list) else [value]
-        if not all(isinstance(name, str) for name in names):
-            return f"{line}: expected the name of an option.\nOptions of {key}: {', '.join(options)}."
-        unknown = [str(name) for name in names if name not in options and "${" not in str(name)]
-        return no_option(line.lstrip("+"), key, unknown[0], options) if unknown else None
+        return option_error(override, options)
 
     def _composed(self, given: Sequence[Override], load: Load) -> tuple[DictConfig | None, list[str]]:
         """Return Hydra's config of the overrides that it accepts, if there is one, and an error for each other."""

@@ -6,6 +6,7 @@ from pathlib import Path
 from hydra.core.config_loader import ConfigLoader
 from hydra.core.global_hydra import GlobalHydra
 from hydra.core.object_type import ObjectType
+from hydra.core.override_parser.types import Override
 from hydra.errors import HydraException, MissingConfigException
 from hydra.plugins.config_source import ConfigLoadError
 from omegaconf.errors import OmegaConfBaseException
@@ -67,6 +68,16 @@ def _undecodable() -> Path | None:
         except UnicodeDecodeError:
             return file
     return None
+
+
+def option_error(override: Override, options: Sequence[str]) -> str | None:
+    """Describe what is wrong with an override that chooses among the options of a group, if anything is."""
+    line, key, value = str(override.input_line), override.key_or_group, override.value()
+    names = value if isinstance(value, list) else [value]
+    if not all(isinstance(name, str) for name in names):
+        return f"{line}: expected the name of an option.\nOptions of {key}: {', '.join(options)}."
+    unknown = [str(name) for name in names if name not in options and "${" not in str(name)]
+    return no_option(line.lstrip("+"), key, unknown[0], options) if unknown else None
 
 
 def no_option(line: str, group: str, option: str, options: Sequence[str]) -> str:

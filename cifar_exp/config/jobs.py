@@ -15,7 +15,7 @@ from hydra.core.utils import JobReturn, JobStatus
 from omegaconf import DictConfig, OmegaConf, open_dict, read_write
 
 from cifar_exp.config.compose import is_composed, set_values
-from cifar_exp.config.composition_errors import COMPOSITION_ERRORS, composition_error
+from cifar_exp.config.composition_errors import COMPOSITION_ERRORS, composition_error, group_options, option_error
 from cifar_exp.config.messages import ConfigError
 from cifar_exp.config.overrides import lines, parse_overrides
 
@@ -39,15 +39,25 @@ class JobLoader:
         return getattr(self._loader, name)
 
     def composed(self, master: DictConfig, overrides: Sequence[Override]) -> DictConfig:
-        """Return Hydra's own config of a job: of the overrides that are for Hydra to compose."""
+        """Return Hydra's own config of a job: of the overrides that are for Hydra to compose.
+
+        Raises:
+            ConfigError: an override of a group that chooses no option of it.
+        """
         key = tuple(lines(overrides))
         if key not in self._templates:
+            if errors := [error for one in overrides if (error := self._option_error(one))]:
+                raise ConfigError(errors)
             if len(self._templates) >= TEMPLATES:
                 self._templates.pop(next(iter(self._templates)))  # the oldest
             self._templates[key] = self._loader.load_sweep_config(master, list(key))
         cfg = deepcopy(self._templates[key])
         OmegaConf.copy_cache(from_config=master, to_config=cfg)
         return cfg
+
+    def _option_error(self, override: Override) -> str | None:
+        options = [] if override.is_delete() else group_options(self._loader, override.key_or_group)
+        return option_error(override, options) if options else None
 
     def load_sweep_config(self, master_config: DictConfig, sweep_overrides: Sequence[str]) -> DictConfig:
         """Return the config of a job. Raises ConfigError where its overrides do not fit the config."""

@@ -48,6 +48,8 @@ def _not_understood(override: str, error: OverrideParseException) -> str:
     if "=" not in override:
         return f"'{override}': expected KEY=VALUE."
     reason = next(line for line in str(error.message).splitlines() if not line.startswith(_WHERE))
+    if "NoneType is incompatible" in reason:
+        return f"'{override}': choice(…) takes no null; write the values alone, as in KEY=null,conv4."
     if reason.startswith("LexerNoViableAltException"):
         reason = "a character that is special there"
     return f"'{override}': not understood ({reason}). Quote a value with special characters: KEY=\"'…'\"."

@@ -76,13 +76,14 @@ def pareto_series(x: Sequence[Value], y: Sequence[Value]) -> Series:
     return Series("Pareto front", x, y, FRONT_COLOUR, mark="steps")
 
 
-def pareto_front(points: Sequence[tuple[float, float]]) -> list[int]:
-    """Return the positions of the points (cost, accuracy) that no cheaper or equally cheap one matches, by rising cost.
+def pareto_front(points: Sequence[Sequence[float]]) -> list[int]:
+    """Return the positions of the points that no other one equals or undercuts in every coordinate.
 
-    Of equal points, the first is on the front.
+    Sorted by the first coordinate. Of equal points, the first is on the front.
     """
     front: list[int] = []
-    for position in sorted(range(len(points)), key=lambda one: (points[one][0], -points[one][1])):
-        if not front or points[position][1] > points[front[-1]][1]:
+    for position in sorted(range(len(points)), key=lambda one: tuple(points[one])):  # none is beaten by a later one
+        others = (zip(points[one], points[position], strict=True) for one in front)
+        if not any(all(theirs <= own for theirs, own in pairs) for pairs in others):
             front.append(position)
     return front

@@ -92,7 +92,7 @@ def cost(content: Content, key: str) -> Chart:
 
 def front(runs: Sequence[Run], cost: str) -> list[Run]:
     """Return the runs on the Pareto front of validation accuracy against `cost`, the cheapest first."""
-    return [runs[position] for position in pareto_front([(run.result[cost], run.result["val/acc"]) for run in runs])]
+    return [runs[place] for place in pareto_front([(run.result[cost], -run.result["val/acc"]) for run in runs])]
 
 
 def _details(run: Run, key: str) -> str:

@@ -1,8 +1,10 @@
 """Between Hydra's plugin interface and the sweep: what Hydra hands over, made into the sweep's parts."""
 
 import logging
+import os
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
@@ -35,7 +37,8 @@ from cifar_exp.sweep.study.storage import (
 from cifar_exp.sweep.worker.driver import Driver
 from cifar_exp.sweep.worker.jobs import Jobs
 from cifar_exp.sweep.worker.loop import Worker
-from cifar_exp.sweep.worker.task import DriverWatch, TrialTask, WorkerTask
+from cifar_exp.sweep.worker.preemption import interrupted_when_time_is_up
+from cifar_exp.sweep.worker.task import INTERRUPTED, DriverWatch, TrialTask, limit_threads
 
 log = logging.getLogger(__name__)
 
@@ -47,7 +50,7 @@ Report = Callable[[Sequence[FrozenTrial]], None]
 
 
 class Adapter:
-    """One sweep as Hydra's plugin sees it; in each worker's process, one of the same parts."""
+    """One sweep as Hydra's plugin sees it; a launcher pickles it for each worker's process."""
 
     def __init__(
         self,
@@ -55,10 +58,8 @@ class Adapter:
         hydra_context: HydraContext,
         task_function: TaskFunction,
         config: DictConfig,
-        url: str | None = None,
     ) -> None:
         plain = {key: OmegaConf.to_container(v) if OmegaConf.is_config(v) else v for key, v in settings.items()}
-        self._given = plain
         self._settings = parse_settings(plain)
         self._context = hydra_context
         self._loader = hydra_context.config_loader
@@ -66,15 +67,9 @@ class Adapter:
         storage = self._settings.storage
         self._launcher_name = str(config.hydra.launcher.get("_target_"))
         default = default_url(self._sweep_dir, several_machines=not self._is_here)
-        self._url = url or (default if storage is None else absolute_url(storage))
+        self._url = default if storage is None else absolute_url(storage)
         self._config = _without_password(config, storage)
-        self._task_function = task_function
         self._task = TrialTask(task_function, self._url)
-
-    @property
-    def grace_period(self) -> int:
-        """Seconds without a sign of life after which a process elsewhere counts as dead."""
-        return self._settings.grace_period
 
     @property
     def _is_basic(self) -> bool:
@@ -105,18 +100,25 @@ class Adapter:
             worker.check()
             return self._in_this_process(worker) if self._is_alone else self._in_workers(worker, arguments)
 
-    def work(self, arguments: list[str], driver: DriverWatch) -> None:
-        """Be one of several workers, in a process of its own."""
-        with self._storage_in_use():
-            worker = self._worker(arguments)
-            study = worker.open()
+    def _work(self, arguments: list[str], driver: DriverWatch, _: DictConfig) -> None:
+        """Be one of several workers, in a process of its own; the task function of a launcher."""
+        if self._is_here and self._settings.n_jobs > 1:
+            limit_threads(1)
+        try:
+            with interrupted_when_time_is_up(), self._storage_in_use():
+                worker = self._worker(arguments)
+                study = worker.open()
 
-            def look() -> None:
-                driver.look(study.driver_beat(driver.token))
+                def look() -> None:
+                    driver.look(study.driver_beat(driver.token))
 
-            look()  # the job may have waited in a queue for long
-            study.heartbeat.add("driver", look)
-            worker.run(lambda _: None, lambda: not driver.is_gone)
+                look()  # the job may have waited in a queue for long
+                study.heartbeat.add("driver", look)
+                worker.run(lambda _: None, lambda: not driver.is_gone)
+        except KeyboardInterrupt:
+            if driver.is_gone:
+                os._exit(INTERRUPTED)  # nobody waits for this process any more, and some launchers would keep it
+            raise
 
     def _in_this_process(self, worker: Worker) -> list[Sequence[JobReturn]]:
         if self._settings.n_jobs > 1:
@@ -140,7 +142,8 @@ class Adapter:
             stack.enter_context(study.heartbeat)
             study.heartbeat.add("driver", lambda: study.beat_driver(token))
             self._prepare_launcher(stack)
-            launch = self._worker_launch(worker, arguments, this_worker(file, token))
+            watch = DriverWatch(this_worker(file, token), self._settings.grace_period)
+            launch = self._worker_launch(worker, partial(self._work, arguments, watch))
             driver = Driver(launch, self._settings.n_jobs, together=self._is_joblib)
             report = stack.enter_context(self._shown(worker))
             driver.run(study, worker.is_over, report)
@@ -191,7 +194,7 @@ class Adapter:
 
     def _pricer(self, space: Space) -> Pricer:
         if all(key in self._config for key in ("model", "data", "budget")):
-            return PlanPricer(space, self._compose, self._loader.list_groups(""))
+            return PlanPricer(space, self._compose, self._loader.list_groups(""), self._settings.prefer)
         return Pricer()
 
     def _launch(self, cfg: DictConfig) -> JobReturn:
@@ -206,14 +209,8 @@ class Adapter:
         configure_log(self._config.hydra.hydra_logging, self._config.hydra.verbose)
         return returned
 
-    def _worker_launch(
-        self, worker: Worker, arguments: list[str], driver: dict[str, str]
-    ) -> Callable[[int, int], Sequence[JobReturn]]:
+    def _worker_launch(self, worker: Worker, task: TaskFunction) -> Callable[[int, int], Sequence[JobReturn]]:
         """Return what starts workers through Hydra's launcher, whose own messages the sweep's table replaces."""
-        threads = 1 if self._is_here and self._settings.n_jobs > 1 else None
-        task = WorkerTask(
-            self._given, self._context, self._task_function, self._config, tuple(arguments), self._url, threads, driver
-        )
         overrides = worker.jobs.space.overrides(worker.example)
 
         def launch(first: int, count: int) -> Sequence[JobReturn]:

@@ -8,7 +8,7 @@ from pydantic import AfterValidator, Field, ValidationError
 from cifar_exp.config.messages import ConfigError, schema_errors
 from cifar_exp.errors import UserError, did_you_mean
 from cifar_exp.network.cost import COSTS
-from cifar_exp.network.spec import Spec
+from cifar_exp.network.spec import Name, Spec
 
 Direction = Literal["maximize", "minimize"]
 PositiveInt = Annotated[int, Field(ge=1)]
@@ -38,7 +38,7 @@ class SweepSettings(Spec):
 
     n_trials: PositiveInt  # ended trials to stop after; a second call continues up to that number
     n_jobs: PositiveInt = 1  # workers that the launcher starts
-    study_name: Text
+    study_name: Annotated[Name, Field(min_length=1, max_length=120)]  # begins the name of each run
     storage: Text | None = None  # None: study.db in the sweep's directory
     direction: Direction | Annotated[list[Direction], Field(min_length=1)] = "maximize"
     objectives: Annotated[list[Objective], Field(min_length=1)] | None = None

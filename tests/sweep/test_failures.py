@@ -75,8 +75,19 @@ def test_a_space_with_nothing_within_the_budget_is_reported_at_once(
         ),
         (("optimizer.lrr=interval(0.1,0.2)",), "optimizer.lr"),
         (("tags=['']",), "tags"),
-        (("model.layers.conv4.conv_type=choice(standard,seperable)",), "model.layers.conv4.conv_type=seperable"),
-        (("model.layers.conv6.skip=choice(conv5,conv55)",), "model.layers.conv6.skip=conv55"),
+        (
+            ("model.layers.conv4.conv_type=choice(standard,seperable)",),
+            "conv_type: unknown 'seperable'. Did you mean 'separable'?",
+        ),
+        (("experiment=null,model2",), "experiment=null: expected the name of an option"),
+        (("model.layers.conv4.skip=choice(null,conv3)",), "choice(…) takes no null"),
+        (("hydra.sweep.subdir=${nowhere}",), "hydra.sweep.subdir: Interpolation key 'nowhere' not found."),
+        (
+            (f"hydra.sweeper.study_name={'s' * 130}",),
+            "hydra.sweeper.study_name: expected at most 120 characters, got 130.",
+        ),
+        (("optimizer.lr=interval(-1,1)",), "optimizer.lr: expected a number > 0"),
+        (("model.layers.conv6.skip=choice(conv5,conv55)",), "conv6.skip: 'conv55' is no layer before 'conv6'"),
         (("optimizer=choice(adam,adamx)",), "adamx"),
         (("model=choice(model50k,resnet8)",), "- model.layers.conv1.channels: no layer 'conv1'"),
     ],
@@ -87,6 +98,7 @@ def test_errors_are_reported_before_anything_is_made(
     assert pretend(*sweep_arguments(tmp_path / "sweep", 2, *more)) == 2
     told = capfd.readouterr().err
     assert expected in told
+    assert told.count("conv_type") <= 1
     assert "secret" not in told
     assert "Traceback" not in told
     assert len(told.strip().splitlines()) <= 12

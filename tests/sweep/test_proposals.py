@@ -51,7 +51,9 @@ def make() -> Iterator[Make]:
 
         def made(*overrides: str, sampler: str = "tpe", **more: Any) -> tuple[Proposer, PlanPricer, Space]:
             space = build_space(parse_overrides(overrides))
-            pricer = PlanPricer(space, lambda given: compose("train", overrides=given), ("model", "data"))
+            pricer = PlanPricer(
+                space, lambda given: compose("train", overrides=given), ("model", "data"), more.get("prefer")
+            )
             return Proposer(space, pricer, settings(sampler, **more)), pricer, space
 
         yield made

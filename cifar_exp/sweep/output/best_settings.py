@@ -1,38 +1,56 @@
 """What a sweep found besides the model: files with which `train --config-dir DIR/best model=best` uses it again."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import yaml
 
-from cifar_exp.config.location import conf_dir
+from cifar_exp.config.location import conf_dir, users_conf_dir
+from cifar_exp.config.overrides import parse_overrides
 from cifar_exp.files import write_text
 
 EXPERIMENT = "experiment/best.yaml"
 NONE, CHOSEN = "- experiment: null", "- experiment: best"
+LEFT_OUT = ("model", "budget", "logger", "name", "resume")  # the model has its own file, the others change no result
 
 
-def write_best_settings(directory: Path, params: Mapping[str, Any]) -> None:
-    """Write the swept settings that are not of the model as an experiment, which `directory`'s train.yaml chooses.
+def write_best_settings(directory: Path, overrides: Sequence[str], model: Mapping[str, Any]) -> None:
+    """Write the settings of the winner besides its model as an experiment, which `directory`'s train.yaml chooses.
 
     Args:
         directory: `best` in the sweep's directory.
-        params: each swept key of the winner with its value.
+        overrides: of the winner's trial, swept and fixed ones.
+        model: the winner's.
     """
-    settings = {key: value for key, value in params.items() if key.split(".")[0] != "model"}
-    if not settings:
-        return
-    groups = {key: value for key, value in settings.items() if (conf_dir() / key.replace(".", "/")).is_dir()}
-    document: dict[str, Any] = {"defaults": [{f"override /{key}": value} for key, value in groups.items()]}
+    given = [one for one in parse_overrides(overrides) if not one.is_delete()]
+    settings = {one.key_or_group: one.value() for one in given if one.key_or_group.split(".")[0] not in LEFT_OUT}
+    groups = {key: settings.pop(key) for key in list(settings) if _is_option(key, settings[key])}
+    experiment = groups.pop("experiment", None)
+    document: dict[str, Any] = {"defaults": [{f"override /{key}": option} for key, option in groups.items()]}
+    if experiment is not None:
+        document = {"defaults": [experiment, *document["defaults"]], "model": dict(model)}  # it may set keys of a model
     for key, value in settings.items():
-        if key not in groups:
-            *above, last = key.split(".")
-            node = document
-            for part in above:
-                node = node.setdefault(part, {})
-            node[last] = value
+        *above, last = key.split(".")
+        node = document
+        for part in above:
+            node = node.setdefault(part, {})
+        node[last] = value
+    for group, option in {**groups, "experiment": experiment}.items():
+        _copy_users_own(directory, f"{group}/{option}.yaml")
     header = "# @package _global_\n# What the sweep's best trial was trained with besides its model.\n"
     write_text(directory / EXPERIMENT, header + yaml.safe_dump(document, sort_keys=False))
     root = (conf_dir() / "train.yaml").read_text(encoding="utf-8")
     write_text(directory / "train.yaml", root.replace(NONE, CHOSEN, 1))
+
+
+def _is_option(key: str, value: Any) -> bool:
+    """Return whether an override chooses an option of a group, rather than setting values."""
+    return (conf_dir() / key).is_dir() and not isinstance(value, Mapping)
+
+
+def _copy_users_own(directory: Path, file: str) -> None:
+    """Copy an option that is not shipped, so that `directory` has all that it needs."""
+    own = users_conf_dir()
+    if own is not None and (own / file).is_file():
+        write_text(directory / file, (own / file).read_text(encoding="utf-8"))

@@ -32,6 +32,7 @@ class Display:
         self._console = Console(stderr=True)
         self._live: Live | None = None
         self._reported: set[int] = set()
+        self._is_over = False
 
     def __enter__(self) -> "Display":
         if self._console.is_screen:
@@ -60,6 +61,7 @@ class Display:
 
     def finish(self) -> None:
         """Report that the sweep is over."""
+        self._is_over = True
         self.update()
         if self._live is None:
             self._print(f"{self._settings.study_name}: {self._status(self._trials())}")
@@ -81,7 +83,7 @@ class Display:
     def _status(self, trials: Sequence[FrozenTrial]) -> str:
         """Return the counts of trials, the best, the fraction within the budget, and the time left."""
         ended = [trial for trial in trials if trial.state.is_finished()]
-        parts = [f"{len(ended)} of {self._settings.n_trials} trials ended"]
+        parts = [f"{len(ended)} of {max(self._settings.n_trials, len(ended))} trials ended"]
         winner = ranking.best(trials, self._settings)
         if winner is not None:
             value = ranking.values_of(winner, self._settings.metrics)
@@ -92,7 +94,7 @@ class Display:
         if priced:
             parts.append(f"{_percent(within / priced)} of {priced:,} candidates within the budget")
         left = _seconds_left(trials, self._settings.n_trials)
-        if left is not None:
+        if left is not None and not self._is_over:
             parts.append(f"about {_duration(left)} left")
         return ", ".join(parts)
 

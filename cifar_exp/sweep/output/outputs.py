@@ -51,8 +51,9 @@ class Outputs:
         winner = ranking.best(trials, self._settings)
         if winner is not None and winner.number != self._winner and "model" in winner.user_attrs:
             self._winner = winner.number
-            write_text(self._dir / BEST, self._best_model(winner))
-            write_best_settings(self._dir / "best", self._params(winner))
+            model = {**winner.user_attrs["model"], "name": "best"}
+            write_text(self._dir / BEST, self._header(winner) + model_yaml(model))
+            write_best_settings(self._dir / "best", self._space.overrides(winner.params), model)
 
     def finish(self, trials: Sequence[FrozenTrial]) -> None:
         """Write all of them."""
@@ -133,13 +134,12 @@ class Outputs:
         swept = self._space.swept
         return {key: swept[key].plain(value) if key in swept else value for key, value in trial.params.items()}
 
-    def _best_model(self, winner: FrozenTrial) -> str:
-        attrs = winner.user_attrs
+    def _header(self, winner: FrozenTrial) -> str:
         score = ", ".join(
             f"{name} {value:g}" for name, value in ranking.values_of(winner, self._settings.metrics).items()
         )
-        header = f"# Trial {winner.number} of the sweep {self._settings.study_name}: {score}.\n# {cost_line(attrs)}.\n"
-        return header + model_yaml({**winner.user_attrs["model"], "name": "best"})
+        costs = cost_line(winner.user_attrs)
+        return f"# Trial {winner.number} of the sweep {self._settings.study_name}: {score}.\n# {costs}.\n"
 
 
 def model_yaml(model: Mapping[str, Any]) -> str:

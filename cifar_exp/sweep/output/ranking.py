@@ -24,14 +24,9 @@ def complete(trials: Sequence[FrozenTrial]) -> list[FrozenTrial]:
 def front(trials: Sequence[FrozenTrial], settings: SweepSettings) -> list[FrozenTrial]:
     """Return the complete trials that no other beats in every objective; of one objective, the best trial alone."""
     signs = [-1.0 if direction == "maximize" else 1.0 for direction in settings.directions]
-    scores = [
-        ([sign * value for sign, value in zip(signs, t.values, strict=True)], t.number, t) for t in complete(trials)
-    ]
-    found: list[tuple[list[float], FrozenTrial]] = []
-    for score, _, trial in sorted(scores, key=lambda one: one[:2]):  # none is beaten by one that comes after it
-        if not any(all(theirs <= own for theirs, own in zip(other, score, strict=True)) for other, _ in found):
-            found.append((score, trial))
-    return sorted((trial for _, trial in found), key=lambda trial: trial.number)
+    done = complete(trials)
+    losses = [[sign * value for sign, value in zip(signs, trial.values, strict=True)] for trial in done]
+    return [done[place] for place in sorted(pareto_front(losses))]
 
 
 def best(trials: Sequence[FrozenTrial], settings: SweepSettings) -> FrozenTrial | None:
@@ -43,8 +38,8 @@ def best(trials: Sequence[FrozenTrial], settings: SweepSettings) -> FrozenTrial 
 def accuracy_front(trials: Sequence[FrozenTrial], cost: str) -> list[FrozenTrial]:
     """Return the complete trials on the Pareto front of val/acc against `cost`, by rising cost."""
     known = [trial for trial in complete(trials) if accuracy(trial) is not None and cost in trial.user_attrs]
-    points = [(trial.user_attrs[cost], accuracy(trial) or 0.0) for trial in known]
-    return [known[position] for position in pareto_front(points)]
+    points = [(trial.user_attrs[cost], -(accuracy(trial) or 0.0)) for trial in known]
+    return [known[place] for place in pareto_front(points)]
 
 
 def accuracy(trial: FrozenTrial) -> float | None:

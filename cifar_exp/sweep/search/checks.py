@@ -27,8 +27,10 @@ def check_choices(space: Space, pricer: Pricer, valid: Candidate) -> None:
     for swept in space.swept.values():
         for value in _own_values(swept):
             candidate = {**valid, swept.key: value}
-            if not any(pricer.price(one).is_valid for one in _contexts(space, candidate, swept.key)):
-                raise UserError(f"{swept.override(value)}: can never be trained:\n{pricer.price(candidate).reason}")
+            if all(pricer.error(one) for one in _contexts(space, candidate, swept.key)):
+                reason = str(pricer.error(candidate))
+                is_named = any(reason.startswith((f"{key}:", f"{key}=", f"{key}.")) for key in space.swept)
+                raise UserError(reason if is_named else f"{swept.override(value)}: can never be trained:\n{reason}")
 
 
 def _own_values(swept: Swept) -> list[Any]:

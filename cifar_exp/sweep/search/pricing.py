@@ -35,6 +35,7 @@ class Price:
     reason: str | None = None
     excess: float = -1.0  # relative to the budget: the largest cost / limit - 1; infinite for an invalid config
     is_of_network: bool = True  # whether `reason` concerns the network, rather than the config around it
+    preferred: int = 0  # the amount of the cost that the sweep prefers, if any
 
     @property
     def fits(self) -> bool:
@@ -55,6 +56,10 @@ class Pricer:
     def price(self, candidate: Candidate) -> Price:
         """Return the candidate's price."""
         return Price()
+
+    def error(self, candidate: Candidate) -> str | None:
+        """Return why a candidate could not be trained, were there no budget; None if it could."""
+        return None
 
     def costs(self, candidate: Candidate) -> Costs:
         """Return all costs of a candidate, also those that no limit concerns; empty where it is invalid."""
@@ -92,8 +97,9 @@ class PlanPricer(Pricer):
     The network is priced first; a candidate whose network is within the budget is then checked as a whole config.
     """
 
-    def __init__(self, space: Space, compose: Compose, groups: Collection[str]) -> None:
+    def __init__(self, space: Space, compose: Compose, groups: Collection[str], prefer: str | None = None) -> None:
         self._space = space
+        self._prefer = prefer
         self._compose = compose
         self._model_keys = [key for key in space.swept if key.startswith("model.")]
         self._composed_keys = [key for key in space.swept if _is_composed(key, groups)]
@@ -107,13 +113,27 @@ class PlanPricer(Pricer):
 
     def price(self, candidate: Candidate) -> Price:
         """Return the candidate's price; the last few thousand are remembered."""
+        network = self._of_network(candidate)
+        if not network.fits:
+            return network
+        config = self._of_config(candidate)
+        return network if config.fits else config
+
+    def error(self, candidate: Candidate) -> str | None:
+        """Return why a candidate could not be trained, were there no budget; None if it could."""
+        network = self._of_network(candidate)
+        return self._of_config(candidate).reason if network.is_valid else network.reason
+
+    def _of_network(self, candidate: Candidate) -> Price:
         key = self._key(candidate, self._space.swept if self._refers else self.keys)
-        price = self._remembered(key, lambda: self._price_of_network(candidate))
-        if not price.fits or not self._other_keys:
-            return price
-        discrete = [key for key in self._other_keys if not self._space.swept[key].numeric]
-        reason = self._remembered((*key, "config", *self._key(candidate, discrete)), lambda: self._checked(candidate))
-        return price if reason.fits else reason
+        return self._remembered(key, lambda: self._price_of_network(candidate))
+
+    def _of_config(self, candidate: Candidate) -> Price:
+        """Return the price of what is around the network, whose keys may depend on each other."""
+        if not self._other_keys:
+            return Price()
+        key = ("config", *self._key(candidate, self._composed_keys), *self._key(candidate, self._other_keys))
+        return self._remembered(key, lambda: self._checked(candidate))
 
     def costs(self, candidate: Candidate) -> Costs:
         """Return all costs of a candidate, also those that no limit concerns; empty where it is invalid."""
@@ -148,7 +168,7 @@ class PlanPricer(Pricer):
         worst = max(excesses, key=lambda name: excesses[name], default="")
         excess = excesses.get(worst, -1.0)
         if excess <= 0.0:
-            return Price(excess=excess)
+            return Price(excess=excess, preferred=(getattr(plan, self._prefer) or 0) if self._prefer else 0)
         cost, limit = getattr(plan, worst), base.budget.limits[worst]
         reason = unsupported_feature(plan) if cost is None else f"{cost:,} {worst}, budget.{worst}={limit:,}"
         return Price(reason, excess)
@@ -158,12 +178,9 @@ class PlanPricer(Pricer):
         return plan_network(spec, base.data.input_shape, base.data.num_classes)
 
     def _checked(self, candidate: Candidate) -> Price:
-        """Return whether the config around the network is valid, whose keys may depend on each other."""
-        base = self._base(candidate)
-        values = deepcopy(base.values)
+        values = deepcopy(self._base(candidate).values)
         for key in self._other_keys:
             _put(values, tuple(key.split(".")), self._space.swept[key].plain(candidate[key]))
-        values["model"] = self._filled(base, candidate)
         try:
             parse(TrainConfig, values)
         except UserError as error:

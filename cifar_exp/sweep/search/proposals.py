@@ -87,8 +87,8 @@ class Proposer:
         if self._is_grid:
             self._grid()
         self._check_config()
-        looks = (self._completed(drawn) for drawn in self._first_looks())
-        return next((candidate for candidate, price in looks if price.is_valid), None)
+        looks = (self._completed(drawn)[0] for drawn in self._first_looks())
+        return next((candidate for candidate in looks if self._pricer.error(candidate) is None), None)
 
     def _first_looks(self) -> Iterator[Candidate]:
         yield from self._corners()
@@ -164,14 +164,10 @@ class Proposer:
 
     def _preferred(self, draw: Callable[[], Candidate | None]) -> Candidate:
         """Return the draw with the most of the preferred cost among several; raises ExhaustedError."""
-        cost = self._settings.prefer
-        draws = list(islice(iter(draw, None), DRAWS if cost else 1))
+        draws = list(islice(iter(draw, None), DRAWS if self._settings.prefer else 1))
         if not draws:
             raise ExhaustedError
-        return max(draws, key=self._amount_of(cost)) if cost else draws[0]
-
-    def _amount_of(self, cost: str) -> Callable[[Candidate], int]:
-        return lambda drawn: self._pricer.costs(self._completed(drawn)[0]).get(cost) or 0
+        return max(draws, key=lambda drawn: self._completed(drawn)[1].preferred)
 
     def _rounded(self, sampled: Candidate) -> Candidate:
         return {key: self._searched[key].nearest(value) for key, value in sampled.items()}
@@ -273,7 +269,8 @@ class Proposer:
 
 
 def _fill_key(space: Space, key: str | None) -> Swept | None:
-    if key is None:
+    """Return the width to fill; none where an override of the user's gives that width one value for all trials."""
+    if key is None or key in space.fixed_keys:
         return None
     if key not in space.swept:
         known = ", ".join(space.swept) or "none"

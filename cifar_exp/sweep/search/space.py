@@ -210,7 +210,7 @@ def _swept(override: Override) -> Swept:
             return Swept(key, prefix, _interval(value), {})
         return _choice(key, prefix, override)
     except ValueError as error:
-        raise UserError(f"{override.input_line}: {error}.") from None
+        raise UserError(f"{override.input_line}: {str(error).rstrip('.')}.") from None
 
 
 def _range(sweep: RangeSweep) -> BaseDistribution:

@@ -6,14 +6,16 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from omegaconf import DictConfig, OmegaConf
+from omegaconf.errors import OmegaConfBaseException
 from optuna.trial import FrozenTrial
 
 from cifar_exp.config.jobs import set_hydra
 from cifar_exp.config.overrides import written
+from cifar_exp.config.parse import unresolved
 from cifar_exp.errors import UserError
 from cifar_exp.runs.directory import RunDir
 from cifar_exp.runs.saved import saved_overrides
-from cifar_exp.sweep.search.space import Space
+from cifar_exp.sweep.search.space import Candidate, Space
 from cifar_exp.sweep.study.storage import masked
 from cifar_exp.sweep.study.study import worker_of
 from cifar_exp.sweep.worker.outcome import belongs_to
@@ -68,21 +70,39 @@ class Jobs:
         started = worker_of(trial).get("directory")
         if started and belongs_to(Path(started), self.study_name, trial.number):
             return Path(started)
-        subdir = OmegaConf.to_container(self.base.hydra.sweep, resolve=False)["subdir"]  # type: ignore[index,call-overload]
-        if subdir in BY_NUMBER or self.missing_keys(trial):
+        if self.missing_keys(trial):
             return self.sweep_dir / str(trial.number)
-        own = self.sweep_dir / self._subdir(trial)
+        own = self.sweep_dir / self._subdir(trial.params, trial.number)
         others = (worker_of(other).get("directory") for other in trials if other.number != trial.number)
         return own.with_name(f"{own.name}-{trial.number}") if str(own) in others else own
 
-    def _subdir(self, trial: FrozenTrial) -> str:
+    def check(self, candidate: Candidate) -> None:
+        """Check the job of a candidate.
+
+        Raises:
+            UserError: it cannot be composed or trained, or its directory has no name.
+        """
+        cfg = self.compose(self._overrides(candidate, 0))
+        self._subdir(candidate, 0)
+        if self.are_runs:
+            from cifar_exp.checks import check_train
+
+            check_train(cfg, of_several=True)
+
+    def _subdir(self, candidate: Candidate, number: int) -> str:
         """Return the name that the user's `hydra.sweep.subdir` gives, without the sweep's own overrides."""
+        subdir = OmegaConf.to_container(self.base.hydra.sweep, resolve=False)["subdir"]  # type: ignore[index,call-overload]
+        if subdir in BY_NUMBER:
+            return str(number)
         kept = OmegaConf.to_container(self.base.hydra.job.config.override_dirname.exclude_keys)
-        keys = [one.partition("=")[0] for one in self._own_overrides(trial)]
+        keys = [one.partition("=")[0] for one in self._own_overrides(number)]
         exclude = f"hydra.job.config.override_dirname.exclude_keys={written([*kept, *keys])}"  # type: ignore[misc]
-        cfg = self.compose([*self._overrides(trial), exclude])
-        set_hydra(cfg, {"job.num": trial.number, "job.id": str(trial.number)})
-        return str(cfg.hydra.sweep.subdir)
+        cfg = self.compose([*self._overrides(candidate, number), exclude])
+        set_hydra(cfg, {"job.num": number, "job.id": str(number)})
+        try:
+            return str(cfg.hydra.sweep.subdir)
+        except OmegaConfBaseException as error:
+            raise unresolved(error, "hydra.sweep.subdir") from None
 
     def missing_keys(self, trial: FrozenTrial) -> list[str]:
         """Return the swept keys without a value in a trial that was put into the study by other means."""
@@ -90,7 +110,8 @@ class Jobs:
 
     def config(self, job: Job) -> DictConfig:
         """Return the config of a job, its directory in the sweep's or elsewhere."""
-        cfg, number = self.compose(self._overrides(job.trial, job.attempt)), job.trial.number
+        number = job.trial.number
+        cfg = self.compose(self._overrides(job.trial.params, number, job.attempt))
         sweep_dir = self.sweep_dir if job.directory.is_relative_to(self.sweep_dir) else job.directory.parent
         subdir = str(job.directory.relative_to(sweep_dir))
         changes = {"job.num": number, "job.id": str(number), "sweep.dir": str(sweep_dir), "sweep.subdir": subdir}
@@ -120,15 +141,15 @@ class Jobs:
         if not RunDir(job.directory).last.is_file():
             shutil.rmtree(job.directory, ignore_errors=True)
 
-    def _overrides(self, trial: FrozenTrial, attempt: int = 0) -> list[str]:
+    def _overrides(self, candidate: Candidate, number: int, attempt: int = 0) -> list[str]:
         """Return the user's overrides, between those that they may replace and the one that names the trial."""
-        own = self._own_overrides(trial, attempt)
-        return [*own[:-1], *self.space.overrides(trial.params), *own[-1:]]
+        own = self._own_overrides(number, attempt)
+        return [*own[:-1], *self.space.overrides(candidate), *own[-1:]]
 
-    def _own_overrides(self, trial: FrozenTrial, attempt: int = 0) -> list[str]:
+    def _own_overrides(self, number: int, attempt: int = 0) -> list[str]:
         if not self.are_runs:
             return []
-        name, number = self.study_name, trial.number
+        name = self.study_name
         about = {"storage": masked(self.url), "study_name": name, "number": number, "attempt": attempt}
         defaults = {"name": f"{name}-{number}", "trainer.enable_progress_bar": False}
         given = self.space.fixed_keys

@@ -60,11 +60,7 @@ class Worker:
         if valid is not None:
             check_choices(self.jobs.space, self._pricer, valid)
         self.example = self._proposer.check()
-        cfg = self.jobs.compose(self.jobs.space.overrides(self.example))
-        if self.jobs.are_runs:
-            from cifar_exp.checks import check_train
-
-            check_train(cfg, of_several=True)
+        self.jobs.check(self.example)
 
     def run(self, report: Callable[[Sequence[FrozenTrial]], None], is_wanted: Callable[[], bool]) -> None:
         """Work until the study has `n_trials` ended trials.

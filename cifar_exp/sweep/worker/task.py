@@ -1,17 +1,16 @@
-"""What a launcher runs in another process: a worker; and what a worker runs: a trial."""
+"""What a worker runs, a trial, and what it watches, the process that started the sweep."""
 
 import _thread
 import io
 import os
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from contextlib import redirect_stdout
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from hydra.core.hydra_config import HydraConfig
-from hydra.types import HydraContext, TaskFunction
 from omegaconf import DictConfig, OmegaConf
 
 from cifar_exp.errors import TakenOverError
@@ -20,7 +19,6 @@ from cifar_exp.runs.result import Result
 from cifar_exp.sweep.study.heartbeat import Watch, is_elsewhere, lock_of_dead
 from cifar_exp.sweep.study.storage import STORAGE_VARIABLE
 from cifar_exp.sweep.worker.outcome import is_common_cause, outcome_in
-from cifar_exp.sweep.worker.preemption import interrupted_when_time_is_up
 
 THREADS = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
 INTERRUPTED = 130  # exit status
@@ -60,38 +58,13 @@ def _leave_reason(error: BaseException) -> None:
         RunDir(directory).write_result(Result.model_validate({"status": "failed", "reason": reason}))
 
 
-@dataclass(frozen=True)
-class WorkerTask:
-    """A worker of the sweep, as the task function of a launcher, which pickles it for another process."""
-
-    settings: Mapping[str, Any]
-    context: HydraContext
-    task: TaskFunction
-    config: DictConfig
-    arguments: tuple[str, ...]
-    storage: str
-    threads: int | None  # where several share this machine
-    driver: dict[str, str]  # host, lock and token of the process that started the sweep
-
-    def __call__(self, cfg: DictConfig) -> None:
-        """Train trials until the study is complete or the driver is gone; raises UserError as a worker does."""
-        from cifar_exp.sweep.adapter import Adapter
-
-        if self.threads is not None:
-            limit_threads(self.threads)
-        adapter = Adapter(dict(self.settings), self.context, self.task, self.config, self.storage)
-        watch = DriverWatch(self.driver, adapter.grace_period)
-        try:
-            with interrupted_when_time_is_up():
-                adapter.work(list(self.arguments), watch)
-        except KeyboardInterrupt:
-            if watch.is_gone:
-                os._exit(INTERRUPTED)  # nobody waits for this process any more, and some launchers would keep it
-            raise
-
-
 class DriverWatch:
-    """Watch the process that started the sweep, and interrupt this one once it is gone."""
+    """Watch the process that started the sweep, and interrupt this one once it is gone.
+
+    Args:
+        driver: its host, lock and token.
+        grace_period: seconds without a heartbeat after which a process on another machine counts as dead.
+    """
 
     def __init__(self, driver: dict[str, str], grace_period: int) -> None:
         self._driver = driver
