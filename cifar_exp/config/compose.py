@@ -147,10 +147,8 @@ class Composer:
         except COMPOSITION_ERRORS as error:
             reason = composition_error(error)
         try:
-            choices = load([]).hydra.runtime.choices
             groups = [one for one in given if self.options(one.key_or_group)]
-            errors |= {one.input_line: text for one in groups if (text := _group_error(one, choices))}
-            base = load([one for one in groups if one.input_line not in errors])
+            base, errors = _with_groups(groups, load)
             others = [one for one in given if one not in groups]
             errors |= {one.input_line: text for one in others if (text := _key_error(one, base))}
             return load([one for one in given if one.input_line not in errors]), list(errors.values())
@@ -194,6 +192,16 @@ def set_values(cfg: DictConfig, overrides: Sequence[Override], loader: ConfigLoa
     named = sorted(lines(one for one in of_task if one.key_or_group not in dirname.exclude_keys))
     cfg.hydra.job.override_dirname = str(dirname.item_sep.join(named).replace("=", dirname.kv_sep))
     return errors
+
+
+def _with_groups(groups: Sequence[Override], load: Load) -> tuple[DictConfig, dict[str | None, str]]:
+    """Return the config of the groups that can be chosen, and the error of each other; an option may bring a group."""
+    try:
+        return load(groups), {}
+    except COMPOSITION_ERRORS:
+        choices = load([]).hydra.runtime.choices
+    errors = {one.input_line: text for one in groups if (text := _group_error(one, choices))}
+    return load([one for one in groups if one.input_line not in errors]), errors
 
 
 def _group_error(override: Override, choices: Mapping[str, Any]) -> str | None:

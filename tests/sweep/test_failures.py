@@ -61,6 +61,10 @@ def test_a_space_with_nothing_within_the_budget_is_reported_at_once(
         (("hydra.sweeper.objectives=[test/acc]",), "'test/acc' is not an objective"),
         (("hydra.sweeper.objectives=[val/acc,macs]",), "1 direction(s) for 2 objective(s)"),
         (("hydra.sweeper.fill=model.layers.conv3.channels",), "'model.layers.conv3.channels' is not swept"),
+        (
+            ("+hydra.sweeper.sampler.population_size=9", "hydra/sweeper/sampler=nsgaii"),
+            "+hydra.sweeper.sampler.population_size: has a value already; leave out the +.",
+        ),
         (("hydra.sweeper.prefer=mac",), "'mac' is not a cost. Did you mean 'macs'?"),
         (("hydra.sweeper.storage=nonsense",), "storage"),
         (("hydra.sweeper.storage=postgresql+psycopg://me:secret@127.0.0.1:1/none",), "cannot use postgresql"),

@@ -26,6 +26,7 @@ def space(*expressions: str) -> Space:
         ("a=range(5,6)", IntDistribution(5, 5)),
         ("a=range(0,1,0.25)", FloatDistribution(0, 0.75, step=0.25)),
         ("a=interval(0.1,0.5)", FloatDistribution(0.1, 0.5)),
+        ("a=interval(0.1,0.1)", FloatDistribution(0.1, 0.1)),
         ("a=interval(1,5)", FloatDistribution(1, 5)),
         ("a=int(interval(1,5))", IntDistribution(1, 5)),
         ("a=tag(log,interval(1e-4,1e-1))", FloatDistribution(1e-4, 1e-1, log=True)),
@@ -66,6 +67,12 @@ def test_a_choice_comes_back_as_it_was_given(expression: str) -> None:
         assert type(again) is type(swept.plain(value))
 
 
+@pytest.mark.parametrize("expression", ["a=interval(0.1,0.1)", "a=float(range(1))", "a=range(5,6)", "a=choice(x)"])
+def test_a_key_of_one_value_is_no_interval(expression: str) -> None:
+    (swept,) = space(expression).swept.values()
+    assert swept.values == [swept.draw(Random(0))]
+
+
 def test_later_expressions_replace_earlier_ones_whatever_their_plus() -> None:
     one = space("++model.layers.a.channels=range(8,64)", "seed=3", "model.layers.a.channels=choice(1,2)", "+b=1,2")
     assert one.distributions == {
@@ -84,10 +91,25 @@ def test_later_expressions_replace_earlier_ones_whatever_their_plus() -> None:
     [
         ("a=range(5,5)", "an empty range"),
         ("a=tag(log,range(1,65,step=4))", "range of step 1"),
-        ("a=tag(log,interval(0,1))", "a=tag(log,interval(0,1))"),
+        ("a=tag(log,interval(0,1))", "(low=0.0, high=1.0).$"),
         ("a=interval(2,1)", "a=interval(2,1)"),
     ],
 )
 def test_what_cannot_be_searched_is_an_error(expression: str, expected: str) -> None:
     with pytest.raises(UserError, match=expected.replace("(", r"\(").replace(")", r"\)")):
         space(expression)
+
+
+@pytest.mark.parametrize(
+    "expressions",
+    [
+        ("a.b=1,2", "a={b:3},{b:4}"),
+        ("a={b:3},{b:4}", "a.b=1,2"),
+        ("a={b:3},{b:4}", "a.b=1"),
+        ("a.b=1,2", "a={b:3}"),
+    ],
+)
+def test_a_key_within_a_swept_mapping_is_not_set_twice(expressions: tuple[str, ...]) -> None:
+    with pytest.raises(UserError, match=r"sets a\.b, as the swept a(\.b)? does; leave one of them out\.$"):
+        space(*expressions)
+    assert space("a.b=1", "a={b:3},{b:4}", "a.c=5,6").swept.keys() == {"a", "a.c"}

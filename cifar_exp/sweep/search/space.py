@@ -1,6 +1,6 @@
 """The search space: Hydra's sweep expressions as Optuna's distributions, and a candidate as overrides again."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from math import exp, inf, log, nextafter
 from random import Random
@@ -66,6 +66,8 @@ class Swept:
         if isinstance(distribution, IntDistribution):
             return list(range(distribution.low, distribution.high + 1, distribution.step))
         assert isinstance(distribution, FloatDistribution)
+        if distribution.single():
+            return [distribution.low]
         if distribution.step is None:
             raise UserError(f"{self.key}: expected a range such as range(16, 97, step=8), or a choice.")
         steps = round((distribution.high - distribution.low) / distribution.step)
@@ -191,7 +193,31 @@ def build_space(expressions: Sequence[Override]) -> Space:
             key = f"~{key}"  # a later value of the key is added to what is left
             latest.pop(key, None)
         latest[key] = override
-    return Space([_swept(one) if one.is_sweep_override() else one for one in latest.values()])
+    entries = [_swept(one) if one.is_sweep_override() else one for one in latest.values()]
+    _check_apart(entries)
+    return Space(entries)
+
+
+def _check_apart(entries: Sequence[Swept | Override]) -> None:
+    """Raise UserError where an entry hides the value of a swept one, which would be recorded but not trained."""
+    swept: dict[str, str] = {}  # each place that a swept key sets, with that key
+    for one in entries:
+        key = one.key if isinstance(one, Swept) else _bare_key(one)
+        values = [plain for _, plain in one.choices.values()] if isinstance(one, Swept) else [one.value()]
+        places = {place for value in values for place in _places(key, value)}
+        for place in places & swept.keys():
+            raise UserError(f"{key}: sets {place}, as the swept {swept[place]} does; leave one of them out.")
+        if isinstance(one, Swept):
+            swept.update(dict.fromkeys(places or {key}, key))
+
+
+def _places(key: str, value: Any) -> Iterator[str]:
+    """Yield the keys of the config that `key=value` sets: a mapping is merged into what is there."""
+    if not isinstance(value, Mapping):
+        yield key
+        return
+    for name, inner in value.items():
+        yield from _places(f"{key}.{name}", inner)
 
 
 def _bare_key(override: Override) -> str:
