@@ -194,7 +194,7 @@ class Adapter:
 
     def _pricer(self, space: Space) -> Pricer:
         if all(key in self._config for key in ("model", "data", "budget")):
-            return PlanPricer(space, self._compose, self._loader.list_groups(""), self._settings.prefer)
+            return PlanPricer(space, self._compose, self._loader.list_groups(""))
         return Pricer()
 
     def _launch(self, cfg: DictConfig) -> JobReturn:

@@ -22,6 +22,7 @@ from cifar_exp.config.overrides import parse_overrides
 from cifar_exp.errors import UserError
 from cifar_exp.network import firmware
 from cifar_exp.network.cost import costs_of
+from cifar_exp.network.plan import Plan
 from cifar_exp.network.planner import plan_network
 from cifar_exp.network.spec import ModelSpec
 from cifar_exp.sweep.search import pricing
@@ -51,9 +52,7 @@ def make() -> Iterator[Make]:
 
         def made(*overrides: str, sampler: str = "tpe", **more: Any) -> tuple[Proposer, PlanPricer, Space]:
             space = build_space(parse_overrides(overrides))
-            pricer = PlanPricer(
-                space, lambda given: compose("train", overrides=given), ("model", "data"), more.get("prefer")
-            )
+            pricer = PlanPricer(space, lambda given: compose("train", overrides=given), ("model", "data"))
             return Proposer(space, pricer, settings(sampler, **more)), pricer, space
 
         yield made
@@ -326,6 +325,23 @@ def test_random_candidates_have_much_of_the_preferred_cost(make: Make, sampler: 
         return sum(int(pricer.costs(trial.params)["macs"] or 0) for trial in trials) / len(trials)
 
     assert mean_macs("macs") > 1.2 * mean_macs(None)
+
+
+@pytest.mark.parametrize("fill", [None, "model.layers.conv7.channels"])
+def test_a_preferred_cost_plans_no_candidate_twice(
+    make: Make, monkeypatch: pytest.MonkeyPatch, fill: str | None
+) -> None:
+    planned: list[str] = []
+
+    def plan(spec: ModelSpec, *about: Any) -> Plan:
+        planned.append(spec.model_dump_json())
+        return plan_network(spec, *about)
+
+    monkeypatch.setattr(pricing, "plan_network", plan)
+    proposer, _, _ = make(*BASE, *WIDTHS, "budget.params=50000", sampler="random", prefer="macs", fill=fill)
+    assert proposer.propose([], 0) is not None
+    assert len(planned) <= len(set(planned)) + 1  # what is proposed, once more for all of its costs
+    assert len(set(planned)) >= 8
 
 
 def test_a_space_is_exhausted_whatever_is_preferred(make: Make) -> None:

@@ -1,7 +1,7 @@
 """What a candidate costs and whether it can be trained: from its plan, without weights, thousands per second."""
 
 import re
-from collections.abc import Callable, Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from copy import deepcopy
 from dataclasses import dataclass
 from math import inf
@@ -16,7 +16,7 @@ from cifar_exp.config.parse import parse, plain
 from cifar_exp.config.schema import TrainConfig
 from cifar_exp.data.describe import DataInfo, describe
 from cifar_exp.errors import UserError
-from cifar_exp.network.cost import Budget, costs_of
+from cifar_exp.network.cost import COSTS, Budget, costs_of
 from cifar_exp.network.firmware import unsupported_feature
 from cifar_exp.network.plan import Plan
 from cifar_exp.network.planner import plan_network
@@ -35,7 +35,6 @@ class Price:
     reason: str | None = None
     excess: float = -1.0  # relative to the budget: the largest cost / limit - 1; infinite for an invalid config
     is_of_network: bool = True  # whether `reason` concerns the network, rather than the config around it
-    preferred: int = 0  # the amount of the cost that the sweep prefers, if any
 
     @property
     def fits(self) -> bool:
@@ -61,8 +60,8 @@ class Pricer:
         """Return why a candidate could not be trained, were there no budget; None if it could."""
         return None
 
-    def costs(self, candidate: Candidate) -> Costs:
-        """Return all costs of a candidate, also those that no limit concerns; empty where it is invalid."""
+    def costs(self, candidate: Candidate, keys: Iterable[str] = COSTS) -> Costs:
+        """Return costs of a candidate, also those that no limit concerns; empty where it is invalid."""
         return {}
 
     def model(self, candidate: Candidate) -> dict[str, Any] | None:
@@ -97,14 +96,14 @@ class PlanPricer(Pricer):
     The network is priced first; a candidate whose network is within the budget is then checked as a whole config.
     """
 
-    def __init__(self, space: Space, compose: Compose, groups: Collection[str], prefer: str | None = None) -> None:
+    def __init__(self, space: Space, compose: Compose, groups: Collection[str]) -> None:
         self._space = space
-        self._prefer = prefer
         self._compose = compose
         self._model_keys = [key for key in space.swept if key.startswith("model.")]
         self._composed_keys = [key for key in space.swept if _is_composed(key, groups)]
         self._bases: dict[tuple[Any, ...], _Base] = {}
         self._prices: dict[tuple[Any, ...], Price] = {}
+        self._latest: tuple[tuple[Any, ...], Plan] | None = None  # network within the budget
         plain_choices = (plain for one in space.swept.values() for _, plain in one.choices.values())
         self._chooses_references = any("${" in str(plain) for plain in plain_choices)
         self._refers = False  # whether a model refers to keys outside of it, any of which then makes a difference
@@ -125,8 +124,10 @@ class PlanPricer(Pricer):
         return self._of_config(candidate).reason if network.is_valid else network.reason
 
     def _of_network(self, candidate: Candidate) -> Price:
-        key = self._key(candidate, self._space.swept if self._refers else self.keys)
-        return self._remembered(key, lambda: self._price_of_network(candidate))
+        return self._remembered(self._network_key(candidate), lambda: self._price_of_network(candidate))
+
+    def _network_key(self, candidate: Candidate) -> tuple[Any, ...]:
+        return self._key(candidate, self._space.swept if self._refers else self.keys)
 
     def _of_config(self, candidate: Candidate) -> Price:
         """Return the price of what is around the network, whose keys may depend on each other."""
@@ -135,11 +136,16 @@ class PlanPricer(Pricer):
         key = ("config", *self._key(candidate, self._composed_keys), *self._key(candidate, self._other_keys))
         return self._remembered(key, lambda: self._checked(candidate))
 
-    def costs(self, candidate: Candidate) -> Costs:
-        """Return all costs of a candidate, also those that no limit concerns; empty where it is invalid."""
+    def costs(self, candidate: Candidate, keys: Iterable[str] = COSTS) -> Costs:
+        """Return costs of a candidate, also those that no limit concerns; empty where it is invalid.
+
+        The one within the budget that was priced last is not planned again.
+        """
         if not self.price(candidate).is_valid:
             return {}
-        return costs_of(self._planned(self._base(candidate), candidate))
+        if self._latest is not None and self._latest[0] == self._network_key(candidate):
+            return costs_of(self._latest[1], keys)
+        return costs_of(self._planned(self._base(candidate), candidate), keys)
 
     def model(self, candidate: Candidate) -> dict[str, Any]:
         """Return the model that the candidate's trial will have, as plain data."""
@@ -168,7 +174,8 @@ class PlanPricer(Pricer):
         worst = max(excesses, key=lambda name: excesses[name], default="")
         excess = excesses.get(worst, -1.0)
         if excess <= 0.0:
-            return Price(excess=excess, preferred=(getattr(plan, self._prefer) or 0) if self._prefer else 0)
+            self._latest = (self._network_key(candidate), plan)
+            return Price(excess=excess)
         cost, limit = getattr(plan, worst), base.budget.limits[worst]
         reason = unsupported_feature(plan) if cost is None else f"{cost:,} {worst}, budget.{worst}={limit:,}"
         return Price(reason, excess)

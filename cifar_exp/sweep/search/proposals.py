@@ -164,10 +164,15 @@ class Proposer:
 
     def _preferred(self, draw: Callable[[], Candidate | None]) -> Candidate:
         """Return the draw with the most of the preferred cost among several; raises ExhaustedError."""
-        draws = list(islice(iter(draw, None), DRAWS if self._settings.prefer else 1))
-        if not draws:
+        cost = self._settings.prefer
+        draws = islice(iter(draw, None), DRAWS if cost else 1)
+        found = max(draws, key=self._amount_of(cost), default=None) if cost else next(draws, None)
+        if found is None:
             raise ExhaustedError
-        return max(draws, key=lambda drawn: self._completed(drawn)[1].preferred)
+        return found
+
+    def _amount_of(self, cost: str) -> Callable[[Candidate], int]:
+        return lambda drawn: self._pricer.costs(self._completed(drawn)[0], [cost]).get(cost) or 0
 
     def _rounded(self, sampled: Candidate) -> Candidate:
         return {key: self._searched[key].nearest(value) for key, value in sampled.items()}
