@@ -22,6 +22,7 @@ from cifar_exp.runs.lock import take
 from cifar_exp.sweep.output.display import Display
 from cifar_exp.sweep.output.outputs import Outputs
 from cifar_exp.sweep.search.pricing import PlanPricer, Pricer
+from cifar_exp.sweep.search.proposals import Proposer
 from cifar_exp.sweep.search.space import Space, build_space
 from cifar_exp.sweep.settings import parse_settings
 from cifar_exp.sweep.study.heartbeat import this_worker
@@ -187,7 +188,7 @@ class Adapter:
     def _worker(self, arguments: list[str]) -> Worker:
         space = build_space(parse_overrides([*expressions(self._settings.params), *arguments], self._loader))
         jobs = Jobs(space, self._config, self._compose, self._settings.study_name, self._url)
-        return Worker(self._settings, self._pricer(space), jobs, self._launch)
+        return Worker(self._settings, Proposer(space, self._pricer(space), self._settings), jobs, self._launch)
 
     def _compose(self, overrides: list[str]) -> DictConfig:
         return self._loader.load_sweep_config(self._config, overrides)

@@ -176,3 +176,25 @@ def wait_until(condition: Callable[[], bool], seconds: float = 180.0) -> None:
     while not condition():
         assert time.monotonic() < deadline, "did not come about"
         time.sleep(0.05)
+
+
+@pytest.fixture(scope="module")
+def make() -> Iterator[Callable[..., Any]]:
+    """Proposers of the spaces that overrides describe."""
+    from hydra import compose, initialize_config_dir
+
+    from cifar_exp.config.location import conf_dir
+    from cifar_exp.config.overrides import parse_overrides
+    from cifar_exp.sweep.search.pricing import PlanPricer
+    from cifar_exp.sweep.search.proposals import Proposer
+    from cifar_exp.sweep.search.space import build_space
+    from tests.sweep.proposing import settings
+
+    with initialize_config_dir(str(conf_dir()), version_base="1.3"):
+
+        def made(*overrides: str, sampler: str = "tpe", **more: Any) -> Any:
+            space = build_space(parse_overrides(overrides))
+            pricer = PlanPricer(space, lambda given: compose("train", overrides=given), ("model", "data"))
+            return Proposer(space, pricer, settings(sampler, **more)), pricer, space
+
+        yield made

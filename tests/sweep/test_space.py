@@ -81,7 +81,7 @@ def test_later_expressions_replace_earlier_ones_whatever_their_plus() -> None:
     }
     assert one.overrides({"model.layers.a.channels": 2, "b": 1}) == ["seed=3", "model.layers.a.channels=2", "+b=1"]
     assert space("a=1,2", "a=7").overrides({}) == ["a=7"]
-    assert space("a=7", "a=1,2").fixed == []
+    assert space("a=7", "a=1,2").fixed_values == {}
     assert space("a=1,2", "~a").overrides({}) == ["~a"]
     assert space("~a", "+a=1,2").overrides({"a": 2}) == ["~a", "+a=2"]
 

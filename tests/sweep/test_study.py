@@ -36,7 +36,7 @@ def worker(tmp_path: Path, name: str, beating: bool = True) -> Iterator[SharedSt
 
 
 def add(study: SharedStudy, value: int) -> None:
-    study.add(Proposal({"a": value}, {"params": 5}, 3, 1, {}), {"name": "net"})
+    study.add(Proposal({"a": value}, {"params": 5}, {"name": "net"}, 3, 1, {}))
 
 
 def first(study: SharedStudy) -> FrozenTrial:

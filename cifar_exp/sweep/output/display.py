@@ -18,7 +18,7 @@ from cifar_exp.sweep.settings import SweepSettings
 ROWS = 14  # trials shown: those that run, and the last that ended
 REFRESH = 2  # times a second
 
-COLUMNS = {"trial": 5, "state": 8, "params": 7, "MACs": 7, "val/acc": 7, "best": 6, "epoch": 5, "time": 8}  # widths
+COLUMNS = {"trial": 5, "state": 8, "params": 7, "MACs": 7, "val/acc": 7, "epoch": 5, "time": 8}  # widths
 
 STYLES = {"complete": "", "pruned": "dim", "failed": "red", "running": "cyan"}
 
@@ -104,19 +104,17 @@ class Display:
         for name, width in COLUMNS.items():
             table.add_column(name, justify="left" if name == "state" else "right", no_wrap=True, min_width=width)
         table.add_column("candidate", overflow="ellipsis", no_wrap=True, style="dim", ratio=1)
-        bests = _bests(trials)
         winner = ranking.best(trials, self._settings)
         shown = [t for t in trials if t.state in ranking.STATES][-ROWS:]
         for trial in shown:
             is_best = winner is not None and trial.number == winner.number
             style = "bold green" if is_best else STYLES[ranking.STATES[trial.state]]
-            table.add_row(*_cells(trial, bests), style=style)
+            table.add_row(*_cells(trial), style=style)
         return Group(Text(f"{self._settings.study_name}: {self._status(trials)}", style="bold"), table)
 
 
-def _cells(trial: FrozenTrial, bests: dict[int, float]) -> list[str]:
-    accuracy, best = ranking.accuracy(trial), bests.get(trial.number)
-    seconds = ranking.seconds(trial)
+def _cells(trial: FrozenTrial) -> list[str]:
+    accuracy, seconds = ranking.accuracy(trial), ranking.seconds(trial)
     if trial.state == TrialState.RUNNING and trial.datetime_start is not None:
         seconds = (datetime.now() - trial.datetime_start).total_seconds()
     reason = trial.user_attrs.get("reason") if trial.state == TrialState.FAIL else None
@@ -129,7 +127,6 @@ def _cells(trial: FrozenTrial, bests: dict[int, float]) -> list[str]:
         f"{trial.user_attrs['params']:,}" if "params" in trial.user_attrs else "",
         f"{trial.user_attrs['macs'] / 1e6:.2f} M" if "macs" in trial.user_attrs else "",
         f"{accuracy:.4f}" if accuracy is not None else "",
-        f"{best:.4f}" if best is not None else "",
         str(trial.last_step) if trial.last_step is not None else "",
         _duration(seconds) if seconds is not None else "",
         what,
@@ -143,19 +140,6 @@ def _value(value: Any) -> str:
 def _short(key: str) -> str:
     """`conv7` for `model.layers.conv7.channels`, `optimizer.lr` for itself."""
     return key.removeprefix("model.layers.").removeprefix("model.").removesuffix(".channels")
-
-
-def _bests(trials: Sequence[FrozenTrial]) -> dict[int, float]:
-    """Return the best val/acc among the complete trials up to each."""
-    bests: dict[int, float] = {}
-    best: float | None = None
-    for trial in trials:
-        accuracy = ranking.accuracy(trial)
-        if trial.state == TrialState.COMPLETE and accuracy is not None:
-            best = accuracy if best is None else max(best, accuracy)
-        if best is not None:
-            bests[trial.number] = best
-    return bests
 
 
 def _seconds_left(trials: Sequence[FrozenTrial], n_trials: int) -> float | None:

@@ -83,12 +83,6 @@ class _Base:
     budget: Budget
     data: DataInfo
 
-    @property
-    def model(self) -> dict[str, Any]:
-        """The model of the config."""
-        model: dict[str, Any] = self.values["model"]
-        return model
-
 
 class PlanPricer(Pricer):
     """Prices by planning: Hydra composes once for each choice of groups, then values are put into its model.
@@ -222,7 +216,7 @@ class PlanPricer(Pricer):
             return _resolved(base.config)
         values = {key: self._space.swept[key].plain(candidate[key]) for key in self._model_keys}
         merges = any(isinstance(value, Mapping) for value in values.values())
-        model = deepcopy(base.model) if merges else base.model
+        model = deepcopy(base.values["model"]) if merges else base.values["model"]
         for key, value in values.items():
             _put(model, tuple(key.split(".")[1:]), value)
         for place, source in base.links:

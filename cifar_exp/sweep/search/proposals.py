@@ -15,6 +15,7 @@ from optuna.distributions import IntDistribution
 from optuna.trial import FrozenTrial, TrialState
 
 from cifar_exp.errors import UserError
+from cifar_exp.sweep.search.checks import check_choices
 from cifar_exp.sweep.search.feasible import FeasibleDraws
 from cifar_exp.sweep.search.history import History
 from cifar_exp.sweep.search.pricing import Costs, Price, Pricer
@@ -36,6 +37,7 @@ class Proposal:
 
     candidate: Candidate
     costs: Costs
+    model: dict[str, Any] | None  # as plain data; None of an application without one
     priced: int  # candidates drawn
     within_budget: int  # of them
     notes: dict[str, Any]  # what the sampler wants to find in the trial again
@@ -59,36 +61,46 @@ class Proposer:
         self._history = History(self._distributions, settings, pricer)
         self._draws = FeasibleDraws(self._searched, pricer.keys, lambda drawn: self._completed(drawn)[1].fits)
         self._priced = self._within_budget = 0
-        self._anchor: Candidate | None = None
+        self._anchor: Candidate | None = None  # a candidate within the budget
 
     def check(self) -> Candidate:
-        """Return a candidate within the budget: the smallest if it is, else one found by chance.
+        """Check the space before the first trial; return a candidate within the budget.
 
         Raises:
-            UserError: nothing is within the budget, with the nearest candidate.
-        """
-        nearest: Price | None = None
-        for drawn in self._first_looks():
-            candidate, price = self._completed(drawn)
-            if price.fits:
-                self._anchor = candidate
-                return candidate
-            nearest = price if nearest is None or price.excess < nearest.excess else nearest
-        reason = "none could be drawn" if nearest is None else nearest.reason
-        raise UserError(f"hydra.sweeper.params: nothing in this space is within the budget; the nearest:\n{reason}")
-
-    def valid(self) -> Candidate | None:
-        """Return a candidate that could be trained were there no budget, None where a few seconds find none.
-
-        Raises:
-            UserError: the config is invalid whatever the candidate, or the sampler's settings are wrong.
+            UserError: wrong settings of the sampler, a config that is invalid whatever the candidate, a choice that can
+                never be trained, or a space with nothing within the budget, with the nearest candidate.
         """
         self._sampler(0)
         if self._is_grid:
             self._grid()
         self._check_config()
-        looks = (self._completed(drawn)[0] for drawn in self._first_looks())
-        return next((candidate for candidate in looks if self._pricer.error(candidate) is None), None)
+        valid, nearest = self._look()
+        if valid is not None:
+            check_choices(self._space, self._pricer, valid)
+        return self._within(nearest)
+
+    def _within(self, nearest: Price | None) -> Candidate:
+        if self._anchor is None:
+            reason = "none could be drawn" if nearest is None else nearest.reason
+            raise UserError(f"hydra.sweeper.params: nothing in this space is within the budget; the nearest:\n{reason}")
+        return self._anchor
+
+    def _look(self) -> tuple[Candidate | None, Price | None]:
+        """Look for a candidate within the budget: the smallest if it is, else one found by chance.
+
+        Returns:
+            A candidate that could be trained were there no budget, and the price nearest to the budget.
+        """
+        valid, nearest = None, None
+        for drawn in self._first_looks():
+            candidate, price = self._completed(drawn)
+            if price.fits:
+                self._anchor = candidate
+                return candidate, price
+            if valid is None and self._pricer.error(candidate) is None:
+                valid = candidate
+            nearest = price if nearest is None or price.excess < nearest.excess else nearest
+        return valid, nearest
 
     def _first_looks(self) -> Iterator[Candidate]:
         yield from self._corners()
@@ -127,7 +139,14 @@ class Proposer:
         return self._sampler_name == "grid"
 
     def _proposal(self, candidate: Candidate, notes: dict[str, Any]) -> Proposal:
-        return Proposal(candidate, self._pricer.costs(candidate), self._priced, self._within_budget, notes)
+        pricer = self._pricer
+        costs, model = pricer.costs(candidate), pricer.model(candidate)
+        return Proposal(candidate, costs, model, self._priced, self._within_budget, notes)
+
+    def known(self, candidate: Candidate) -> Proposal:
+        """Return a candidate that has been proposed before."""
+        self._priced = self._within_budget = 1
+        return self._proposal(candidate, {})
 
     def _proposed(
         self, trials: Sequence[FrozenTrial], random: Random, tried: set[Any]
@@ -179,7 +198,7 @@ class Proposer:
 
     def _starts(self, trials: Sequence[FrozenTrial]) -> list[Candidate]:
         """Return candidates within the budget: one that is known from the start, and the trials, the best first."""
-        anchor = self._anchor or self.check()
+        anchor = self._anchor or self._within(self._look()[1])
         sign = -1 if self._settings.directions[0] == "maximize" else 1
         complete = [trial for trial in trials if trial.state == TrialState.COMPLETE]
         best = nsmallest(NEAR, complete, key=lambda trial: sign * trial.values[0])
@@ -275,7 +294,7 @@ class Proposer:
 
 def _fill_key(space: Space, key: str | None) -> Swept | None:
     """Return the width to fill; none where an override of the user's gives that width one value for all trials."""
-    if key is None or key in space.fixed_keys:
+    if key is None or key in space.fixed_values:
         return None
     if key not in space.swept:
         known = ", ".join(space.swept) or "none"

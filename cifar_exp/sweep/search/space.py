@@ -152,7 +152,6 @@ class Space:
     def __init__(self, entries: Sequence[Swept | Override]) -> None:
         self._entries = list(entries)
         self.swept = {one.key: one for one in entries if isinstance(one, Swept)}
-        self.fixed_keys = {_bare_key(one) for one in entries if isinstance(one, Override)}
 
     @property
     def distributions(self) -> dict[str, BaseDistribution]:
@@ -164,11 +163,6 @@ class Space:
         """Each fixed key with its value, as text."""
         fixed = [one for one in self._entries if isinstance(one, Override)]
         return {_bare_key(one): "deleted" if one.type == OverrideType.DEL else one.get_value_string() for one in fixed}
-
-    @property
-    def fixed(self) -> list[str]:
-        """The overrides of every trial, as they were given."""
-        return [str(one.input_line) for one in self._entries if isinstance(one, Override)]
 
     def overrides(self, candidate: Candidate) -> list[str]:
         """Return the overrides of the candidate's trial, in Hydra's grammar; swept keys that it lacks are left out."""

@@ -8,16 +8,13 @@ from cifar_exp.config.overrides import parse_overrides
 from cifar_exp.errors import UserError
 from cifar_exp.runs.directory import RunDir
 from cifar_exp.runs.saved import saved_overrides
-from cifar_exp.sweep.search.pricing import Pricer
-from cifar_exp.sweep.search.proposals import Proposal, Proposer
+from cifar_exp.sweep.search.proposals import Proposer
 from cifar_exp.sweep.search.space import Candidate, Space
 from cifar_exp.sweep.study.study import SharedStudy
 from cifar_exp.sweep.worker.outcome import belongs_to
 
 
-def recover(
-    study: SharedStudy, sweep_dir: Path, study_name: str, space: Space, proposer: Proposer, pricer: Pricer
-) -> None:
+def recover(study: SharedStudy, sweep_dir: Path, study_name: str, space: Space, proposer: Proposer) -> None:
     """Add the trials whose directories are in `sweep_dir` and which the study lacks, waiting, under their numbers.
 
     The worker that takes one finds its result or its checkpoint.
@@ -34,13 +31,11 @@ def recover(
         if belongs_to(place, study_name, number)
     }
     for number in range(first, max(known, default=-1) + 1):
-        if number in known:
-            proposal: Proposal | None = Proposal(known[number], pricer.costs(known[number]), 1, 1, {})
-        else:
-            proposal = proposer.propose(study.trials(), number)
+        trials = study.trials()
+        proposal = proposer.known(known[number]) if number in known else proposer.propose(trials, number)
         if proposal is None:
             return
-        study.add(proposal, pricer.model(proposal.candidate))
+        study.add(proposal)
 
 
 def _candidate(space: Space, overrides: Sequence[str], directory: Path) -> Candidate:

@@ -95,13 +95,13 @@ class SharedStudy:
         """Return all trials, in the order of their numbers."""
         return self._study.get_trials(deepcopy=False)
 
-    def add(self, proposal: Proposal, model: dict[str, Any] | None) -> None:
+    def add(self, proposal: Proposal) -> None:
         """Add a candidate as a trial that waits for a worker."""
         attrs = {
             **proposal.costs,
             "priced": proposal.priced,
             "within_budget": proposal.within_budget,
-            **({"model": model} if model is not None else {}),
+            **({"model": proposal.model} if proposal.model is not None else {}),
         }
         self._study.add_trial(
             optuna.create_trial(

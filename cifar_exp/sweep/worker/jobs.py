@@ -152,7 +152,7 @@ class Jobs:
         name = self.study_name
         about = {"storage": masked(self.url), "study_name": name, "number": number, "attempt": attempt}
         defaults = {"name": f"{name}-{number}", "trainer.enable_progress_bar": False}
-        given = self.space.fixed_keys
+        given = self.space.fixed_values
         return [
             *(f"{key}={written(value)}" for key, value in defaults.items() if key not in given),
             f"trial={written(about)}",

@@ -16,8 +16,6 @@ from cifar_exp.config.jobs import value_of
 from cifar_exp.errors import TakenOverError, UserError
 from cifar_exp.files import write_text
 from cifar_exp.runs.directory import RunDir
-from cifar_exp.sweep.search.checks import check_choices
-from cifar_exp.sweep.search.pricing import Pricer
 from cifar_exp.sweep.search.proposals import Proposer
 from cifar_exp.sweep.search.pruners import build_pruner
 from cifar_exp.sweep.search.space import Candidate
@@ -38,27 +36,19 @@ Launch = Callable[[DictConfig], JobReturn]
 class Worker:
     """One worker of a budgeted sweep."""
 
-    def __init__(self, settings: SweepSettings, pricer: Pricer, jobs: Jobs, launch: Launch) -> None:
+    def __init__(self, settings: SweepSettings, proposer: Proposer, jobs: Jobs, launch: Launch) -> None:
         self._settings = settings
-        self._pricer = pricer
+        self._proposer = proposer
         self.jobs = jobs
         self._launch = launch
-        self._proposer = Proposer(jobs.space, pricer, settings)
         self._held: list[tuple[FrozenTrial, Outcome]] = []  # failures that all trials may share
         self.example: Candidate = {}  # a candidate within the budget
         self.returns: list[JobReturn] = []  # of each trial of this process, unless it is a run, which leaves its files
         self._exhausted = False
 
     def check(self) -> None:
-        """Check the space before any directory is made.
-
-        Raises:
-            UserError: no candidate is within the budget, or one that is cannot be composed or trained.
-        """
+        """Check the space and a job before any directory is made; raises UserError."""
         build_pruner(self._settings.pruner)
-        valid = self._proposer.valid()
-        if valid is not None:
-            check_choices(self.jobs.space, self._pricer, valid)
         self.example = self._proposer.check()
         self.jobs.check(self.example)
 
@@ -95,7 +85,7 @@ class Worker:
         self.study = study = SharedStudy(jobs.url, self._settings, jobs.space, directory)
         with study.mutex():
             if jobs.are_runs:
-                recover(study, directory, self._settings.study_name, jobs.space, self._proposer, self._pricer)
+                recover(study, directory, self._settings.study_name, jobs.space, self._proposer)
         write_text(RunDir(directory).multirun, OmegaConf.to_yaml(jobs.base))
         return study
 
@@ -135,7 +125,7 @@ class Worker:
         if len(trials) < self._settings.n_trials and not self._exhausted:
             proposal = self._proposer.propose(trials, self._seed(len(trials)))
             if proposal is not None:
-                study.add(proposal, self._pricer.model(proposal.candidate))
+                study.add(proposal)
                 return self._taken(study)
             self._exhausted = True
             log.warning("The space is exhausted: all of its candidates within the budget have been tried.")
