@@ -71,6 +71,12 @@ class Matrix:
         return len(self.names) <= COUNTS_SHOWN
 
 
+def middle_cut(text: str, length: int) -> str:
+    """Return `text`, or its begin and its end where it is longer than `length`."""
+    half = length // 2
+    return text if len(text) <= length else f"{text[: half - 1]}…{text[-half:]}"
+
+
 def pareto_series(x: Sequence[Value], y: Sequence[Value]) -> Series:
     """Return the Pareto front through its points, the cheapest first."""
     return Series("Pareto front", x, y, FRONT_COLOUR, mark="steps")

@@ -15,8 +15,9 @@ SETTINGS: dict[str, dict[str, Any]] = {
     "whole": {},
     "percent": {"tickformat": ".1~%"},
     "cost": {"tickformat": "~s"},
-    "name": {"autorange": "reversed", "dtick": 1, "type": "category"},
+    "name": {"dtick": 1, "type": "category"},
 }
+WHOLE_TICKS = 10  # fewer epochs than that have one tick each, where plotly would put halves too
 SHOWN = {"number": ":.4f", "percent": ":.2%"}
 
 
@@ -27,11 +28,16 @@ def figure_of(drawn: Chart | Matrix) -> "Figure":
 
 def _chart(chart: Chart) -> "Figure":
     names = {name for one in chart.series for name in one.y} if chart.y.unit == "name" else ()
+    x, y = _axis(chart.x), _axis(chart.y)
+    if names:
+        y["range"] = [len(names) - 0.4, -0.6]  # the first at the top
+    if chart.x.unit == "whole" and all(float(value) < WHOLE_TICKS for one in chart.series for value in one.x):
+        x["dtick"] = 1
     return _figure(
         [_trace(one, chart) for one in chart.series],
         height=140 + 26 * len(names) if names else 420,
-        xaxis=_axis(chart.x),
-        yaxis=_axis(chart.y),
+        xaxis=x,
+        yaxis=y,
         showlegend=bool(chart.labels),
     )
 

@@ -8,7 +8,9 @@ from cifar_exp.plots.chart import Axis, Chart, Matrix, Series
 from cifar_exp.plots.figure import literal, new_figure, save
 
 DPI = 150
+NAME_MARGIN = 0.6  # before the first and after the last name of an axis
 CELL = 5.6  # inches of a matrix
+LETTER, MARK = 0.09, 0.6  # inches of a legend's entry, a wide letter and the mark
 NAME_SIZE, NAME_DISTANCE = 9, 10  # in points, of the names of a chart's points
 
 
@@ -26,7 +28,11 @@ def draw_charts(path: Path, charts: Sequence[Chart], title: str = "", height: fl
         axes.set_axisbelow(True)
         axes.spines[["top", "right"]].set_visible(False)
     if charts[0].labels:
-        figure.legend(*all_axes[0].get_legend_handles_labels(), loc="outside lower center", ncols=4, frameon=False)
+        room = figure.get_figwidth() / (LETTER * max(map(len, charts[0].labels)) + MARK)
+        columns = max(1, min(4, int(room)))
+        figure.legend(
+            *all_axes[0].get_legend_handles_labels(), loc="outside lower center", ncols=columns, frameon=False
+        )
     if title:
         figure.suptitle(literal(title), fontsize=11)
     if any(series.names for chart in charts for series in chart.series):
@@ -78,12 +84,12 @@ def _scale(axes: Any, scale: Any, axis: Axis) -> None:
     if axis.unit == "percent":
         scale.set_major_formatter(PercentFormatter(1.0))
     elif axis.unit == "whole":
-        scale.set_major_locator(MaxNLocator(integer=True))
+        scale.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
     elif axis.unit == "cost":
         axes.margins(y=0.15)
         scale.set_major_formatter(EngFormatter(sep=""))
     elif axis.unit == "name":
-        scale.set_inverted(True)
+        axes.set_ylim(axes.dataLim.y1 + NAME_MARGIN, axes.dataLim.y0 - NAME_MARGIN)  # the first at the top
     if axis.from_zero:
         axes.set_xlim(0, 1.12 * axes.dataLim.x1)
 

@@ -11,12 +11,13 @@ from torch import Tensor
 from cifar_exp.data.decode import upright, without_pillow_warnings
 from cifar_exp.inference.classifier import Prediction
 from cifar_exp.inference.evaluation import Evaluation
+from cifar_exp.plots.chart import middle_cut
 from cifar_exp.plots.figure import literal, new_figure, pixels, save
 
 PREDICTED, OTHER, INK = "#2a78b5", "#a9c4d8", "#3d3d3d"
 COLUMNS, MOSAIC_COLUMNS = 5, 6
 IMAGES_SHOWN = 50
-NAME_LENGTH = 14
+NAME_LENGTH, FILE_LENGTH = 14, 28
 THUMBNAIL = 512
 
 
@@ -87,7 +88,7 @@ def _draw_several(figure: Any, found: Sequence[tuple[Path, Prediction]], images:
         axes = figure.add_subplot(rows, columns, place)
         _show(axes, image, f"{_shortened(prediction.label)} {prediction.probabilities[prediction.label]:.0%}")
         axes.text(
-            0.5, -0.04, _middle_cut(file.name), transform=axes.transAxes,
+            0.5, -0.04, literal(middle_cut(file.name, FILE_LENGTH)), transform=axes.transAxes,
             ha="center", va="top", fontsize=7, color="#777777",
         )  # fmt: skip
     if count < len(found):
@@ -115,8 +116,3 @@ def _thumbnail(file: Path) -> np.ndarray:
 def _shortened(name: str) -> str:
     """Return a class's name, cut where it is too long for a caption."""
     return literal(name if len(name) <= NAME_LENGTH else name[: NAME_LENGTH - 1] + "…")
-
-
-def _middle_cut(name: str, length: int = 28) -> str:
-    half = length // 2
-    return literal(name if len(name) <= length else f"{name[: half - 1]}…{name[-half:]}")

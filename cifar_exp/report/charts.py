@@ -8,7 +8,7 @@ from cifar_exp.plots.chart import LEGEND_LABELS, Axis, Chart, Matrix, Series, pa
 from cifar_exp.plots.curves import ACCURACY, EPOCH, LOSS, curve
 from cifar_exp.plots.pictures import draw_charts, draw_matrices
 from cifar_exp.report.content import Content, best_of
-from cifar_exp.report.runs import Run
+from cifar_exp.report.runs import ReportedRun
 
 MATRICES = 6  # in one picture
 # What accuracy is plotted against: figures of `result.json` with their names
@@ -54,7 +54,7 @@ def curves(content: Content) -> dict[str, Chart]:
 def _curves(content: Content, name: str, axis: Axis) -> Chart:
     series: list[Series] = []
     for run in content.runs:
-        label, colour = run.label, content.colour(run)
+        label, colour = content.label(run), content.colour(run)
         series += [
             curve(run.rows, f"val/{name}", label, colour, what="validation"),
             curve(run.rows, f"train/{name}", label, colour, what="training", is_faint=True, in_legend=False),
@@ -74,14 +74,14 @@ def cost(content: Content, key: str) -> Chart:
     best = front(runs, key)
     points = [
         Series(
-            run.label,
+            content.label(run),
             [run.result[key]],
             [run.result["val/acc"]],
             content.colour(run),
             mark="dots",
             in_legend=False,
-            names=[run.label] if len(runs) <= LEGEND_LABELS else (),
-            details=[_details(run, key)],
+            names=[content.label(run)] if len(runs) <= LEGEND_LABELS else (),
+            details=[_details(content.label(run), run, key)],
             marked=frozenset({0} if run in best else ()),
         )
         for run in runs
@@ -90,27 +90,31 @@ def cost(content: Content, key: str) -> Chart:
     return Chart(Axis(AGAINST[key], "cost", from_zero=True), Axis("validation accuracy", "percent"), [through, *points])
 
 
-def front(runs: Sequence[Run], cost: str) -> list[Run]:
+def front(runs: Sequence[ReportedRun], cost: str) -> list[ReportedRun]:
     """Return the runs on the Pareto front of validation accuracy against `cost`, the cheapest first."""
     return [runs[place] for place in pareto_front([(run.result[cost], -run.result["val/acc"]) for run in runs])]
 
 
-def _details(run: Run, key: str) -> str:
+def _details(label: str, run: ReportedRun, key: str) -> str:
     value, accuracy = run.result[key], run.result["val/acc"]
     number = f"{value:,}" if isinstance(value, int) else f"{value:.2f}"
-    return f"{run.label}\n{AGAINST[key]}: {number}\ntest {run.result['test/acc']:.2%}\nvalidation {accuracy:.2%}"
+    return f"{label}\n{AGAINST[key]}: {number}\ntest {run.result['test/acc']:.2%}\nvalidation {accuracy:.2%}"
 
 
 def classes(content: Content) -> Chart:
     """Return per-class test accuracy, one dot per run."""
+    tests = [(run, run.test.class_acc) for run in content.tested if run.test]
     series = [
-        Series(run.label, list(found.values()), list(found), content.colour(run), mark="dots", what="test accuracy")
-        for run, found in ((run, run.test.class_acc) for run in content.tested if run.test)
-    ]
+        Series(
+            content.label(run), list(found.values()), list(found), content.colour(run),
+            mark="dots", what="test accuracy",
+        )
+        for run, found in tests
+    ]  # fmt: skip
     return Chart(Axis("test accuracy", "percent"), Axis("", "name"), series)
 
 
 def confusion(content: Content) -> dict[str, Matrix]:
     """Return the confusion matrix of each run that has been tested."""
-    tests = {run.label: run.test for run in content.tested if run.test}
-    return {label: Matrix(label, list(test.class_acc), test.confusion) for label, test in tests.items()}
+    tests = [(run, run.test) for run in content.tested if run.test]
+    return {run.label: Matrix(content.label(run), list(test.class_acc), test.confusion) for run, test in tests}

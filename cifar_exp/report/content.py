@@ -7,12 +7,14 @@ from pathlib import Path
 
 from cifar_exp.config.messages import collected
 from cifar_exp.errors import UserError
-from cifar_exp.report.runs import Run, read_run, with_labels
+from cifar_exp.plots.chart import middle_cut
+from cifar_exp.report.runs import ReportedRun, read_run, with_labels
 from cifar_exp.runs.directory import RunDir
 
 RUNS_IN_ORDER = 12  # more are sorted by validation accuracy
 RUNS_IN_DETAIL = 12  # with confusion matrix and layer table
 NAMES_SHOWN = 8
+LABEL_LENGTH = 48
 PALETTE = (
     "#3b82c4", "#e0752d", "#2f9e6e", "#c8457a", "#8a63d2", "#b58a00", "#1a9fb5", "#a0654f", "#7f8c3a", "#d14b4b",
 )  # fmt: skip  # readable on white and on black
@@ -22,23 +24,27 @@ PALETTE = (
 class Content:
     """The runs in the order of the report, and the directories of those left out, with their status."""
 
-    runs: Sequence[Run]
+    runs: Sequence[ReportedRun]
     left_out: Mapping[Path, str]
 
     @property
-    def detailed(self) -> Sequence[Run]:
+    def detailed(self) -> Sequence[ReportedRun]:
         """The runs that are shown in detail: the best by validation accuracy, in the order of the report."""
         best = best_of(self.runs, RUNS_IN_DETAIL)
         return [run for run in self.runs if run in best]
 
     @property
-    def tested(self) -> Sequence[Run]:
+    def tested(self) -> Sequence[ReportedRun]:
         """Those of them whose test by class is known."""
         return [run for run in self.detailed if run.test]
 
-    def colour(self, run: Run) -> str:
+    def colour(self, run: ReportedRun) -> str:
         """Return a run's colour in every chart."""
         return PALETTE[self.runs.index(run) % len(PALETTE)]
+
+    def label(self, run: ReportedRun) -> str:
+        """Return a run's label in every chart, where a long one would leave no room for the points."""
+        return middle_cut(run.label, LABEL_LENGTH)
 
     @property
     def title(self) -> str:
@@ -47,7 +53,7 @@ class Content:
         return labels if len(labels) <= 60 else f"{len(self.runs)} runs"
 
 
-def best_of(runs: Sequence[Run], count: int) -> list[Run]:
+def best_of(runs: Sequence[ReportedRun], count: int) -> list[ReportedRun]:
     """Return the `count` best runs by validation accuracy, the best first."""
     return sorted(runs, key=lambda run: -run.result["val/acc"])[:count]
 
@@ -84,15 +90,19 @@ def listed(left_out: Mapping[Path, str]) -> str:
     return "\n".join([*lines[:NAMES_SHOWN], *more])
 
 
-def runs_below(path: Path) -> Iterator[Path]:
-    """`path` if it is a run's directory, else the runs in it, in the order of their names."""
+def runs_below(path: Path, above: frozenset[Path] = frozenset()) -> Iterator[Path]:
+    """`path` if it is a run's directory, else the runs in it, in the order of their names; `above` contain it."""
     files = RunDir(path)
     if files.result.is_file() or files.config.is_file():
         yield path
         return
-    children = [child for child in path.iterdir() if child.is_dir() and not child.name.startswith(".")]
+    above |= {path.resolve()}
+    try:
+        children = [one for one in path.iterdir() if one.is_dir() and one.name[0] != "." and one.resolve() not in above]
+    except OSError as error:
+        raise UserError(f"runs: {path}: cannot be read ({error.strerror}).") from None
     for child in sorted(children, key=lambda child: (len(child.name) if child.name.isdigit() else 0, child.name)):
-        yield from runs_below(child)
+        yield from runs_below(child, above)
 
 
 def _status(directory: Path) -> str:

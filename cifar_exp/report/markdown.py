@@ -53,6 +53,6 @@ def _left_out(content: Content) -> str:
 
 def _escaped(text: str) -> str:
     text = text.replace("\n", " ")
-    for sign in "\\|<*`":
+    for sign in "\\|<*`[$&":
         text = text.replace(sign, f"\\{sign}")
     return text

@@ -11,7 +11,7 @@ from cifar_exp.plots.interactive import figure_of
 from cifar_exp.report import tables
 from cifar_exp.report.charts import Variants, charts
 from cifar_exp.report.content import RUNS_IN_DETAIL, Content
-from cifar_exp.report.runs import Run
+from cifar_exp.report.runs import ReportedRun
 from cifar_exp.report.tables import Table
 
 
@@ -54,7 +54,7 @@ def _sections(content: Content, drawn: dict[str, Variants]) -> list[str]:
     ]
     differing = tables.overrides(content.runs)
     if differing:
-        sections.append(_section("What differs", _table(differing, "differing")))
+        sections.append(_section("What differs", _table(differing)))
     if "classes" in drawn:
         sections.append(_section("Per-class accuracy", _chart("classes", drawn["classes"], f"{detailed}Test images.")))
         caption = f"{detailed}Test images by true and predicted class."
@@ -77,20 +77,20 @@ def _chart(name: str, chart: Variants, caption: str) -> str:
     return f'<figure>{heading}<div class="chart" id="{name}" data-chart="{name}"></div></figure>'
 
 
-def _table(table: Table, name: str) -> str:
+def _table(table: Table, name: str = "") -> str:
     head = "".join(f"<th{_kind(table, column)}>{escape(title)}</th>" for column, title in enumerate(table.columns))
     rows = "\n".join(f"<tr>{_cells(table, position)}</tr>" for position in range(len(table.rows)))
+    identity = f' id="{name}"' if name else ""
     return (
-        f'<div class="scroll"><table id="{escape(name)}"><thead><tr>{head}</tr></thead>\n'
-        f"<tbody>\n{rows}\n</tbody></table></div>"
+        f'<div class="scroll"><table{identity}><thead><tr>{head}</tr></thead>\n<tbody>\n{rows}\n</tbody></table></div>'
     )
 
 
 def _cells(table: Table, row: int) -> str:
     cells = []
     for column, text in enumerate(table.rows[row]):
-        tag = "th" if column == 0 else "td"
-        shown = f"<strong>{escape(text)}</strong>" if (row, column) in table.best else escape(text)
+        tag, mark = ("th", "span") if column == 0 else ("td", "strong" if (row, column) in table.best else "")
+        shown = f"<{mark}>{escape(text)}</{mark}>" if mark else escape(text)
         cells.append(f"<{tag}{_kind(table, column)}>{shown}</{tag}>")
     return "".join(cells)
 
@@ -106,6 +106,6 @@ def _left_out(content: Content) -> str:
     return f"<details><summary>{len(content.left_out)} not finished, left out</summary><ul>{listed}</ul></details>"
 
 
-def _network(runs: Sequence[Run], table: Table) -> str:
+def _network(runs: Sequence[ReportedRun], table: Table) -> str:
     labels = ", ".join(run.label for run in runs)
-    return f"<details><summary>{escape(labels)}</summary>{_table(table, 'layers')}</details>"
+    return f"<details><summary>{escape(labels)}</summary>{_table(table)}</details>"

@@ -20,7 +20,7 @@ OVERRIDES_IN_LABEL = 3
 
 
 @dataclass(frozen=True, eq=False)
-class Run:
+class ReportedRun:
     """One finished run. What an older or a foreign run lacks is None or empty."""
 
     label: str  # short, and unlike that of any other run in the report
@@ -43,14 +43,14 @@ class Run:
         return value
 
 
-def read_run(directory: Path) -> Run:
+def read_run(directory: Path) -> ReportedRun:
     """Return a finished run, labelled by its name."""
     files = RunDir(directory)
     result = files.read_result().document()
     config = _config(files)
     test, hydra = files.read_test(), saved_hydra(files.hydra)
     plan = _plan(config, test)
-    return Run(
+    return ReportedRun(
         label=str(config.get("name") or result["model"]),
         directory=directory,
         result={**(costs_of(plan) if plan else {}), **result},  # an older result has fewer costs
@@ -83,14 +83,14 @@ def _plan(config: Mapping[str, Any], test: ClassFigures | None) -> Plan | None:
         return None
 
 
-def differing(runs: Sequence[Run]) -> dict[str, list[Any]]:
+def differing(runs: Sequence[ReportedRun]) -> dict[str, list[Any]]:
     """Return the overridden keys whose values are not the same in all runs, with the value of each run."""
     keys = dict.fromkeys(key for run in runs for key in run.overrides if not key.startswith(("hydra.", "logger.")))
     values = {key: [run.value(key) for run in runs] for key in keys if key not in ("name", "tags", "resume", "trial")}
     return {key: each for key, each in values.items() if any(value != each[0] for value in each)}
 
 
-def with_labels(runs: Sequence[Run]) -> list[Run]:
+def with_labels(runs: Sequence[ReportedRun]) -> list[ReportedRun]:
     """Return the runs with labels that differ: the name, then what differs, then the directory."""
     labels = [run.label for run in runs]
     if len(set(labels)) < len(labels):
@@ -104,7 +104,7 @@ def with_labels(runs: Sequence[Run]) -> list[Run]:
     return [replace(run, label=label) for run, label in zip(runs, labels, strict=True)]
 
 
-def _endings(namesakes: Sequence[Run]) -> dict[Run, str]:
+def _endings(namesakes: Sequence[ReportedRun]) -> dict[ReportedRun, str]:
     """Return ` seed=1`: how runs of the same name differ; their directories where that is much."""
     keys = list(differing(namesakes))
     if len(keys) > OVERRIDES_IN_LABEL:

@@ -7,7 +7,7 @@ from typing import Any
 from cifar_exp.network.cost import COSTS
 from cifar_exp.network.plan import Plan, Row
 from cifar_exp.network.table import COLUMNS, TEXT_COLUMNS, layer_rows, total_row
-from cifar_exp.report.runs import Run, differing
+from cifar_exp.report.runs import ReportedRun, differing
 
 
 @dataclass(frozen=True)
@@ -48,30 +48,27 @@ NARROW = tuple(  # what a terminal of 80 columns shows
 )
 
 
-def comparison(runs: Sequence[Run], figures: Sequence[Figure] = FIGURES) -> Table:
+def comparison(runs: Sequence[ReportedRun], figures: Sequence[Figure] = FIGURES) -> Table:
     """Return accuracies, time and cost of each run; a figure that no run has is no column."""
     figures = [one for one in figures if any(run.result.get(one.key) is not None for run in runs)]
     texts = [Figure("run", ""), *(Figure(key, key) for key in ("model", "data", "device") if _adds(runs, key))]
-    rows = [
-        [run.label, *(str(run.result.get(one.key)) for one in texts[1:]), *(_cell(run, one) for one in figures)]
-        for run in runs
-    ]
+    rows = [[run.label, *(_cell(run, one) for one in (*texts[1:], *figures))] for run in runs]
     best = {(row, len(texts) + column) for column, one in enumerate(figures) for row in _best_rows(runs, one)}
     return Table([one.title for one in (*texts, *figures)], rows, len(texts), frozenset(best))
 
 
-def _adds(runs: Sequence[Run], key: str) -> bool:
+def _adds(runs: Sequence[ReportedRun], key: str) -> bool:
     """Return whether a column of `key` adds something to the labels."""
     values = [run.result.get(key) for run in runs]
     return len(set(values)) > 1 and values != [run.label for run in runs]
 
 
-def _cell(run: Run, figure: Figure) -> str:
+def _cell(run: ReportedRun, figure: Figure) -> str:
     value = run.result.get(figure.key)
     return "–" if value is None else format(value, figure.form)
 
 
-def _best_rows(runs: Sequence[Run], figure: Figure) -> list[int]:
+def _best_rows(runs: Sequence[ReportedRun], figure: Figure) -> list[int]:
     values = [run.result.get(figure.key) for run in runs]
     known = [value for value in values if value is not None]
     if figure.better is None or len(set(known)) < 2:
@@ -80,7 +77,7 @@ def _best_rows(runs: Sequence[Run], figure: Figure) -> list[int]:
     return [row for row, value in enumerate(values) if value == best]
 
 
-def overrides(runs: Sequence[Run]) -> Table | None:
+def overrides(runs: Sequence[ReportedRun]) -> Table | None:
     """Return the overridden keys whose values differ: one column per run, or one row where runs outnumber keys."""
     labels = [run.label for run in runs]
     shown = {key: [_plain(value) for value in each] for key, each in differing(runs).items()}
@@ -100,7 +97,7 @@ def _plain(value: Any) -> str:
     return str(value).lower() if isinstance(value, bool) else str(value)
 
 
-def class_accuracy(runs: Sequence[Run]) -> Table | None:
+def class_accuracy(runs: Sequence[ReportedRun]) -> Table | None:
     """Return per-class test accuracy, one column per run that has been tested."""
     known = [(run, run.test.class_acc) for run in runs if run.test]
     if not known:
@@ -115,9 +112,9 @@ def layers(plan: Plan) -> Table:
     return Table(COLUMNS, [*layer_rows(plan), total_row(plan)], TEXT_COLUMNS)
 
 
-def networks(runs: Sequence[Run]) -> list[tuple[Plan, list[Run]]]:
+def networks(runs: Sequence[ReportedRun]) -> list[tuple[Plan, list[ReportedRun]]]:
     """Return the different networks among the runs, each with the runs that trained it."""
-    groups: dict[tuple[Row, ...], tuple[Plan, list[Run]]] = {}
+    groups: dict[tuple[Row, ...], tuple[Plan, list[ReportedRun]]] = {}
     for run in runs:
         if run.plan is not None:
             groups.setdefault(run.plan.rows, (run.plan, []))[1].append(run)

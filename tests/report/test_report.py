@@ -14,8 +14,7 @@ from PIL import Image
 
 from cifar_exp.report.charts import front
 from cifar_exp.report.content import collect
-from cifar_exp.report.runs import Run as ReportedRun
-from cifar_exp.report.runs import read_run
+from cifar_exp.report.runs import ReportedRun, read_run
 from tests.conftest import Run
 from tests.report.conftest import Reported
 from tests.training.tiny import result
@@ -156,10 +155,11 @@ def test_runs_of_older_versions_lack_what_they_do_not_know(cifar_exp: Run, copie
     for run in ("0", "1"):
         (copies / run / "test.json").unlink()
         shutil.rmtree(copies / run / ".hydra")
-        edited(copies / run)
+        edited(copies / run, device=None if run == "0" else "cpu")
     assert cifar_exp("report", f"runs=[{copies}]") == 0
     page = Page(Path("report/report.html").read_text())
     assert page.headings == ["Comparison", "Curves", "Accuracy against cost"]
+    assert [row[1] for row in page.rows[1:3]] == ["–", "cpu"]
 
 
 def test_many_runs_are_sorted_and_only_the_best_shown_in_detail(cifar_exp: Run, copies: Path) -> None:
@@ -175,12 +175,18 @@ def test_many_runs_are_sorted_and_only_the_best_shown_in_detail(cifar_exp: Run, 
 
 def test_names_cannot_break_out_of_the_page(cifar_exp: Run, copies: Path) -> None:
     config = copies / "0" / ".hydra" / "config.yaml"
-    config.write_text(re.sub(r"(?m)^name: .*$", "name: '</script><b>|x'", config.read_text()))
+    config.write_text(re.sub(r"(?m)^name: .*$", "name: '</script><b>|x [l](http://e)'", config.read_text()))
     assert cifar_exp("report", f"runs=[{copies}]") == 0
     html = Path("report/report.html").read_text()
     assert "</script><b>" not in html
-    assert "&lt;/script&gt;&lt;b&gt;|x" in html
-    assert "| \\</script>\\<b>\\|x |" in Path("report/report.md").read_text()
+    assert "&lt;/script&gt;&lt;b&gt;|x [l]" in html
+    assert "| \\</script>\\<b>\\|x \\[l](http://e) |" in Path("report/report.md").read_text()
+
+
+def test_links_to_a_directory_above_are_not_followed(copies: Path) -> None:
+    for name in ("latest", "current", "previous"):
+        (copies / name).symlink_to(copies)
+    assert len(collect([copies]).runs) == 2
 
 
 runs = st.lists(st.tuples(st.integers(1, 9), st.integers(0, 9)), min_size=1, max_size=12)

@@ -7,11 +7,16 @@ import sys
 from pathlib import Path
 
 import pytest
+from matplotlib.figure import Figure
 
 from cifar_exp.cli.tables import figures_table, note, result_table, show
+from cifar_exp.plots import pictures
 from cifar_exp.plots.chart import Axis, Chart, Matrix, Series
 from cifar_exp.plots.curves import plot_curves
 from cifar_exp.plots.interactive import figure_of
+from cifar_exp.report.charts import cost
+from cifar_exp.report.content import Content
+from cifar_exp.report.runs import ReportedRun
 from tests.conftest import Run
 
 
@@ -48,6 +53,33 @@ def test_dollar_signs_in_a_name_are_no_formula(tmp_path: Path) -> None:
     row = {"epoch": 0, "train/acc": 0.5, "val/acc": 0.5, "train/loss": 1.0, "val/loss": 1.0}
     plot_curves(tmp_path / "curves.png", [row], "a$b_$", 0.5)
     assert (tmp_path / "curves.png").stat().st_size > 0
+
+
+def test_one_epoch_and_many_classes_have_one_tick_each(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    names = [f"class{number}" for number in range(100)]
+    epochs, classes = Series("a", [1], [0.5], "#000"), Series("b", [0.5] * 100, names, "#000", mark="dots")
+    chart = Chart(Axis("epoch", "whole"), Axis("accuracy", "percent"), [epochs])
+    by_class = Chart(Axis("accuracy", "percent"), Axis("", "name"), [classes])
+    figures: list[Figure] = []
+    monkeypatch.setattr(pictures, "save", lambda figure, *_: figures.append(figure))
+    pictures.draw_charts(tmp_path / "a.png", [chart, by_class])
+    first, second = figures[0].axes
+    assert all(tick.is_integer() for tick in first.get_xticks())
+    assert second.get_ylim() == pytest.approx((99.6, -0.6))
+    assert figure_of(chart).layout.xaxis.dtick == 1
+    assert figure_of(by_class).layout.yaxis.range == pytest.approx((99.6, -0.6))
+
+
+def test_a_long_name_leaves_room_for_the_chart(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    run = ReportedRun("name " * 60, tmp_path, {"params": 1, "val/acc": 0.5, "test/acc": 0.5}, [])
+    (_, point) = cost(Content([run], {}), "params").series
+    assert len(point.label) <= 48
+    labels = [Series(f"{number} {'wide ' * 9}", [1, 2], [0, 1], "#000") for number in range(6)]
+    figures: list[Figure] = []
+    monkeypatch.setattr(pictures, "save", lambda figure, *_: figures.append(figure))
+    pictures.draw_charts(tmp_path / "a.png", [Chart(Axis("x"), Axis("y"), labels)])
+    figures[0].draw_without_rendering()
+    assert figures[0].legends[0].get_window_extent().width < figures[0].bbox.width
 
 
 def test_plotly_shows_names_that_look_like_its_markup_as_they_are() -> None:

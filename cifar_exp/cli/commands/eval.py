@@ -75,6 +75,7 @@ def show_evaluation(evaluation: Evaluation, flipped: Evaluation) -> None:
     ]
     if len(names) <= CLASSES_SHOWN:
         confusion = [[name, *map(str, row)] for name, row in zip(names, evaluation.confusion.tolist(), strict=True)]
-        columns = ["true class", *(name[:4] for name in names)]
+        short = [name[:4] for name in names]
+        columns = ["true class", *(short if len(set(short)) == len(names) else names)]
         tables.append(figures_table("Confusion: true class by predicted class", columns, confusion))
     show(*tables)

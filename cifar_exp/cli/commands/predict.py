@@ -68,7 +68,7 @@ def check_target(path: str | None, files: Sequence[Path]) -> None:
 
 def image_files(path: Path) -> list[Path]:
     """Return `path` itself, or the image files in it and below it, sorted. Raises UserError where there are none."""
-    if path.is_file():
+    if not path.is_dir():
         return [path]
     files = sorted(file for file in path.rglob("*") if file.suffix.lower() in image_suffixes() and is_shown(file, path))
     if not files:
