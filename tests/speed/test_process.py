@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from cifar_exp.process import cpu_quota
+from cifar_exp.process import cpu_quota, is_contended
 
 FAULTS = """
 import ctypes, resource, sys
@@ -77,6 +77,30 @@ def test_a_training_has_no_more_threads_than_its_container_may_use(own: dict[str
         [sys.executable, "-c", code], check=True, capture_output=True, text=True, env=inherited | own
     )
     assert ended.stdout.strip() == threads
+
+
+@pytest.mark.parametrize(
+    ("text", "contended"),
+    [
+        (
+            "some avg10=65.70 avg60=68.91 avg300=73.54 total=2633\nfull avg10=0.00 avg60=0.00 avg300=0.00 total=0\n",
+            True,
+        ),
+        ("some avg10=0.12 avg60=68.91 avg300=73.54 total=2633\n", False),
+        (None, False),
+    ],
+    ids=["others wait", "idle", "no such file"],
+)
+def test_threads_spin_less_where_processes_wait_for_a_core(text: str | None, contended: bool, tmp_path: Path) -> None:
+    pressure = tmp_path / "cpu"
+    if text is not None:
+        pressure.write_text(text)
+    assert is_contended(pressure) is contended
+    chosen = f"import os; import cifar_exp.process as process\nprocess.is_contended = lambda: {contended}\n"
+    code = f"{chosen}process.configure_process(); print(os.environ.get('GOMP_SPINCOUNT'))"
+    assert output(code) == ("1000" if contended else "None")
+    assert output(code, GOMP_SPINCOUNT="7") == "7"
+    assert output(code, OMP_WAIT_POLICY="passive") == "None"
 
 
 def test_help_imports_neither_torch_nor_hydra() -> None:
