@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from pathlib import Path
+from threading import Lock
 from typing import cast
 
 from omegaconf import DictConfig, OmegaConf
@@ -11,13 +12,15 @@ from cifar_exp.checks import check_train, composer, planned
 from cifar_exp.config.compose import hydra_session
 from cifar_exp.config.messages import ConfigError, collected
 from cifar_exp.config.overrides import parse_overrides
-from cifar_exp.config.parse import parse
+from cifar_exp.config.parse import as_given, parse
 from cifar_exp.config.schema import TrainConfig
 from cifar_exp.errors import UserError
 from cifar_exp.files import expanded, nearest_path
 from cifar_exp.network.plan import Plan
 from cifar_exp.network.planner import plan_network
 from cifar_exp.network.spec import ModelSpec
+
+_composing = Lock()  # of threads: Hydra's state is one for the process
 
 
 def compose(overrides: Sequence[str] = (), config_dir: str | Path | None = None) -> TrainConfig:
@@ -30,8 +33,9 @@ def compose(overrides: Sequence[str] = (), config_dir: str | Path | None = None)
     Raises:
         UserError: Every error of the overrides and of the config that they make.
     """
-    with hydra_session("train", config_dir):
-        cfg = composer("train").compose(parse_overrides(overrides))
+    given = [overrides] if isinstance(overrides, str) else overrides
+    with _composing, hydra_session("train", config_dir):
+        cfg = composer("train").compose(parse_overrides(given))
         return check_train(cfg).config
 
 
@@ -48,11 +52,13 @@ def plan(
         num_classes: How many logits there are; a config's own data takes its place.
 
     Raises:
-        UserError: The file is not a model, shapes do not fit, or a config's budget is exceeded.
+        UserError: The file is not a model, a value is not valid, shapes do not fit, or a config's budget is exceeded.
     """
     if isinstance(source, TrainConfig):
-        return planned(source).plan
-    spec = source if isinstance(source, ModelSpec) else load_model(expanded(source))
+        return planned(parse(TrainConfig, as_given(source))).plan
+    if len(input_shape) != 3 or min(*input_shape, num_classes) < 1:
+        raise UserError(f"expected (channels, height, width) ≥ 1 and classes ≥ 1, got {input_shape} and {num_classes}.")
+    spec = parse(ModelSpec, as_given(source)) if isinstance(source, ModelSpec) else load_model(expanded(source))
     return plan_network(spec, input_shape, num_classes)
 
 

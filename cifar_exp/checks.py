@@ -63,26 +63,6 @@ def planned(config: Config) -> Planned[Config]:
     return Planned(config, data_info, plan)
 
 
-def check_config(config: TrainConfig, base: Path | None = None, of_several: bool = False) -> Planned[TrainConfig]:
-    """Return the run that a config describes, its paths absolute; no image is read, torch is imported for a GPU only.
-
-    Args:
-        config: as the user wrote it; `~` is the user's home.
-        base: what relative paths start from; None: the working directory.
-        of_several: whether it is a job of `-m`, which trains on one device.
-
-    Raises:
-        UserError: data or a teacher that does not exist, incompatible shapes, an exceeded budget, a device that this
-            machine does not have, or a text that would be a reference in the config that is saved.
-    """
-    config = _with_absolute_paths(config, base or Path.cwd())
-    checks = _machine_checks(config, of_several)
-    if of_several and config.trainer.devices == "auto":
-        config = config.model_copy(update={"trainer": config.trainer.model_copy(update={"devices": 1})})
-    *_, checked = collected(lambda: _check_texts(config), *checks, lambda: planned(config))
-    return cast(Planned[TrainConfig], checked)
-
-
 def _machine_checks(config: TrainConfig, of_several: bool = False) -> list[Callable[[], None]]:
     """Return the checks of what this machine must have for a config, for the parts that it was given."""
     checks: dict[str, Callable[[], None]] = {
@@ -128,18 +108,31 @@ def _check_teacher(teacher: str | None) -> None:
 
 
 def check_train(cfg: AnyConfig, base: Path | None = None, of_several: bool = False) -> Planned[TrainConfig]:
-    """Return the run that the root config of `train` describes; see `check_config`.
+    """Return the run that the root config of `train` describes, its paths absolute.
+
+    No image is read, and torch is imported for a GPU only.
+
+    Args:
+        cfg: as the user wrote it; `~` is the user's home.
+        base: what relative paths start from; None: the working directory.
+        of_several: whether it is a job of `-m`, which trains on one device.
 
     Raises:
-        UserError: unknown keys and wrong values too, with what is wrong in the other parts of the config.
+        UserError: everything that is wrong with it: unknown keys, wrong values, data or a teacher that does not exist,
+            incompatible shapes, an exceeded budget, a device that this machine does not have, or a text that would be a
+            reference in the config that is saved.
     """
     try:
-        config = parse(TrainConfig, cfg)
+        config = _with_absolute_paths(parse(TrainConfig, cfg), base or Path.cwd())
     except ConfigError as error:
         rest = valid_parts(TrainConfig, plain(cfg), whole=NETWORK)
         network = [lambda: planned(rest)] if rest.model_fields_set >= {*NETWORK} else []
         raise ConfigError([*error.errors, *errors_of(*_machine_checks(rest, of_several), *network)]) from None
-    return check_config(config, base, of_several)
+    checks = _machine_checks(config, of_several)
+    if of_several and config.trainer.devices == "auto":
+        config = config.model_copy(update={"trainer": config.trainer.model_copy(update={"devices": 1})})
+    *_, checked = collected(lambda: _check_texts(config), *checks, lambda: planned(config))
+    return cast(Planned[TrainConfig], checked)
 
 
 def _other_errors(command: str, cfg: AnyConfig) -> list[str]:

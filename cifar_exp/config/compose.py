@@ -11,7 +11,7 @@ from hydra.core.global_hydra import GlobalHydra
 from hydra.core.hydra_config import HydraConfig
 from hydra.core.override_parser.types import Override, OverrideType
 from hydra.types import RunMode
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import DictConfig, OmegaConf, open_dict
 from omegaconf.errors import OmegaConfBaseException
 from packaging.version import Version
 from pydantic import BaseModel
@@ -109,6 +109,7 @@ class Composer:
         cfg, refused = self._composed([one for one in rest if is_composed(one, self.loader)], load or load_new)
         texts = [*errors.values(), *refused]
         if cfg is not None:
+            texts += self._without_package(cfg)
             texts += set_values(cfg, rest, self.loader)
         if texts or cfg is None:
             raise ConfigError([*texts, *(self._errors(cfg) if cfg is not None else [])])
@@ -121,9 +122,19 @@ class Composer:
             for one in given
         ]
 
+    def _without_package(self, cfg: DictConfig) -> list[str]:
+        """Remove the keys that only files of groups such as `experiment` can have made; return an error for each."""
+        groups = [str(key) for key in cfg if key not in (*self.schema.model_fields, "hydra") and self.options(str(key))]
+        with open_dict(cfg):
+            for group in groups:
+                del cfg[group]
+        return [f"{group}: a file sets keys of the root; let it start with '# @package _global_'." for group in groups]
+
     def _error(self, override: Override, multirun: bool) -> str | None:
         """Describe an override of an unknown key or option, or with several values without `-m`."""
         line, key = str(override.input_line), override.key_or_group
+        if not key:
+            return f"'{line}': expected KEY=VALUE."
         if override.is_sweep_override():
             if multirun:
                 return None
@@ -132,12 +143,8 @@ class Composer:
             return f"{line}: several values need -m, which runs each{hint}."
         if len(key) > LONGEST_NAME:
             return f"{key[:40]}…: unknown key."
-        value = override.value()
-        options = [] if override.is_delete() or isinstance(value, dict) else self.options(key)
-        if not options:
-            is_known = key.partition(".")[0] in self.schema.model_fields or is_composed(override, self.loader)
-            return None if is_known else unknown_key(key, self.schema)
-        return option_error(override, options)
+        is_known = key.partition(".")[0] in self.schema.model_fields or is_composed(override, self.loader)
+        return option_error(override, self.loader) if is_known else unknown_key(key, self.schema)
 
     def _composed(self, given: Sequence[Override], load: Load) -> tuple[DictConfig | None, list[str]]:
         """Return Hydra's config of the overrides that it accepts, if there is one, and an error for each other."""

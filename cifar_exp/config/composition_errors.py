@@ -53,7 +53,7 @@ def composition_error(error: Exception) -> str:
         if not group:
             return f"No config '{option}' in the config directories."
         known = group_options(GlobalHydra.instance().config_loader(), group)
-        return no_option(f"{group}={option}", group, option, known)
+        return no_option(group, option, known)
     message = "\n".join(line.strip() for line in str(error).splitlines()[:4])
     cause = next(iter(str(error.__cause__ or "").splitlines()), "")  # why an override cannot be merged
     return ": ".join(part for part in (message, cause) if part) or "does not fit"
@@ -70,18 +70,21 @@ def _undecodable() -> Path | None:
     return None
 
 
-def option_error(override: Override, options: Sequence[str]) -> str | None:
-    """Describe what is wrong with an override that chooses among the options of a group, if anything is."""
-    line, key, value = str(override.input_line), override.key_or_group, override.value()
+def option_error(override: Override, loader: ConfigLoader) -> str | None:
+    """Describe what is wrong with an override that chooses options of a group, if it is one and anything is."""
+    key, value = override.key_or_group, override.value()
+    options = [] if override.is_delete() or isinstance(value, dict) else group_options(loader, key)
     names = value if isinstance(value, list) else [value]
-    if not all(isinstance(name, str) for name in names):
-        return f"{line}: expected the name of an option.\nOptions of {key}: {', '.join(options)}."
-    unknown = [str(name) for name in names if name not in options and "${" not in str(name)]
-    return no_option(line.lstrip("+"), key, unknown[0], options) if unknown else None
+    if options and not all(isinstance(name, str) for name in names):
+        return f"{override.input_line}: expected the name of an option.\nOptions of {key}: {', '.join(options)}."
+    others = [str(name) for name in names if options and name not in options and "${" not in str(name)]
+    sources = loader.get_sources() if others else []
+    unknown = [name for name in others if not any(source.is_config(f"{key}/{name}") for source in sources)]
+    return no_option(key, unknown[0], options) if unknown else None
 
 
-def no_option(line: str, group: str, option: str, options: Sequence[str]) -> str:
-    """Return the error of an override, `line`, that chooses an option which its group does not have."""
+def no_option(group: str, option: str, options: Sequence[str]) -> str:
+    """Return the error of choosing an option which a group does not have."""
     hint = did_you_mean(option, options)
     users = users_conf_dir()
     if users is not None and (file := users / group / f"{option}.yml").is_file():
@@ -89,4 +92,4 @@ def no_option(line: str, group: str, option: str, options: Sequence[str]) -> str
     elif group == "hydra/launcher" and option in PLUGINS:
         hint = f" Its plugin is not installed: pip install 'cifar-exp[{PLUGINS[option]}]'"
     listed = f"\nOptions of {group}: {', '.join(options)}." if options else ""
-    return f"{line}: no such option.{hint}{listed}"
+    return f"{group}={option}: no such option.{hint}{listed}"

@@ -15,7 +15,7 @@ from hydra.core.utils import JobReturn, JobStatus
 from omegaconf import DictConfig, OmegaConf, open_dict, read_write
 
 from cifar_exp.config.compose import is_composed, set_values
-from cifar_exp.config.composition_errors import COMPOSITION_ERRORS, composition_error, group_options, option_error
+from cifar_exp.config.composition_errors import COMPOSITION_ERRORS, composition_error, option_error
 from cifar_exp.config.messages import ConfigError
 from cifar_exp.config.overrides import lines, parse_overrides
 
@@ -46,7 +46,7 @@ class JobLoader:
         """
         key = tuple(lines(overrides))
         if key not in self._templates:
-            if errors := [error for one in overrides if (error := self._option_error(one))]:
+            if errors := [error for one in overrides if (error := option_error(one, self._loader))]:
                 raise ConfigError(errors)
             if len(self._templates) >= TEMPLATES:
                 self._templates.pop(next(iter(self._templates)))  # the oldest
@@ -54,10 +54,6 @@ class JobLoader:
         cfg = deepcopy(self._templates[key])
         OmegaConf.copy_cache(from_config=master, to_config=cfg)
         return cfg
-
-    def _option_error(self, override: Override) -> str | None:
-        options = [] if override.is_delete() else group_options(self._loader, override.key_or_group)
-        return option_error(override, options) if options else None
 
     def load_sweep_config(self, master_config: DictConfig, sweep_overrides: Sequence[str]) -> DictConfig:
         """Return the config of a job. Raises ConfigError where its overrides do not fit the config."""

@@ -106,8 +106,6 @@ class Keys:
         if node.get("type") == "array":
             items = node.get("items")
             return f"a list, each {self._text(items)}" if items else "a list"
-        if "pattern" in node:
-            return f"a text that matches {node['pattern']}"
         kind = _TYPES.get(node.get("type", ""), "a value")
         bounds = [f"{sign} {node[name]:.10g}" for name, sign in _BOUNDS if name in node]
         return " ".join([kind, " and ".join(bounds)]).strip()
@@ -151,6 +149,7 @@ def _nearest_key(given: str, known: Sequence[str]) -> str | None:
     neighbours = {key.rpartition(".")[2]: key for key in known if key.rpartition(".")[0] == parent}
     if near := get_close_matches(leaf, list(neighbours), n=1, cutoff=0.6):
         return neighbours[near[0]]
-    if near := get_close_matches(given, list(known), n=1, cutoff=0.75):
+    others = [key for key in known if not given.startswith(f"{key}.")]
+    if near := get_close_matches(given, others, n=1, cutoff=0.75):
         return near[0]
     return elsewhere[0] if len(elsewhere) == 1 else None

@@ -80,7 +80,9 @@ def schema_errors(error: ValidationError, schema: type[BaseModel], values: Mappi
     for details in error.errors(include_url=False):
         path = ".".join(_path(keys, details))
         errors.setdefault(path, _text(path, details, keys, values))
-    return [text for path, text in errors.items() if not _is_inherited(path, errors, values)]
+    hints = "".join(errors.values())
+    misspelled = {path for path in errors if f"Did you mean '{path}'?" in hints}  # and so missing
+    return [text for path, text in errors.items() if path not in misspelled and not _is_inherited(path, errors, values)]
 
 
 def unknown_key(key: str, schema: type[BaseModel]) -> str:
@@ -131,6 +133,8 @@ def _text(path: str, details: ErrorDetails, keys: Keys, values: Mapping[str, Any
         return f"{path}: expected {bound} {length} characters, got {len(details['input'])}."
     if kind in ("too_short", "too_long"):
         return f"{path}: {details['msg'][0].lower()}{details['msg'][1:]}."
+    if kind == "string_pattern_mismatch":
+        return f"{path}: expected a text that matches {details['ctx']['pattern']}, got {shown(details['input'])}."
     is_item = any(isinstance(part, int) for part in location)
     given = details["input"] if is_item else _value_at(values, path, details["input"])
     hint = did_you_mean(given, keys.choices(location)) if isinstance(given, str) else ""

@@ -32,6 +32,11 @@ def parse(schema: type[Schema], cfg: AnyConfig, required: bool = True) -> Schema
         raise ConfigError([*errors, *(unknown_sources(layers) if isinstance(layers, Mapping) else [])]) from None
 
 
+def as_given(config: BaseModel) -> dict[str, Any]:
+    """Return a config as plain data to parse: a copy with other values (`model_copy`) has not been checked."""
+    return config.model_dump(warnings=False)
+
+
 def value_errors(schema: type[BaseModel], cfg: AnyConfig) -> list[str]:
     """Return every error in the values of `cfg`; a mandatory value that is missing (`???`) is none."""
     try:
@@ -74,7 +79,7 @@ def _plain_value(cfg: DictConfig, key: Any) -> Any:
 def unresolved(error: OmegaConfBaseException, where: str | None = None) -> UserError:
     """Return the error of a value, at `where`, that refers to what does not exist."""
     text = str(error).splitlines()[0]
-    _, _, cause = text.partition(" raised while resolving interpolation: ")  # after the name of an exception
+    _, _, cause = text.partition(" while resolving interpolation: ")  # after the name of an exception
     reason = cause.strip('"') or text
     return UserError((f"{where}: " if where else "") + reason.rstrip(".") + ".")
 

@@ -89,6 +89,8 @@ class TrainedNetwork:
         Raises:
             UserError: images of another shape.
         """
+        if isinstance(pixels, np.ndarray) and min(pixels.strides, default=0) < 0:  # a mirrored view
+            pixels = pixels.copy()
         images = torch.as_tensor(pixels)
         if images.dim() != 4 or tuple(images.shape[1:]) != self.plan.input_shape:
             expected = ", ".join(map(str, self.plan.input_shape))

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from cifar_exp.config.devices import check_accelerator
 from cifar_exp.config.parse import parse
 from cifar_exp.config.schema import TrainConfig
 from cifar_exp.data.settings import DataConfig
@@ -57,9 +58,13 @@ class Run:
 
         Args:
             accelerator: where it computes: cpu, gpu, mps, or auto for the best there is.
+
+        Raises:
+            UserError: this machine has no such accelerator, or the file with the weights is damaged.
         """
         from cifar_exp.inference.classifier import chosen_device, load_trained
 
+        check_accelerator(accelerator, "accelerator")
         return load_trained(self.checkpoint).to(chosen_device(accelerator))
 
 

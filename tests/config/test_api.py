@@ -2,6 +2,7 @@
 
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -36,6 +37,34 @@ def test_compose_takes_the_user_s_groups(tmp_path: Path) -> None:
     (tmp_path / "model" / "mine.yaml").write_text("name: mine\nlayers: {first: {channels: 8}}\n")
 
     assert ce.compose(["model=mine", "data=synthetic"], config_dir=tmp_path).model.name == "mine"
+
+
+def test_compose_takes_one_override() -> None:
+    assert ce.compose("data=synthetic").data.name == "synthetic"
+
+
+def test_threads_compose_their_own_configs() -> None:
+    with ThreadPoolExecutor(4) as threads:
+        configs = list(threads.map(lambda seed: ce.compose(["data=synthetic", f"seed={seed}"]), range(8)))
+    assert [config.seed for config in configs] == [*range(8)]
+
+
+def test_a_copy_with_other_values_is_checked(tmp_path: Path) -> None:
+    config = ce.compose(["data=synthetic"])
+
+    with pytest.raises(ce.UserError, match="seed: expected an integer"):
+        ce.train(config.model_copy(update={"seed": "x"}), tmp_path / "run")
+    assert not (tmp_path / "run").exists()
+    layers = {"first": {"channels": 8}}
+    assert ce.plan(config.model.model_copy(update={"layers": layers})).layers[0].name == "first"
+    with pytest.raises(ce.UserError, match=r"model\.layers: expected a mapping"):
+        ce.plan(config.model_copy(update={"model": {"name": "mine", "layers": 3}}))
+
+
+@pytest.mark.parametrize(("shape", "classes"), [((32, 32), 10), ((3, 0, 32), 10), ((3, 32, 32), 0)])
+def test_a_plan_needs_a_shape_and_classes(shape: tuple[int, int, int], classes: int) -> None:
+    with pytest.raises(ce.UserError, match=r"expected .channels, height, width. ≥ 1 and classes ≥ 1"):
+        ce.plan(ce.ModelSpec(name="mine", layers={"first": {"channels": 8}}), shape, classes)
 
 
 def test_compose_leaves_an_outer_hydra_application_as_it_was() -> None:

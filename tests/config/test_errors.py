@@ -27,6 +27,10 @@ TRAIN_ERRORS = {
     "unknown option of hydra": (["hydra/launcher=joblip"], ["hydra/launcher=joblip", "Options of hydra/launcher"]),
     "an option that is a number": (["model=3"], ["model=3: expected the name of an option"]),
     "a group chosen twice": (["+model=model2"], ["+model", "leave out the +"]),
+    "no key": (["=3"], ["'=3': expected KEY=VALUE"]),
+    "an option that is not there among others": (["experiment=[study,wdie]"], ["experiment=wdie", "mean 'wide'"]),
+    "an unknown key of a mapping": (["budget={params:9,x:1}"], ["budget.x: unknown key. Known: params, macs"]),
+    "a text of other letters": (["logger.project='a/b'"], ["logger.project: expected a text that matches ^[^/"]),
     "no value": (["seed"], ["'seed': expected KEY=VALUE"]),
     "unclosed bracket": (["tags=[a"], ["'tags=[a': not understood"]),
     "a function of the wrong arguments": (["-m", "seed=range(1,x)"], ["seed=range(1,x)", "argument stop"]),
@@ -185,6 +189,25 @@ def test_a_yml_file_is_named(cifar_exp: CifarExp, tmp_path: Path) -> None:
 
     assert ended.status == 2
     assert_is_a_message(ended.err, ["model=mine: no such option", "rename", "mine.yml"])
+
+
+def test_a_misspelled_key_is_not_missing_too(cifar_exp: CifarExp) -> None:
+    ended = cifar_exp("train", "+model.layers.conv8.chanels=16", "data=synthetic")
+
+    assert ended.err == (
+        "model.layers.conv8.chanels: unknown key. Did you mean 'model.layers.conv8.channels'?\n"
+    )  # fmt: skip
+
+
+def test_an_experiment_without_its_first_line_is_explained(cifar_exp: CifarExp, tmp_path: Path) -> None:
+    (tmp_path / "experiment").mkdir()
+    (tmp_path / "experiment" / "mine.yaml").write_text("seed: 7\n")
+
+    ended = cifar_exp("train", "--config-dir", str(tmp_path), "experiment=mine", "data=synthetic")
+
+    assert ended.status == 2
+    assert_is_a_message(ended.err, ["experiment: ", "# @package _global_"])
+    assert len(ended.err.splitlines()) == 1
 
 
 def test_even_fifty_errors_fit_in_twelve_lines(cifar_exp: CifarExp) -> None:

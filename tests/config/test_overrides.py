@@ -55,6 +55,15 @@ def test_each_job_of_a_multirun_has_one_device(
     assert cifar_exp("train", "-m", "data=synthetic", "seed=0,1", *chosen, "resume=auto").status == 0
 
 
+def test_an_option_may_be_in_a_directory_below_its_group(cifar_exp: CifarExp, tmp_path: Path) -> None:
+    (tmp_path / "model" / "small").mkdir(parents=True)
+    (tmp_path / "model" / "small" / "mine.yaml").write_text("name: mine\nlayers: {first: {channels: 8}}\n")
+
+    for option in ("small/mine", "small/mine.yaml"):
+        assert cifar_exp("summary", "--config-dir", str(tmp_path), f"model={option}").out.startswith("mine\n")
+    assert "model=small/mien: no such option" in cifar_exp("summary", "model=small/mien").err
+
+
 def test_ones_own_model_wins_over_a_shipped_one(cifar_exp: CifarExp, training: FakeTraining, tmp_path: Path) -> None:
     (tmp_path / "model").mkdir()
     (tmp_path / "model" / "model3.yaml").write_text("name: mine\nlayers: {first: {channels: 8}}\n")

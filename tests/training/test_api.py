@@ -73,6 +73,11 @@ def test_the_model_maps_raw_pixels_to_logits(run: ce.Run) -> None:
         model(pixels.permute(0, 2, 3, 1))
 
 
+def test_a_mirrored_view_of_pixels_is_mirrored(run: ce.Run) -> None:
+    pixels = np.random.default_rng(0).integers(0, 256, (2, 3, 32, 32), dtype=np.uint8)
+    assert torch.equal(run.model()(pixels[..., ::-1]), run.model()(pixels[..., ::-1].copy()))
+
+
 def test_paths_images_and_arrays_of_one_picture_are_predicted_alike(run: ce.Run, tmp_path: Path) -> None:
     pixels = np.random.default_rng(0).integers(0, 256, (40, 50, 3), dtype=np.uint8)
     image = Image.fromarray(pixels)
