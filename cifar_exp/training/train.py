@@ -1,6 +1,6 @@
 """`train()`: one run from a checked config to the files of contract section 6."""
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -115,20 +115,23 @@ def _check_continues(run: RunDir, config: TrainConfig) -> None:
         saved = load_config(run).model_dump(mode="json")
     if saved is None:
         return
-    differences = list(_differences(saved, config.model_dump(mode="json")))
-    if differences:
+    changed = list(differences(saved, config.model_dump(mode="json")))
+    if changed:
         raise UserError(
-            f"{near(run.path)}: contains a run of another config, which cannot be continued:\n{listing(differences)}"
+            f"{near(run.path)}: contains a run of another config, which cannot be continued:\n{listing(changed)}"
         )
 
 
-def _differences(saved: Mapping[str, Any], given: Mapping[str, Any], prefix: str = "") -> Iterator[str]:
+def differences(
+    saved: Mapping[str, Any], given: Mapping[str, Any], free: Collection[str] = FREE, prefix: str = ""
+) -> Iterator[str]:
+    """Yield a text for each key of a run's saved config that has another value now, unless it is `free` to change."""
     for name in dict.fromkeys([*given, *saved]):
         key = f"{prefix}{name}"
         before, now = saved.get(name), given.get(name)
-        if before == now or (key in FREE and (key != TEACHER or None not in (before, now))):
+        if before == now or (key in free and (key != TEACHER or None not in (before, now))):
             continue
         if isinstance(before, Mapping) and isinstance(now, Mapping):
-            yield from _differences(before, now, f"{key}.")
+            yield from differences(before, now, free, f"{key}.")
         else:
             yield f"{key}: the run has {shown(before)}, given is {shown(now)}."

@@ -110,3 +110,19 @@ def test_a_trial_without_values_for_the_space_is_marked_failed(pretend: Pretend,
     study_in(sweep).enqueue_trial({"model.layers.conv1.channels": 32})
     assert pretend(*sweep_arguments(sweep, 3)) == 0
     assert [row["state"] for row in table(sweep)] == ["complete", "failed", "complete"]
+
+
+def test_a_study_is_not_continued_once_a_file_of_its_config_is_edited(
+    pretend: Pretend, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    sweep, file = tmp_path / "sweep", tmp_path / "own" / "optimizer" / "mine.yaml"
+    file.parent.mkdir(parents=True)
+    more = ("optimizer=mine", "--config-dir", str(file.parents[1]))
+    file.write_text("name: sgd\nlr: 0.05\n")
+    assert pretend(*sweep_arguments(sweep, 1, *more)) == 0
+    assert pretend(*sweep_arguments(sweep, 2, *more, "name=other", "trainer.accelerator=cpu")) == 0
+    file.write_text("name: sgd\nlr: 0.02\n")
+    assert pretend(*sweep_arguments(sweep, 3, *more)) == 2
+    reported = capfd.readouterr().err
+    assert "optimizer.lr: the run has 0.05, given is 0.02." in reported
+    assert len(table(sweep)) == 2

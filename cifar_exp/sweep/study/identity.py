@@ -17,6 +17,7 @@ MAY_CHANGE = (
 )
 MAY_CHANGE_BELOW = tuple(f"{key}." for key in MAY_CHANGE)
 SHOWN = 3
+GIVE_ANOTHER = "Give another hydra.sweeper.study_name, and another hydra.sweep.dir."
 
 
 def identity(space: Space, settings: SweepSettings) -> dict[str, Any]:
@@ -45,7 +46,7 @@ def check_same(started: Mapping[str, Any], now: Mapping[str, Any], study_name: s
         for key in changed[:SHOWN]
     ]
     more = f"\n… and {len(changed) - SHOWN} more." if len(changed) > SHOWN else ""
-    raise UserError("\n".join(lines) + more + "\nGive another hydra.sweeper.study_name, and another hydra.sweep.dir.")
+    raise UserError("\n".join(lines) + f"{more}\n{GIVE_ANOTHER}")
 
 
 def _settings(about: Mapping[str, Any]) -> dict[str, str]:

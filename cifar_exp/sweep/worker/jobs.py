@@ -10,15 +10,19 @@ from omegaconf.errors import OmegaConfBaseException
 from optuna.trial import FrozenTrial
 
 from cifar_exp.config.jobs import set_hydra
+from cifar_exp.config.messages import listing
 from cifar_exp.config.overrides import written
-from cifar_exp.config.parse import unresolved
+from cifar_exp.config.parse import parse, unresolved
+from cifar_exp.config.schema import TrainConfig
 from cifar_exp.errors import UserError
 from cifar_exp.runs.directory import RunDir
-from cifar_exp.runs.saved import saved_overrides
+from cifar_exp.runs.saved import FREE, load_config, saved_overrides
 from cifar_exp.sweep.search.space import Candidate, Space
+from cifar_exp.sweep.study.identity import GIVE_ANOTHER, MAY_CHANGE
 from cifar_exp.sweep.study.storage import masked
 from cifar_exp.sweep.study.study import worker_of
 from cifar_exp.sweep.worker.outcome import belongs_to
+from cifar_exp.training.train import differences
 
 BY_NUMBER = ("${hydra.job.num}", "${hydra:job.num}")  # the usual subdirectory
 
@@ -117,6 +121,25 @@ class Jobs:
         changes = {"job.num": number, "job.id": str(number), "sweep.dir": str(sweep_dir), "sweep.subdir": subdir}
         set_hydra(cfg, changes)
         return cfg
+
+    def check_unchanged(self, trials: Sequence[FrozenTrial]) -> None:
+        """Check that a trial that has been started would be trained with the same config now.
+
+        Raises:
+            UserError: what differs: a file that the config is composed of has been edited since.
+        """
+        for trial in trials:
+            run = RunDir(Path(worker_of(trial).get("directory", "")))
+            if belongs_to(run.path, self.study_name, trial.number) and not self.missing_keys(trial):
+                config = parse(TrainConfig, self.compose(self._overrides(trial.params, trial.number)))
+                saved, now = (one.model_dump(mode="json") for one in (load_config(run), config))
+                changed = list(differences(saved, now, (*FREE, *MAY_CHANGE)))
+                if changed:
+                    raise UserError(
+                        f"{run.path}: a trial of the study '{self.study_name}' that had other settings:\n"
+                        f"{listing(changed)}\n{GIVE_ANOTHER}"
+                    )
+                return
 
     def is_attempted(self, job: Job) -> bool:
         """Return whether the job's directory contains an earlier attempt at the same trial."""

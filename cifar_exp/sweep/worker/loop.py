@@ -86,6 +86,7 @@ class Worker:
         with study.mutex():
             if jobs.are_runs:
                 recover(study, directory, self._settings.study_name, jobs.space, self._proposer)
+                jobs.check_unchanged(study.trials())
         write_text(RunDir(directory).multirun, OmegaConf.to_yaml(jobs.base))
         return study
 
