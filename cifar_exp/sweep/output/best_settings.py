@@ -1,6 +1,6 @@
 """What a sweep found besides the model: files with which `train --config-dir DIR/best model=best` uses it again."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -13,18 +13,27 @@ from cifar_exp.files import write_text
 EXPERIMENT = "experiment/best.yaml"
 NONE, CHOSEN = "- experiment: null", "- experiment: best"
 LEFT_OUT = ("model", "budget", "logger", "name", "resume")  # the model has its own file, the others change no result
+OF_TRIALS = ("data", "trainer")  # what is fixed of them makes trials short, or is where the images are
 
 
-def write_best_settings(directory: Path, overrides: Sequence[str], model: Mapping[str, Any]) -> None:
+def write_best_settings(
+    directory: Path, overrides: Sequence[str], swept: Collection[str], model: Mapping[str, Any]
+) -> None:
     """Write the settings of the winner besides its model as an experiment, which `directory`'s train.yaml chooses.
 
     Args:
         directory: `best` in the sweep's directory.
-        overrides: of the winner's trial, swept and fixed ones.
+        overrides: of the winner's trial, swept and fixed ones. Fixed ones of `data` and `trainer` are left out: the
+            winner is trained again on images, and for as many epochs, as the user chooses then.
+        swept: the keys that were swept.
         model: the winner's.
     """
-    given = [one for one in parse_overrides(overrides) if not one.is_delete()]
-    settings = {one.key_or_group: one.value() for one in given if one.key_or_group.split(".")[0] not in LEFT_OUT}
+    given = {one.key_or_group: one for one in parse_overrides(overrides) if not one.is_delete()}
+    settings = {
+        key: one.value()
+        for key, one in given.items()
+        if (top := key.split(".")[0]) not in LEFT_OUT and (key in swept or top not in OF_TRIALS)
+    }
     groups = {key: settings.pop(key) for key in list(settings) if _is_option(key, settings[key])}
     experiment = groups.pop("experiment", None)
     document: dict[str, Any] = {"defaults": [{f"override /{key}": option} for key, option in groups.items()]}

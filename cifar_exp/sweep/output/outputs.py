@@ -53,7 +53,8 @@ class Outputs:
             self._winner = winner.number
             model = {**winner.user_attrs["model"], "name": "best"}
             write_text(self._dir / BEST, self._header(winner) + model_yaml(model))
-            write_best_settings(self._dir / "best", self._space.overrides(winner.params), model)
+            overrides, swept = self._space.overrides(winner.params), self._space.swept
+            write_best_settings(self._dir / "best", overrides, swept, model)
 
     def finish(self, trials: Sequence[FrozenTrial]) -> None:
         """Write all of them."""
