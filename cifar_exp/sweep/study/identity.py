@@ -12,7 +12,7 @@ from cifar_exp.sweep.settings import SweepSettings
 
 # Settings that do not change the result of a trial.
 MAY_CHANGE = (
-    *("logger", "name", "resume", "data.root"),
+    *("logger", "name", "tags", "resume", "data.root"),
     *("trainer.enable_progress_bar", "trainer.accelerator", "trainer.devices"),
 )
 MAY_CHANGE_BELOW = tuple(f"{key}." for key in MAY_CHANGE)

@@ -84,10 +84,12 @@ class Jobs:
         """Check the job of a candidate.
 
         Raises:
-            UserError: it cannot be composed or trained, or its directory has no name.
+            UserError: it cannot be composed or trained, its directory has no name, or contains another run.
         """
         cfg = self.compose(self._overrides(candidate, 0))
-        self._subdir(candidate, 0)
+        first = self.sweep_dir / self._subdir(candidate, 0)
+        if first.name == "0" and RunDir(first).trace is not None and not belongs_to(first, self.study_name, 0):
+            raise self._not_ours(first, 0)
         if self.are_runs:
             from cifar_exp.checks import check_train
 
@@ -157,12 +159,15 @@ class Jobs:
         if not self.are_runs:
             return
         if RunDir(job.directory).trace is not None and not self.is_attempted(job):
-            raise UserError(
-                f"{job.directory}: already contains a run that is not trial {job.trial.number} of the study "
-                f"'{self.study_name}'.\nChoose another hydra.sweep.dir or hydra.sweeper.study_name."
-            )
+            raise self._not_ours(job.directory, job.trial.number)
         if not RunDir(job.directory).last.is_file():
             shutil.rmtree(job.directory, ignore_errors=True)
+
+    def _not_ours(self, directory: Path, number: int) -> UserError:
+        return UserError(
+            f"{directory}: already contains a run that is not trial {number} of the study '{self.study_name}'.\n"
+            "Choose another hydra.sweep.dir or hydra.sweeper.study_name."
+        )
 
     def _overrides(self, candidate: Candidate, number: int, attempt: int = 0) -> list[str]:
         """Return the user's overrides, between those that they may replace and the one that names the trial."""
