@@ -2,6 +2,7 @@
 
 import io
 import math
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 
@@ -118,18 +119,22 @@ def test_progress_is_one_line_per_trial_where_there_is_no_terminal(
 def test_the_winner_keeps_what_was_swept_and_its_recipe_but_not_what_made_its_trial_short(
     pretend: Pretend, tmp_path: Path
 ) -> None:
-    own = tmp_path / "own" / "optimizer" / "mine.yaml"
-    own.parent.mkdir(parents=True)
-    own.write_text("name: sgd\nlr: 0.05\nmomentum: 0.8\n")
-    swept = ("optimizer=choice(mine)", "optimizer.lr=choice(0.0123)", "data.batch_size=choice(33)", "scheduler=cosine")
-    more = ("seed='${data.batch_size}'", "trainer.max_epochs=1", "--config-dir", str(own.parents[1]))
+    own = tmp_path / "own"
+    for name, text in {
+        "optimizer/mine": "name: sgd\nlr: 0.05\nmomentum: 0.8\n",
+        "experiment/mine": "# @package _global_\ndefaults: [override /optimizer: mine]\nloss: {label_smoothing: 0.1}\n",
+    }.items():
+        (own / name).parent.mkdir(parents=True)
+        (own / f"{name}.yaml").write_text(text)
+    swept = ("experiment=choice(mine)", "optimizer.lr=choice(0.0123)", "data.batch_size=choice(33)", "scheduler=cosine")
+    more = ("seed='${data.batch_size}'", "trainer.max_epochs=1", "--config-dir", str(own))
     assert pretend(*sweep_arguments(tmp_path / "sweep", 1, *swept, *more)) == 0
-    own.unlink()
+    shutil.rmtree(own)
     config = cifar_exp.compose(["model=best", "data=cifar10"], config_dir=str(tmp_path / "sweep" / "best"))
     optimizer = config.optimizer
     assert (optimizer.name, optimizer.lr, optimizer.model_dump()["momentum"]) == ("sgd", 0.0123, 0.8)
     assert (config.data.name, config.data.batch_size, config.seed) == ("cifar10", 33, 33)
-    assert (config.scheduler.name, config.trainer.max_epochs) == ("cosine", 50)
+    assert (config.scheduler.name, config.loss.label_smoothing, config.trainer.max_epochs) == ("cosine", 0.1, 50)
 
 
 def test_the_winner_of_a_swept_experiment_keeps_its_settings(pretend: Pretend, tmp_path: Path) -> None:

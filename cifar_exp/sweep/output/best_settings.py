@@ -13,6 +13,7 @@ from cifar_exp.files import write_text
 EXPERIMENT = "experiment/best.yaml"
 NONE, CHOSEN = "- experiment: null", "- experiment: best"
 LEFT_OUT = ("model", "budget", "logger", "name", "resume")  # the model has its own file, the others change no result
+NOT_COPIED = ("model", "sweep", "hydra")  # groups
 OF_TRIALS = ("data", "trainer")  # what is fixed of them makes trials short, or is where the images are
 
 
@@ -45,8 +46,7 @@ def write_best_settings(
         for part in above:
             node = node.setdefault(part, {})
         node[last] = value
-    for group, option in {**groups, "experiment": experiment}.items():
-        _copy_users_own(directory, f"{group}/{option}.yaml")
+    _copy_users_own(directory)
     header = "# @package _global_\n# What the sweep's best trial was trained with besides its model.\n"
     write_text(directory / EXPERIMENT, header + yaml.safe_dump(document, sort_keys=False))
     root = (conf_dir() / "train.yaml").read_text(encoding="utf-8")
@@ -58,8 +58,10 @@ def _is_option(key: str, value: Any) -> bool:
     return (conf_dir() / key).is_dir() and not isinstance(value, Mapping)
 
 
-def _copy_users_own(directory: Path, file: str) -> None:
-    """Copy an option that is not shipped, so that `directory` has all that it needs."""
+def _copy_users_own(directory: Path) -> None:
+    """Copy the options that are not shipped, to which the chosen ones may refer: `directory` has all that it needs."""
     own = users_conf_dir()
-    if own is not None and (own / file).is_file():
-        write_text(directory / file, (own / file).read_text(encoding="utf-8"))
+    for group in sorted(conf_dir().iterdir()) if own is not None else ():
+        if group.is_dir() and group.name not in NOT_COPIED:
+            for file in (own / group.name).glob("*.yaml"):
+                write_text(directory / group.name / file.name, file.read_text(encoding="utf-8"))
