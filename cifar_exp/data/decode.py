@@ -104,7 +104,7 @@ def _decode(path: str, image_size: int) -> np.ndarray:
 
 
 def _square(image: Image.Image, image_size: int) -> np.ndarray:
-    return np.asarray(ImageOps.fit(_to_rgb(upright(image)), (image_size, image_size), Image.Resampling.BILINEAR))
+    return np.asarray(ImageOps.fit(to_rgb(upright(image)), (image_size, image_size), Image.Resampling.BILINEAR))
 
 
 def upright(image: Image.Image) -> Image.Image:
@@ -125,7 +125,8 @@ def without_pillow_warnings() -> Iterator[None]:
         yield
 
 
-def _to_rgb(image: Image.Image) -> Image.Image:
+def to_rgb(image: Image.Image) -> Image.Image:
+    """Return `image` as 8-bit RGB; raises ValueError for floating-point pixels."""
     if image.mode == "RGB" and "transparency" not in image.info:
         return image
     if image.mode.startswith("I"):

@@ -8,7 +8,7 @@ import numpy as np
 from PIL import Image
 from torch import Tensor
 
-from cifar_exp.data.decode import upright, without_pillow_warnings
+from cifar_exp.data.decode import to_rgb, upright, without_pillow_warnings
 from cifar_exp.inference.classifier import Prediction
 from cifar_exp.inference.evaluation import Evaluation
 from cifar_exp.plots.chart import middle_cut
@@ -104,13 +104,9 @@ def _show(axes: Any, image: np.ndarray, title: str, fontsize: int = 11) -> None:
 def _thumbnail(file: Path) -> np.ndarray:
     with without_pillow_warnings(), Image.open(file) as image:
         image.draft("RGB", (THUMBNAIL, THUMBNAIL))
-        shown = upright(image)
-        if shown.mode.startswith("I") or shown.mode == "F":  # beyond 8 bits: stretched to the visible range
-            levels = np.asarray(shown, dtype=np.float64)
-            levels = (levels - levels.min()) / max(float(np.ptp(levels)), 1.0)
-            shown = Image.fromarray((levels * 255).astype(np.uint8))
+        shown = to_rgb(upright(image))
         shown.thumbnail((THUMBNAIL, THUMBNAIL))
-        return np.asarray(shown.convert("RGBA"))
+        return np.asarray(shown)
 
 
 def _shortened(name: str) -> str:

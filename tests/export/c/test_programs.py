@@ -64,3 +64,11 @@ def test_make_arm_builds_a_program_that_prints_the_class_of_its_image(cpu: str, 
     assert (tmp_path / "firmware.elf").exists()
     found = run(tmp_path, "make", "-s", "emulate")
     assert "green" in (found.stdout + found.stderr).split()
+
+
+def test_what_was_built_for_another_processor_is_built_again(tmp_path: Path) -> None:
+    require_arm_tools()
+    exported(tmp_path, "network", "cortex-m4")
+    assert "-mcpu=cortex-m4" in run(tmp_path, "make", "arm").stdout
+    assert "-mcpu=cortex-m0" in run(tmp_path, "make", "arm", "CPU=cortex-m0").stdout
+    assert "up to date" in run(tmp_path, "make", "firmware.elf", "CPU=cortex-m0").stdout
