@@ -15,7 +15,7 @@ pytest.importorskip("onnxruntime")
 pytest.importorskip("onnxscript")
 
 from cifar_exp.export.graph_file import Agreement, about, onnx_logits, weight_bytes, write_onnx
-from cifar_exp.export.int8.quantise import write_int8
+from cifar_exp.export.int8 import write_int8
 
 STUDY: dict[str, Any] = {  # batch norm behind the ReLU, depthwise skips: the order of the reference study
     "name": "study",

@@ -25,7 +25,7 @@ from cifar_exp.export.graph_file import (
     write_onnx,
     write_torch,
 )
-from cifar_exp.export.int8.quantise import write_int8
+from cifar_exp.export.int8 import write_int8
 from cifar_exp.files import atomic, users_choice
 from cifar_exp.inference.classifier import TrainedNetwork, load_trained
 from cifar_exp.inference.evaluation import Evaluation

@@ -24,7 +24,7 @@ PROGRAM_BYTES = 1634  # start-up code, main(), network_run() itself, memcpy, mem
 class Code(NamedTuple):
     """The bytes of a kernel; more with tables, with projections, and with a ReLU in some or all convolutions."""
 
-    bytes: int
+    alone: int
     tables: int = 0
     projections: int = 0
     relus: tuple[int, int, int] = (0, 0, 0)
@@ -54,12 +54,12 @@ def flash_bytes(operations: Sequence[Operation]) -> int:
         kernels.add("multiply")
         size += FOURS_BYTES[has["TABLES"]] * has["FOURS"]
     for kernel in map(KERNELS.__getitem__, kernels):
-        size += kernel.bytes + kernel.tables * has["TABLES"] + kernel.projections * has["PROJECTIONS"]
+        size += kernel.alone + kernel.tables * has["TABLES"] + kernel.projections * has["PROJECTIONS"]
         size += kernel.relus[has["RELUS"]]
     singles = [operation for operation in operations if operation.kind == "conv" and not operation.is_logits]
     if len(singles) == 1:
         is_pixel = singles[0].patch_values == padded(singles[0].in_shape[0]) > padded(1)
-        size += (SINGLE_PIXEL_BYTES if is_pixel else SINGLE_CONV_BYTES) - KERNELS["conv"].bytes
+        size += (SINGLE_PIXEL_BYTES if is_pixel else SINGLE_CONV_BYTES) - KERNELS["conv"].alone
     return size
 
 
@@ -71,7 +71,7 @@ def sram_bytes(operations: Sequence[Operation], input_shape: Shape, num_classes:
 def _stack_bytes(operations: Sequence[Operation]) -> int:
     """Return the stack of the deepest kernel and of what calls it; depthwise kernels keep a pointer for each tap."""
     stack = LOGITS_STACK
-    taps = max([2, *(part.kernel_size**2 for operation in operations for part in operation.spatial)])
+    taps = features_of(operations)["TAPS"]
     for operation in operations:
         if operation.conv and not operation.is_logits:
             stack = max(stack, PROJECTION_STACK if operation.skip_values else CONV_STACK)

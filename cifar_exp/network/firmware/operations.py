@@ -123,12 +123,11 @@ def features_of(operations: Sequence[Operation]) -> dict[str, int]:
     """Return what the operations have, by the names of the kernels' macros: other code takes up no flash."""
     convolutions = [one for one in operations if one.conv and not one.is_logits]
     parts = [part for one in operations for part in one.spatial]
+    some_relus = int(any(one.epilogue.relu for one in operations))
     return {
         "TAPS": max([2, *(part.kernel_size**2 for part in parts)]),
         "TABLES": int(any(one.epilogue.has_table or one.middle.has_table for one in operations)),
-        "RELUS": 2
-        if all(one.epilogue.relu for one in convolutions)
-        else int(any(one.epilogue.relu for one in operations)),
+        "RELUS": 2 if all(one.epilogue.relu for one in convolutions) else some_relus,
         "MIDDLE_RELUS": int(any(one.middle.activation in ("relu", "relu6") for one in operations)),
         "FOURS": int(any(one.patch_values == padded(1) for one in operations)),
         "PROJECTIONS": int(any(one.skip_values for one in operations)),
