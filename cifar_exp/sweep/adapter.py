@@ -15,6 +15,7 @@ from hydra.types import HydraContext, TaskFunction
 from omegaconf import DictConfig, OmegaConf
 from optuna.trial import FrozenTrial
 
+from cifar_exp.config.devices import PROCESSES_PER_CORE
 from cifar_exp.config.jobs import set_hydra
 from cifar_exp.config.overrides import expressions, parse_overrides, written
 from cifar_exp.errors import UserError
@@ -35,6 +36,7 @@ from cifar_exp.sweep.study.storage import (
     reason_of,
     storage_errors,
 )
+from cifar_exp.sweep.study.study import ended
 from cifar_exp.sweep.worker.driver import Driver
 from cifar_exp.sweep.worker.jobs import Jobs
 from cifar_exp.sweep.worker.loop import Worker
@@ -98,6 +100,7 @@ class Adapter:
         """
         with self._storage_in_use():
             worker = self._worker(arguments)
+            self._check_workers()
             worker.check()
             return self._in_this_process(worker) if self._is_alone else self._in_workers(worker, arguments)
 
@@ -120,6 +123,15 @@ class Adapter:
             if driver.is_gone:
                 os._exit(INTERRUPTED)  # nobody waits for this process any more, and some launchers would keep it
             raise
+
+    def _check_workers(self) -> None:
+        """Raise UserError where this machine has too few cores for its workers."""
+        most = PROCESSES_PER_CORE * (os.cpu_count() or 1)
+        if self._is_here and not self._is_basic and self._settings.n_jobs > most:
+            raise UserError(
+                f"hydra.sweeper.n_jobs={self._settings.n_jobs}: each is a process here; expected at most {most}, "
+                f"{PROCESSES_PER_CORE} per core."
+            )
 
     def _in_this_process(self, worker: Worker) -> list[Sequence[JobReturn]]:
         if self._settings.n_jobs > 1:
@@ -145,7 +157,8 @@ class Adapter:
             self._prepare_launcher(stack)
             watch = DriverWatch(this_worker(file, token), self._settings.grace_period)
             launch = self._worker_launch(worker, partial(self._work, arguments, watch))
-            driver = Driver(launch, self._settings.n_jobs, together=self._is_joblib)
+            left = max(0, self._settings.n_trials - len(ended(study.trials())))
+            driver = Driver(launch, min(self._settings.n_jobs, left), together=self._is_joblib)
             report = stack.enter_context(self._shown(worker))
             driver.run(study, worker.is_over, report)
         worker.check_any()
@@ -216,7 +229,7 @@ class Adapter:
 
         def launch(first: int, count: int) -> Sequence[JobReturn]:
             launcher = Plugins.instance().instantiate_launcher(
-                hydra_context=self._context, task_function=task, config=self._launcher_config()
+                hydra_context=self._context, task_function=task, config=self._launcher_config(count)
             )
             jobs = [
                 [*overrides, f"hydra.sweep.subdir={written(f'.workers/{number}')}"]
@@ -242,10 +255,10 @@ class Adapter:
             assert isinstance(options, dict)
             connect({str(key): value for key, value in options.items()})
 
-    def _launcher_config(self) -> DictConfig:
+    def _launcher_config(self, workers: int) -> DictConfig:
         """Joblib starts a process for every core, unless it is given the number of the sweep's workers."""
         if self._is_joblib:
-            set_hydra(self._config, {"launcher.n_jobs": self._settings.n_jobs})
+            set_hydra(self._config, {"launcher.n_jobs": workers})
         return self._config
 
 

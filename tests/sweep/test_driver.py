@@ -115,3 +115,10 @@ def test_a_worker_whose_time_is_up_gives_its_trial_up_before_its_job_ends() -> N
         assert signal.getsignal(signal.SIGUSR2) is requeue
     finally:
         signal.signal(signal.SIGUSR2, before)
+
+
+def test_a_complete_study_starts_no_worker() -> None:
+    study: Any = SimpleNamespace(trials=list)
+    for together in (True, False):
+        launch = lambda first, count: pytest.fail("started")  # noqa: E731
+        Driver(launch, count=0, together=together).run(study, lambda _: True, lambda _: None)

@@ -65,6 +65,10 @@ def test_a_space_with_nothing_within_the_budget_is_reported_at_once(
             ("+hydra.sweeper.sampler.population_size=9", "hydra/sweeper/sampler=nsgaii"),
             "+hydra.sweeper.sampler.population_size: has a value already; leave out the +.",
         ),
+        (
+            ("+hydra.sweeper.sampler.group=true",),
+            "hydra.sweeper.sampler (tpe): multivariate=true and group=false are needed",
+        ),
         (("hydra.sweeper.prefer=mac",), "'mac' is not a cost. Did you mean 'macs'?"),
         (("hydra.sweeper.storage=nonsense",), "storage"),
         (("hydra.sweeper.storage=postgresql+psycopg://me:secret@127.0.0.1:1/none",), "cannot use postgresql"),
@@ -130,3 +134,13 @@ def test_a_cause_that_all_trials_share_stops_the_sweep(
     assert "Traceback" not in reported
     assert pretend(*sweep_arguments(sweep, 3)) == 0
     assert [row["state"] for row in table(sweep)] == ["complete"] * 3
+
+
+def test_more_workers_than_a_machine_can_run_are_an_error(
+    pretend: Pretend, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    pytest.importorskip("hydra_plugins.hydra_joblib_launcher")
+    many = ("hydra/launcher=joblib", "hydra.sweeper.n_jobs=9999")
+    assert pretend(*sweep_arguments(tmp_path / "sweep", 2, *many)) == 2
+    assert "hydra.sweeper.n_jobs=9999: each is a process here; expected at most" in capfd.readouterr().err
+    assert not (tmp_path / "sweep").exists()

@@ -105,7 +105,7 @@ def build_sampler(settings: Mapping[str, Any], seed: int | None) -> BaseSampler 
         UserError: an unknown name or option.
     """
     makers: dict[str, Callable[..., BaseSampler | None]] = {
-        "tpe": lambda **given: TPESampler(seed=seed, **{"multivariate": True, **given}),
+        "tpe": partial(_tpe, seed),
         "random": _no_sampler,
         "gp": partial(GPSampler, seed=seed, warn_independent_sampling=False),
         "nsgaii": partial(NSGAIISampler, seed=seed),
@@ -113,6 +113,13 @@ def build_sampler(settings: Mapping[str, Any], seed: int | None) -> BaseSampler 
     }
     sampler: BaseSampler | None = made_by_name("hydra.sweeper.sampler", {"name": "tpe", **settings}, makers)
     return sampler
+
+
+def _tpe(seed: int | None, multivariate: bool = True, group: bool = False, **options: Any) -> BaseSampler:
+    """Return the TPE sampler. Raises ValueError for options that let it propose a candidate key by key."""
+    if group or not multivariate:
+        raise ValueError("multivariate=true and group=false are needed, as a candidate is proposed as a whole")
+    return TPESampler(seed=seed, multivariate=True, **options)
 
 
 def _no_sampler() -> None:

@@ -44,7 +44,7 @@ class Driver:
 
     def __init__(self, launch: Launch, count: int, together: bool) -> None:
         self._launch = launch
-        self._sizes = [count] if together else [1] * count
+        self._sizes = [count] if together and count else [1] * count
         self._ended: queue.Queue[tuple[Group, Any]] = queue.Queue()
         self._started = self._running = self._fruitless = 0
 
