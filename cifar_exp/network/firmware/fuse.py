@@ -207,15 +207,17 @@ def _stored_numbers(operation: Operation) -> Iterator[tuple[str, int, int]]:
     yield "channels", max(operation.in_shape[0], operation.out_shape[0]), 65535
     yield "kernel_sizes", len(operation.spatial), 255
     for conv in (*operation.spatial, *([operation.conv] if operation.conv else [])):
-        yield "kernel_size", conv.kernel_size, 255
-        yield "stride", conv.stride, 255
-        yield "dilation", conv.dilation, 255
-        yield "padding", conv.dilation * (conv.kernel_size - 1) // 2, 255
+        if conv.kernel_size * conv.stride * conv.dilation > 255:  # otherwise each of these is less
+            yield "kernel_size", conv.kernel_size, 255
+            yield "stride", conv.stride, 255
+            yield "dilation", conv.dilation, 255
+            yield "padding", conv.dilation * (conv.kernel_size - 1) // 2, 255
     for part in operation.spatial:
         yield "outputs per channel", part.channels // part.in_shape[0], 255
     if skip is not None:
         yield "stride of the skip", skip.stride, 255
-        yield "outputs per channel of the skip", operation.out_shape[0] // skip.shape[0] * (skip.kind == "scaled"), 255
+        if skip.kind == "scaled":
+            yield "outputs per channel of the skip", operation.out_shape[0] // skip.shape[0], 255
 
 
 def _as_map(shape: Shape) -> Shape:

@@ -71,7 +71,7 @@ def sram_bytes(operations: Sequence[Operation], input_shape: Shape, num_classes:
 def _stack_bytes(operations: Sequence[Operation]) -> int:
     """Return the stack of the deepest kernel and of what calls it; depthwise kernels keep a pointer for each tap."""
     stack = LOGITS_STACK
-    taps = features_of(operations)["TAPS"]
+    taps = max([2, *(part.kernel_size**2 for operation in operations for part in operation.spatial)])
     for operation in operations:
         if operation.conv and not operation.is_logits:
             stack = max(stack, PROJECTION_STACK if operation.skip_values else CONV_STACK)
