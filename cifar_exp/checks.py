@@ -1,6 +1,6 @@
 """The checks before anything is read, created or trained: each command's config as a typed, checked one."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
@@ -19,7 +19,7 @@ from cifar_exp.config.command_schema import (
 from cifar_exp.config.compose import Composer
 from cifar_exp.config.devices import check_accelerator, check_compiler, check_devices
 from cifar_exp.config.messages import ConfigError, collected, errors_of
-from cifar_exp.config.parse import AnyConfig, parse, plain, valid_parts, value_errors
+from cifar_exp.config.parse import AnyConfig, parse, plain, texts, valid_parts, value_errors
 from cifar_exp.config.schema import TrainConfig
 from cifar_exp.data.describe import DataInfo, describe
 from cifar_exp.data.settings import DataConfig
@@ -85,17 +85,9 @@ def _with_absolute_paths(config: TrainConfig, base: Path) -> TrainConfig:
 
 
 def _check_texts(config: TrainConfig) -> None:
-    keys = [key for key, text in _texts(config.model_dump()) if "${" in text]
+    keys = [key for key, text in texts(config.model_dump()) if "${" in text]
     if keys:
         raise ConfigError([f"{key}: expected a text without ${{…}}, which is a reference in YAML." for key in keys])
-
-
-def _texts(value: Any, key: str = "") -> Iterator[tuple[str, str]]:
-    if isinstance(value, str):
-        yield key, value
-    named = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
-    for name, one in named:
-        yield from _texts(one, f"{key}.{name}".lstrip("."))
 
 
 def _check_teacher(teacher: str | None) -> None:
@@ -153,30 +145,21 @@ def check_summary(cfg: AnyConfig) -> Planned[SummaryConfig]:
     return planned(parse(SummaryConfig, cfg))
 
 
-@dataclass(frozen=True)
-class CheckedEval:
-    """What `eval` tests, and on which data."""
-
-    config: EvalConfig
-    run: Run
-    data: DataConfig
-    data_info: DataInfo  # of `data`
-
-
-def check_eval(cfg: AnyConfig) -> CheckedEval:
+def check_eval(cfg: AnyConfig) -> tuple[EvalConfig, Run, DataConfig]:
     """Return the run and the data that the root config of `eval` names.
 
     `data` with a `name` stands for itself (a chosen group); without one, its keys replace those of the run's.
     """
     config = parse(EvalConfig, cfg)
 
-    def with_data() -> CheckedEval:
+    def with_data() -> tuple[EvalConfig, Run, DataConfig]:
         run = load_run(config.run)
         data = chosen_data(run, config.data)
-        return CheckedEval(config, run, data, describe(data))
+        describe(data)
+        return config, run, data
 
     _, checked = collected(lambda: check_accelerator(config.accelerator, "accelerator"), with_data)
-    return checked
+    return cast(tuple[EvalConfig, Run, DataConfig], checked)
 
 
 def check_predict(cfg: AnyConfig) -> tuple[PredictConfig, Run]:

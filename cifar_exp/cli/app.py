@@ -136,7 +136,7 @@ def _run_several(composer: Composer, overrides: Sequence[Override]) -> None:
     if composer.command == "train":
         _train_several(cfg, loader, composer, overrides, given)
         return
-    for job in combinations(composer, given, cfg, loader) if is_plain(cfg) else ():
+    for job in combinations(composer, given, cfg, loader):
         run_one(job.config, _main_of(composer.command, job.checked), job.directory)
 
 

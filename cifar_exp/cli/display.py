@@ -7,7 +7,7 @@ from os import environ
 
 import hydra
 from hydra.core.hydra_config import HydraConfig
-from omegaconf import DictConfig, OmegaConf, open_dict, read_write
+from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from cifar_exp.config.location import conf_dir
@@ -27,10 +27,7 @@ def show_config(cfg: DictConfig, part: str, package: str | None, resolve: bool) 
         UserError: there is no such package, or a reference points to nothing.
     """
     HydraConfig.instance().set_config(cfg)
-    dropped = [key for key in cfg if part != "all" and (key == "hydra") == (part == "job")]
-    with read_write(cfg), open_dict(cfg):
-        for key in dropped:
-            del cfg[key]
+    cfg = OmegaConf.masked_copy(cfg, [key for key in cfg if part == "all" or (key == "hydra") == (part == "hydra")])
     try:
         node = OmegaConf.select(cfg, package) if package and package != "_global_" else cfg
         if node is None:
@@ -44,17 +41,13 @@ def show_config(cfg: DictConfig, part: str, package: str | None, resolve: bool) 
 
 def show_hydras_own(config_name: str, flags: Sequence[str], overrides: Sequence[str]) -> int:
     """Let Hydra print its help, where the config comes from, or shell completions; return the exit status."""
-    application = hydra.main(version_base="1.3", config_path=str(conf_dir()), config_name=config_name)(_no_task)
+    application = hydra.main(version_base="1.3", config_path=str(conf_dir()), config_name=config_name)(lambda _: None)
     try:
         with _command_line([*flags, *overrides]):
             application()
     except SystemExit as end:
         return int(end.code or 0)
     return 0
-
-
-def _no_task(cfg: DictConfig) -> None:
-    """Stand for the task, which Hydra does not run with these flags."""
 
 
 @contextmanager

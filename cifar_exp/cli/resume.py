@@ -42,7 +42,7 @@ def resumed(composer: Composer, given: Sequence[Override]) -> DictConfig | None:
     errors = [text for one in others if not _is_free(one) for text in _contradiction(one, saved, choices, directory)]
     if errors:
         raise UserError(listing(errors))
-    return _with_saved(cfg, saved, free, directory)
+    return _with_saved(cfg, saved, [one.key_or_group for one in free if not one.is_hydra_override()], directory)
 
 
 def _is_free(override: Override) -> bool:
@@ -63,18 +63,13 @@ def _contradiction(override: Override, saved: DictConfig, choices: Mapping[str, 
     return [f"{override.input_line}: the run to resume has {key}={shown(kept)}; leave it out."]
 
 
-def _with_saved(cfg: DictConfig, saved: DictConfig, free: Sequence[Override], directory: Path) -> DictConfig:
-    """Return Hydra's node of `cfg`, and for the rest `saved` with the free overrides."""
-    given_logger = cfg.logger
+def _with_saved(cfg: DictConfig, saved: DictConfig, free: Sequence[str], directory: Path) -> DictConfig:
+    """Return Hydra's node and the free keys of `cfg`, and for the rest `saved`."""
+    values = {key: OmegaConf.select(cfg, key) for key in free}
     with open_dict(cfg):
         for key in [key for key in cfg if key != "hydra"]:
             del cfg[key]
         cfg.merge_with(saved)
-        cfg.resume = str(directory)
-        for override in free:
-            key = override.key_or_group
-            if key == "logger":
-                cfg.logger = given_logger
-            elif not override.is_hydra_override():
-                OmegaConf.update(cfg, key, override.value(), force_add=True)
+        for key, value in {**values, "resume": str(directory)}.items():
+            OmegaConf.update(cfg, key, value, force_add=True)
     return cfg

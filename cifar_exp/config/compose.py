@@ -223,6 +223,9 @@ def _group_error(override: Override, choices: Mapping[str, Any]) -> str | None:
 def _key_error(override: Override, base: DictConfig) -> str | None:
     """Describe a removal, or an override of Hydra's own node, that cannot be applied to the config of the groups."""
     key = override.key_or_group
+    node = key if isinstance(override.value(), dict) else key.rpartition(".")[0]
+    if _has(base, node) and OmegaConf.select(base, node) is None:
+        return f"{override.input_line}: {node} is null, and gets keys in a file alone."
     if _has(base, key):
         return f"+{key}: has a value already; leave out the +." if override.type is OverrideType.ADD else None
     siblings = [name for name in _names(base, key.rpartition(".")[0]) if name != "hydra"]

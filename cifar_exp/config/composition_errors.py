@@ -18,7 +18,7 @@ from cifar_exp.errors import UserError, did_you_mean
 
 COMPOSITION_ERRORS = (
     *(HydraException, OmegaConfBaseException, YAMLError, UnicodeDecodeError, RecursionError),
-    AssertionError,  # OmegaConf's, for a key below one that is null
+    *(AssertionError, AttributeError),  # OmegaConf's, for a key below one that is null, and for a mapping in its place
 )
 PLUGINS = {"joblib": "joblib", "ray": "ray", "submitit_local": "submitit", "submitit_slurm": "submitit"}
 

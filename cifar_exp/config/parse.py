@@ -1,6 +1,6 @@
 """A composed config as plain data, and as the typed schema of its command."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Annotated, Any, TypeVar
 
 from omegaconf import DictConfig, OmegaConf
@@ -21,7 +21,11 @@ def parse(schema: type[Schema], cfg: AnyConfig, required: bool = True) -> Schema
     Without `required`, a mandatory value that is still missing (`???`) is none.
     """
     values = plain(cfg)
-    missing = [f"{key}=… is missing; this command needs it." for key in _missing(values)] if required else []
+    missing = (
+        [f"{key}=… is missing; this command needs it." for key, text in texts(values) if text == "???"]
+        if required
+        else []
+    )
     if missing:
         raise ConfigError(missing)
     try:
@@ -84,11 +88,10 @@ def unresolved(error: OmegaConfBaseException, where: str | None = None) -> UserE
     return UserError((f"{where}: " if where else "") + reason.rstrip(".") + ".")
 
 
-def _missing(values: Mapping[str, Any], prefix: str = "") -> list[str]:
-    missing = []
-    for key, value in values.items():
-        if isinstance(value, Mapping):
-            missing += _missing(value, f"{prefix}{key}.")
-        elif value == "???":
-            missing.append(f"{prefix}{key}")
-    return missing
+def texts(value: Any, key: str = "") -> Iterator[tuple[str, str]]:
+    """Yield each text in plain data with its dotted key."""
+    if isinstance(value, str):
+        yield key, value
+    named = value.items() if isinstance(value, Mapping) else enumerate(value) if isinstance(value, list) else ()
+    for name, one in named:
+        yield from texts(one, f"{key}.{name}".lstrip("."))

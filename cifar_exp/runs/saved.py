@@ -1,6 +1,5 @@
 """What a run's `.hydra` directory contains, read back: the config, Hydra's settings and the overrides."""
 
-from contextlib import suppress
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -56,11 +55,8 @@ def load_config(files: RunDir) -> TrainConfig:
 
 
 def save_config(files: RunDir, config: TrainConfig) -> None:
-    """Write a run's config with every value, unless its directory contains an equal one."""
+    """Write a run's config with every value."""
     document = config.model_dump(mode="json", exclude={"resume"})
-    with suppress(UserError):
-        if load_config(files).model_dump(mode="json", exclude={"resume"}) == document:
-            return
     write_text(files.config, yaml.safe_dump(document, sort_keys=False, allow_unicode=True))
 
 

@@ -131,6 +131,8 @@ def differences(
         before, now = saved.get(name), given.get(name)
         if before == now or (key in free and (key != TEACHER or None not in (before, now))):
             continue
+        if key == "trainer.devices" and {before, now} == {"auto", 1}:  # a job of -m, continued by itself
+            continue
         if isinstance(before, Mapping) and isinstance(now, Mapping):
             yield from differences(before, now, free, f"{key}.")
         else:

@@ -32,17 +32,17 @@ def test_a_saved_run_has_its_own_config(run: Path) -> None:
 
 
 def test_eval_uses_the_runs_own_data(run: Path) -> None:
-    assert check_eval({"run": str(run), "data": None}).data.test_size == 100
+    assert check_eval({"run": str(run), "data": None})[2].test_size == 100
 
 
 def test_eval_may_change_a_single_key_of_the_data(run: Path) -> None:
-    data = check_eval({"run": str(run), "data": {"eval_batch_size": 7}}).data
+    data = check_eval({"run": str(run), "data": {"eval_batch_size": 7}})[2]
 
     assert (data.name, data.test_size, data.eval_batch_size) == ("synthetic", 100, 7)
 
 
 def test_eval_takes_a_chosen_source_as_it_is(run: Path) -> None:
-    data = check_eval({"run": str(run), "data": {"name": "cifar10"}}).data
+    data = check_eval({"run": str(run), "data": {"name": "cifar10"}})[2]
 
     assert (data.name, data.test_size) == ("cifar10", None)
 

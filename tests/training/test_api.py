@@ -119,6 +119,8 @@ def test_resume_returns_a_finished_run_and_rejects_another_config(run: ce.Run) -
     before = run.result
     assert run.config is not None
     assert ce.train(run.config, run.directory, resume=True).result == before
+    on_one = run.config.model_copy(update={"trainer": run.config.trainer.model_copy(update={"devices": 1})})
+    assert ce.train(on_one, run.directory, resume=True).result == before
     other = run.config.model_copy(update={"seed": 8})
     with pytest.raises(ce.UserError, match="seed: the run has 7, given is 8"):
         ce.train(other, run.directory, resume=True)

@@ -4,52 +4,53 @@ import math
 from contextlib import suppress
 from typing import Any
 
-from cifar_exp.checks import CheckedEval
 from cifar_exp.cli.tables import figures_table, note_unfinished, show
+from cifar_exp.config.command_schema import EvalConfig
+from cifar_exp.data.describe import describe
 from cifar_exp.data.loader import EvalLoader
+from cifar_exp.data.settings import DataConfig
 from cifar_exp.data.sources import load_test
 from cifar_exp.errors import RunFailedError
 from cifar_exp.files import json_text
-from cifar_exp.inference.classifier import chosen_device, load_trained
+from cifar_exp.inference.classifier import chosen_device
 from cifar_exp.inference.evaluation import Evaluation, evaluate
 from cifar_exp.network import check_budget
-from cifar_exp.runs.directory import RunDir
+from cifar_exp.runs.run import Run
 
 CLASSES_SHOWN = 20  # more make a confusion matrix that is wider than a terminal
 
 
-def main(checked: CheckedEval) -> None:
+def main(checked: tuple[EvalConfig, Run, DataConfig]) -> None:
     """Print the figures of the test, or with `format=json` one JSON document."""
-    note_unfinished(checked.run)
-    plain, flipped = test(checked)
-    keep_for_report(checked, plain)
-    if checked.config.format == "json":
+    config, run, data = checked
+    note_unfinished(run)
+    plain, flipped = test(config, run, data)
+    keep_for_report(run, data, plain)
+    if config.format == "json":
         print(json_text(document(plain, flipped)))
     else:
         show_evaluation(plain, flipped)
 
 
-def test(checked: CheckedEval) -> tuple[Evaluation, Evaluation]:
+def test(config: EvalConfig, run: Run, data: DataConfig) -> tuple[Evaluation, Evaluation]:
     """Return the predictions for all test images, as they are and averaged with those for their mirror images."""
-    trained = load_trained(checked.run.checkpoint)
-    check_budget(trained.plan, checked.config.budget)
-    trained.check_fits(checked.data.name, checked.data_info)
-    device = chosen_device(checked.config.accelerator)
-    loader = EvalLoader(load_test(checked.data).to(device), checked.data.eval_batch_size)
-    classifier = trained.classifier.to(device)
-    plain, flipped = (evaluate(classifier, loader, trained.class_names, flip) for flip in (False, True))
+    trained, device = run.model(config.accelerator), chosen_device(config.accelerator)
+    check_budget(trained.plan, config.budget)
+    trained.check_fits(data.name, describe(data))
+    loader = EvalLoader(load_test(data).to(device), data.eval_batch_size)
+    plain, flipped = (evaluate(trained.classifier, loader, trained.class_names, flip) for flip in (False, True))
     if not math.isfinite(plain.loss + flipped.loss):
-        raise RunFailedError(f"the test loss of {checked.run.checkpoint} is not finite")
+        raise RunFailedError(f"the test loss of {run.checkpoint} is not finite")
     return plain, flipped
 
 
-def keep_for_report(checked: CheckedEval, evaluation: Evaluation) -> None:
+def keep_for_report(run: Run, data: DataConfig, evaluation: Evaluation) -> None:
     """Write the `test.json` that a finished run lacks, where these are its own test images."""
-    run = RunDir(checked.run.directory)
-    own = checked.run.config is not None and checked.data == checked.run.config.data
-    if own and run.finished and not run.test.exists():
+    if run.config is None or run.config.data != data:
+        return
+    if run.files.finished and not run.files.test.exists():
         with suppress(OSError):  # a directory that cannot be written to
-            run.write_test(evaluation.document())
+            run.files.write_test(evaluation.document())
 
 
 def document(plain: Evaluation, flipped: Evaluation) -> dict[str, Any]:
