@@ -12,7 +12,7 @@ from cifar_exp.checks import check_train, composer, planned
 from cifar_exp.config.compose import hydra_session
 from cifar_exp.config.messages import ConfigError, collected
 from cifar_exp.config.overrides import parse_overrides
-from cifar_exp.config.parse import as_given, parse
+from cifar_exp.config.parse import parse
 from cifar_exp.config.schema import TrainConfig
 from cifar_exp.errors import UserError
 from cifar_exp.files import expanded, nearest_path
@@ -55,11 +55,12 @@ def plan(
         UserError: The file is not a model, a value is not valid, shapes do not fit, or a config's budget is exceeded.
     """
     if isinstance(source, TrainConfig):
-        return planned(parse(TrainConfig, as_given(source))).plan
+        return planned(parse(TrainConfig, source.model_dump(warnings=False))).plan
     if len(input_shape) != 3 or min(*input_shape, num_classes) < 1:
         raise UserError(f"expected (channels, height, width) ≥ 1 and classes ≥ 1, got {input_shape} and {num_classes}.")
-    spec = parse(ModelSpec, as_given(source)) if isinstance(source, ModelSpec) else load_model(expanded(source))
-    return plan_network(spec, input_shape, num_classes)
+    if isinstance(source, ModelSpec):  # a copy with other values (`model_copy`) has not been checked
+        return plan_network(parse(ModelSpec, source.model_dump(warnings=False)), input_shape, num_classes)
+    return plan_network(load_model(expanded(source)), input_shape, num_classes)
 
 
 def load_model(path: Path) -> ModelSpec:

@@ -137,7 +137,7 @@ def _other_errors(command: str, cfg: AnyConfig) -> list[str]:
 
 def composer(command: str, config_name: str | None = None) -> Composer:
     """Return what composes the config of a command; see `Composer`."""
-    return Composer(command, SCHEMAS[command], partial(_other_errors, command), config_name)
+    return Composer(command, SCHEMAS[command], partial(_other_errors, command), config_name or command)
 
 
 def check_summary(cfg: AnyConfig) -> Planned[SummaryConfig]:
@@ -186,8 +186,7 @@ def check_export(cfg: AnyConfig) -> tuple[ExportConfig, Run]:
 def check_report(cfg: AnyConfig) -> ReportConfig:
     """Return the directories that the root config of `report` names."""
     config = parse(ReportConfig, cfg)
-    runs = [config.runs] if isinstance(config.runs, str) else config.runs
-    missing = [run for run in runs if not Path(run).is_dir()]
+    missing = [run for run in config.runs if not Path(run).is_dir()]
     if missing:
         raise ConfigError([f"runs: {run}: no such directory.{nearest_path(Path(run))}" for run in missing])
     return config

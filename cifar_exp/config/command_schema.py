@@ -2,7 +2,7 @@
 
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, Field
+from pydantic import AfterValidator, BeforeValidator, Field
 
 from cifar_exp.data.settings import DataConfig
 from cifar_exp.files import expanded
@@ -60,10 +60,14 @@ class PredictConfig(_InferenceConfig):
     output: Text | None = None  # a file for the JSON document, besides what is printed
 
 
+def _listed(runs: Any) -> Any:
+    return [runs] if isinstance(runs, str | int | float) else runs
+
+
 class ReportConfig(Spec):
     """`cifar-exp report`: compares runs."""
 
-    runs: Annotated[list[Text], Field(min_length=1)] | Text  # directories of runs or of sweeps
+    runs: Annotated[list[Text], Field(min_length=1), BeforeValidator(_listed)]  # directories of runs or of sweeps
     output: Text = "./report"  # directory of report.md and report.html
 
 

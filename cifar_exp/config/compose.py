@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -58,6 +59,7 @@ def hydra_session(
             version.setbase(str(base))
 
 
+@dataclass(frozen=True)
 class Composer:
     """Compose overrides into the config of one command, within a `hydra_session`.
 
@@ -65,19 +67,10 @@ class Composer:
     returns: a key that no YAML file has yet needs no `+`, and the schema checks all of them alike.
     """
 
-    def __init__(self, command: str, schema: type[BaseModel], errors: Errors, config_name: str | None = None) -> None:
-        """Keep what there is to know of the command.
-
-        Args:
-            command: its name.
-            schema: of its config.
-            errors: returns what is wrong with a config, besides the overrides that were left out of it.
-            config_name: the root config; None: that of the command.
-        """
-        self.command = command
-        self.schema = schema
-        self._errors = errors
-        self.config_name = config_name or command
+    command: str
+    schema: type[BaseModel]  # of its config
+    errors: Errors  # what is wrong with a config, besides the overrides that were left out of it
+    config_name: str  # of the root config
 
     @property
     def loader(self) -> ConfigLoader:
@@ -112,7 +105,7 @@ class Composer:
             texts += self._without_package(cfg)
             texts += set_values(cfg, rest, self.loader)
         if texts or cfg is None:
-            raise ConfigError([*texts, *(self._errors(cfg) if cfg is not None else [])])
+            raise ConfigError([*texts, *(self.errors(cfg) if cfg is not None else [])])
         return cfg
 
     def used(self, given: Sequence[Override]) -> list[str]:

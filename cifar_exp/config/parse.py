@@ -21,24 +21,15 @@ def parse(schema: type[Schema], cfg: AnyConfig, required: bool = True) -> Schema
     Without `required`, a mandatory value that is still missing (`???`) is none.
     """
     values = plain(cfg)
-    missing = (
-        [f"{key}=… is missing; this command needs it." for key, text in texts(values) if text == "???"]
-        if required
-        else []
-    )
-    if missing:
-        raise ConfigError(missing)
+    missing = [key for key, text in texts(values) if text == "???"]
+    if missing and required:
+        raise ConfigError([f"{key}=… is missing; this command needs it." for key in missing])
     try:
         return schema.model_validate(values)
     except ValidationError as error:
         errors = schema_errors(error, schema, values)
         layers = (values.get("model") or {}).get("layers") if isinstance(values.get("model"), Mapping) else None
         raise ConfigError([*errors, *(unknown_sources(layers) if isinstance(layers, Mapping) else [])]) from None
-
-
-def as_given(config: BaseModel) -> dict[str, Any]:
-    """Return a config as plain data to parse: a copy with other values (`model_copy`) has not been checked."""
-    return config.model_dump(warnings=False)
 
 
 def value_errors(schema: type[BaseModel], cfg: AnyConfig) -> list[str]:

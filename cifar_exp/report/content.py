@@ -10,6 +10,7 @@ from cifar_exp.errors import UserError
 from cifar_exp.plots.chart import middle_cut
 from cifar_exp.report.runs import ReportedRun, read_run, with_labels
 from cifar_exp.runs.directory import RunDir
+from cifar_exp.runs.lock import status
 
 RUNS_IN_ORDER = 12  # more are sorted by validation accuracy
 RUNS_IN_DETAIL = 12  # with confusion matrix and layer table
@@ -72,13 +73,11 @@ def collect(paths: Iterable[Path]) -> Content:
         if not found:
             raise UserError(f"runs: {path}: neither a run nor a directory of runs (a run has a result.json).")
         directories |= {one.resolve(): one for one in found}
-    status = dict(
-        zip(directories.values(), collected(*(partial(_status, one) for one in directories.values())), strict=True)
-    )
-    left_out = {one: state for one, state in status.items() if state != "finished"}
-    if len(left_out) == len(status):
+    states = collected(*(partial(status, RunDir(one)) for one in directories.values()))
+    left_out = {one: state for one, state in zip(directories.values(), states, strict=True) if state != "finished"}
+    if len(left_out) == len(states):
         raise UserError(f"runs: none has finished:\n{listed(left_out)}")
-    runs = collected(*(partial(read_run, one) for one, state in status.items() if state == "finished"))
+    runs = collected(*(partial(read_run, one) for one in directories.values() if one not in left_out))
     runs = with_labels(runs)
     return Content(best_of(runs, len(runs)) if len(runs) > RUNS_IN_ORDER else runs, left_out)
 
@@ -103,8 +102,3 @@ def runs_below(path: Path, above: frozenset[Path] = frozenset()) -> Iterator[Pat
         raise UserError(f"runs: {path}: cannot be read ({error.strerror}).") from None
     for child in sorted(children, key=lambda child: (len(child.name) if child.name.isdigit() else 0, child.name)):
         yield from runs_below(child, above)
-
-
-def _status(directory: Path) -> str:
-    run = RunDir(directory)
-    return str(run.read_result().status) if run.result.is_file() else "not finished"

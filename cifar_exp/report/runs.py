@@ -5,7 +5,6 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from cifar_exp.config.parse import plain
 from cifar_exp.data.settings import DataConfig
 from cifar_exp.errors import UserError
 from cifar_exp.network.cost import costs_of
@@ -47,7 +46,7 @@ def read_run(directory: Path) -> ReportedRun:
     """Return a finished run, labelled by its name."""
     files = RunDir(directory)
     result = files.read_result().document()
-    config = _config(files)
+    config = saved_config(files.path) if files.config.exists() else {}
     test, hydra = files.read_test(), saved_hydra(files.hydra)
     plan = _plan(config, test)
     return ReportedRun(
@@ -61,15 +60,6 @@ def read_run(directory: Path) -> ReportedRun:
         overrides=[one.partition("=")[0].lstrip("+~") for one in saved_overrides(files.overrides)],
         plan=plan,
     )
-
-
-def _config(files: RunDir) -> dict[str, Any]:
-    if not files.config.exists():
-        return {}
-    try:
-        return plain(saved_config(files.path))
-    except UserError as error:
-        raise UserError(str(error) if str(files.config) in str(error) else f"{files.config}: {error}") from None
 
 
 def _plan(config: Mapping[str, Any], test: ClassFigures | None) -> Plan | None:

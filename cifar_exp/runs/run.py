@@ -1,7 +1,5 @@
 """A run that has trained, as `eval`, `predict`, `export`, `report` and notebooks use it."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -53,7 +51,7 @@ class Run:
         """One dictionary per epoch, with the columns of `metrics.csv`."""
         return self.files.read_metrics()
 
-    def model(self, accelerator: str = "cpu") -> TrainedNetwork:
+    def model(self, accelerator: str = "cpu") -> "TrainedNetwork":
         """Return the network with the best weights, ready for inference.
 
         Args:

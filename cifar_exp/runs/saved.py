@@ -8,7 +8,7 @@ from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 from pydantic import AliasPath, BaseModel, Field, TypeAdapter, ValidationError
 
-from cifar_exp.config.parse import parse
+from cifar_exp.config.parse import parse, plain
 from cifar_exp.config.schema import TrainConfig
 from cifar_exp.errors import UserError
 from cifar_exp.files import nearest_path, write_text
@@ -30,7 +30,7 @@ class SavedHydra(BaseModel):
     sweep_dir: str = Field("", validation_alias=AliasPath("hydra", "sweep", "dir"))
 
 
-def saved_config(directory: Path) -> DictConfig:
+def saved_config(directory: Path) -> dict[str, Any]:
     """Return the config that a run's directory contains, as it was written. Raises UserError where there is none."""
     if not directory.is_dir():
         raise UserError(f"{directory}: no such directory.{nearest_path(directory)}")
@@ -42,7 +42,10 @@ def saved_config(directory: Path) -> DictConfig:
     config = load_yaml(file)
     if not isinstance(config, DictConfig):
         raise UserError(f"{file}: damaged (expected the config of a run).")
-    return config
+    try:
+        return plain(config)
+    except UserError as error:
+        raise UserError(f"{file}: {error}") from None
 
 
 def load_config(files: RunDir) -> TrainConfig:

@@ -45,8 +45,7 @@ class TrainTask:
         runtime = HydraConfig.get().runtime
         run = RunDir(Path(runtime.output_dir))
         known = self.checked.get(run.path)
-        of_several = HydraConfig.get().mode == RunMode.MULTIRUN
-        checked = known or check_train(cfg, Path(runtime.cwd), of_several)
+        checked = known or check_train(cfg, Path(runtime.cwd), HydraConfig.get().mode == RunMode.MULTIRUN)
         config = checked.config
         with one_process(config):
             is_finished = known is None and check_directory(run, config, resume=bool(config.resume or config.trial))

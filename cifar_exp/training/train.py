@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Any
 from cifar_exp.checks import Planned, check_train
 from cifar_exp.config.devices import trains_alone
 from cifar_exp.config.messages import listing, shown
-from cifar_exp.config.parse import as_given
 from cifar_exp.config.schema import TrainConfig
 from cifar_exp.errors import UserError
 from cifar_exp.files import expanded
@@ -48,7 +47,8 @@ def train(config: TrainConfig, directory: str | Path, resume: bool = False) -> R
             contains a run.
         RunFailedError: a loss that is not finite, or a disk that is full; `result.json` contains the reason.
     """
-    run, checked = RunDir(expanded(directory).absolute()), check_train(as_given(config))
+    run = RunDir(expanded(directory).absolute())
+    checked = check_train(config.model_dump(warnings=False))  # a copy with other values has not been checked
     with one_process(checked.config):
         if not check_directory(run, checked.config, resume):
             new = missing(run.path)

@@ -139,7 +139,7 @@ def test_an_error_is_one_message_and_leaves_nothing(error: str, cifar_exp: Cifar
         (["predict", "run=."], ["image=… is missing"]),
         (["eval", "run=."], [".hydra/config.yaml"]),
         (["report"], ["runs=… is missing"]),
-        (["report", "runs=[]"], ["runs: is empty; expected a list, each a text or a text"]),
+        (["report", "runs=[]"], ["runs: is empty; expected a list, each a text"]),
         (["export", "run=x", "prefix=1x"], ["prefix: expected a text that matches ^[a-z]", 'got "1x"']),
         (["report", "runs=[a,b]"], ["runs: a: no such directory", "runs: b: no such directory"]),
         (["export", "run=x", "format=tflite"], ["format: expected one of onnx, torch"]),

@@ -117,7 +117,7 @@ def test_unfinished_runs_alone_are_an_error_that_names_them(
     assert cifar_exp("report", f"runs=[{copies}]") == 2
     said = capsys.readouterr().err
     assert f"{copies / '0'}: failed" in said
-    assert f"{copies / '1'}: not finished" in said
+    assert f"{copies / '1'}: interrupted" in said
     assert not Path("report").exists()
 
 

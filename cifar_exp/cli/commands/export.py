@@ -27,7 +27,7 @@ from cifar_exp.export.graph_file import (
 )
 from cifar_exp.export.int8 import write_int8
 from cifar_exp.files import atomic, users_choice
-from cifar_exp.inference.classifier import TrainedNetwork, load_trained
+from cifar_exp.inference.classifier import TrainedNetwork
 from cifar_exp.inference.evaluation import Evaluation
 from cifar_exp.network import check_budget
 from cifar_exp.runs.run import Run, chosen_data
@@ -52,7 +52,7 @@ def main(checked: tuple[ExportConfig, Run]) -> None:
     elif config.int8:
         raise UserError("int8=true goes with format=onnx: PyTorch's own file keeps its precision, C always has 8 bits.")
     note_unfinished(run)
-    trained = load_trained(run.checkpoint)
+    trained = run.model()
     check_budget(trained.plan, config.budget)
     data = known_data(run, config, trained)
     if config.int8 and data is None:

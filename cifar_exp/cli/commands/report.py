@@ -13,8 +13,7 @@ from cifar_exp.report.content import Content, collect, listed
 
 def main(config: ReportConfig) -> None:
     """Write `report.md` with its pictures and `report.html`; print the comparison."""
-    runs = [config.runs] if isinstance(config.runs, str) else config.runs
-    content = collect(Path(run) for run in runs)
+    content = collect(Path(run) for run in config.runs)
     if content.left_out:
         note(f"{len(content.left_out)} not finished, left out:\n{listed(content.left_out)}")
     output = Path(config.output)

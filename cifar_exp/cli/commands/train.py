@@ -1,7 +1,5 @@
 """`cifar-exp train`: what it prints of a run."""
 
-from __future__ import annotations
-
 from typing import TYPE_CHECKING
 
 from cifar_exp.cli.tables import line, result_table, show
@@ -13,7 +11,7 @@ if TYPE_CHECKING:
     from pytorch_lightning.callbacks import Callback
 
 
-def trial_callbacks(config: TrainConfig) -> list[Callback]:
+def trial_callbacks(config: TrainConfig) -> "list[Callback]":
     """Return what connects the run to its study, if it is a trial of one."""
     if config.trial is None:
         return []
