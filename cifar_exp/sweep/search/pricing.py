@@ -34,7 +34,6 @@ class Price:
 
     reason: str | None = None
     excess: float = -1.0  # relative to the budget: the largest cost / limit - 1; infinite for an invalid config
-    is_of_network: bool = True  # whether `reason` concerns the network, rather than the config around it
 
     @property
     def fits(self) -> bool:
@@ -156,7 +155,7 @@ class PlanPricer(Pricer):
         try:
             base = self._base(candidate)
         except UserError as error:
-            return Price(reason=str(error), is_of_network=False, excess=inf)
+            return Price(reason=str(error), excess=inf)
         try:
             plan = self._planned(base, candidate)
         except ValidationError as error:
@@ -185,7 +184,7 @@ class PlanPricer(Pricer):
         try:
             parse(TrainConfig, values)
         except UserError as error:
-            return Price(reason=str(error), is_of_network=False, excess=inf)
+            return Price(reason=str(error), excess=inf)
         return Price()
 
     def _base(self, candidate: Candidate) -> _Base:

@@ -109,15 +109,13 @@ class Proposer:
             yield self._draws.uniform(random)
 
     def _check_config(self) -> None:
-        """Raise UserError where the config is invalid whatever the candidate, with the reason."""
-        random = Random(0)
-        reasons = set()
+        """Raise UserError where several candidates have one error, which is one of the config then."""
+        random, errors = Random(0), set[str | None]()
         for drawn in (*islice(self._corners(), SAMPLES), *(self._draws.uniform(random) for _ in range(SAMPLES))):
-            price = self._completed(drawn)[1]
-            reasons.add(price.reason)
-            if price.is_of_network or len(reasons) > 1:
+            errors.add(self._pricer.error(self._completed(drawn)[0]))
+            if None in errors or len(errors) > 1:
                 return
-        raise UserError(str(reasons.pop()))
+        raise UserError(str(errors.pop()))
 
     def propose(self, trials: Sequence[FrozenTrial], seed: int | None) -> Proposal | None:
         """Return the next candidate after `trials`, those of the study so far, running ones included.
@@ -301,6 +299,4 @@ def _fill_key(space: Space, key: str | None) -> Swept | None:
         raise UserError(f"hydra.sweeper.fill: '{key}' is not swept; give it a range. Swept keys: {known}.")
     if not key.startswith("model.") or not isinstance(space.swept[key].distribution, IntDistribution):
         raise UserError(f"hydra.sweeper.fill: '{key}' must be a width of the model with a range of integers.")
-    if not space.swept[key].values:
-        raise UserError(f"hydra.sweeper.fill: '{key}' has no values.")
     return space.swept[key]

@@ -1,8 +1,6 @@
 """What a running trial reports to its study: val/acc per epoch, and whether it is worth continuing."""
 
 import logging
-import math
-import time
 from typing import Any
 
 import pytorch_lightning as pl
@@ -15,16 +13,14 @@ from cifar_exp.sweep.study.study import worker_of
 
 log = logging.getLogger(__name__)
 
-METRIC, LOSS = "val/acc", "val/loss"
-LOOK_SECONDS = 5.0  # between looks whether the trial is still this process's
+METRIC = "val/acc"
 
 
 class TrialReporter(pl.Callback):
-    """Report each epoch's val/acc to the study, and end a trial that is poor or whose loss is not finite.
+    """Report each epoch's val/acc to the study, and end a trial that is poor or that another process has taken over.
 
-    The one way to end early is an exception: `optuna.TrialPruned`, which `fit` records as status `pruned`,
-    `FloatingPointError`, recorded as `failed`, or `TakenOverError`, after which nothing is written. A storage that
-    cannot be reached for a while stops no training.
+    The one way to end early is an exception: `optuna.TrialPruned`, which `fit` records as status `pruned`, or
+    `TakenOverError`, after which nothing is written. A storage that cannot be reached for a while stops no training.
     """
 
     def __init__(self, trial: TrialConfig) -> None:
@@ -32,14 +28,11 @@ class TrialReporter(pl.Callback):
         self._storage: Any = None
         self._study: Any = None
         self._id = -1
-        self._looked = time.monotonic()
 
     def on_fit_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Find the trial in its study, in the storage that the worker has open."""
         import optuna
 
-        if not trainer.is_global_zero:
-            return
         storage = open_storage(unmasked(self._trial.storage))
         study = optuna.load_study(study_name=self._trial.study_name, storage=storage)
         study.pruner = build_pruner(study.user_attrs.get(PRUNER))
@@ -47,21 +40,11 @@ class TrialReporter(pl.Callback):
         study_id = storage.get_study_id_from_name(self._trial.study_name)
         self._id = storage.get_trial_id_from_study_id_trial_number(study_id, self._trial.number)
 
-    def on_train_batch_start(
-        self, trainer: pl.Trainer, pl_module: pl.LightningModule, batch: Any, batch_idx: int
-    ) -> None:
-        """Raise TakenOverError where the process was stopped for so long that another has taken its trial over."""
-        if time.monotonic() - self._looked > LOOK_SECONDS:
-            self._check_is_ours()
-
     def on_validation_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """Raise TakenOverError as at the start of a batch: the files of an epoch are written after its validation."""
-        self._check_is_ours()
+        """Raise TakenOverError where the process was stopped for so long that another has taken its trial over.
 
-    def _check_is_ours(self) -> None:
-        self._looked = time.monotonic()
-        if self._storage is None:
-            return
+        The files of an epoch are written after its validation.
+        """
         try:
             trial = self._storage.get_trial(self._id)
         except Exception as error:  # whatever a database may raise
@@ -71,21 +54,12 @@ class TrialReporter(pl.Callback):
             raise TakenOverError(f"trial {self._trial.number} was taken over by another process")
 
     def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """Report the epoch, which has been validated.
-
-        Raises:
-            FloatingPointError: a loss that is not finite.
-            optuna.TrialPruned: a poor trial.
-        """
+        """Report the epoch, which has been validated; raises optuna.TrialPruned where the trial is poor."""
         import optuna
 
-        metrics = {name: float(value) for name, value in trainer.callback_metrics.items()}
-        if not math.isfinite(metrics.get(LOSS, 0.0)):
-            raise FloatingPointError(f"{LOSS} is {metrics[LOSS]} after epoch {trainer.current_epoch + 1}")
-        epoch = trainer.current_epoch + 1
-        poor = METRIC in metrics and trainer.is_global_zero and self._is_poor(metrics[METRIC], epoch)
-        if trainer.strategy.broadcast(poor) and epoch != trainer.max_epochs:  # after the last one nothing is saved
-            raise optuna.TrialPruned(f"{METRIC} {metrics[METRIC]:.4f} after epoch {epoch}")
+        value, epoch = float(trainer.callback_metrics[METRIC]), trainer.current_epoch + 1
+        if self._is_poor(value, epoch) and epoch != trainer.max_epochs:  # after the last one nothing is saved
+            raise optuna.TrialPruned(f"{METRIC} {value:.4f} after epoch {epoch}")
 
     def _is_poor(self, value: float, epoch: int) -> bool:
         """Report, and ask the study's pruner, which judges by val/acc: only where that is the one objective."""
