@@ -27,7 +27,9 @@ def show_config(cfg: DictConfig, part: str, package: str | None, resolve: bool) 
         UserError: there is no such package, or a reference points to nothing.
     """
     HydraConfig.instance().set_config(cfg)
-    cfg = OmegaConf.masked_copy(cfg, [key for key in cfg if part == "all" or (key == "hydra") == (part == "hydra")])
+    cfg = OmegaConf.masked_copy(
+        cfg, [str(key) for key in cfg if part == "all" or (key == "hydra") == (part == "hydra")]
+    )
     try:
         node = OmegaConf.select(cfg, package) if package and package != "_global_" else cfg
         if node is None:

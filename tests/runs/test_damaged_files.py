@@ -95,19 +95,6 @@ def test_a_damaged_checkpoint_is_named(
     assert f"{run / 'checkpoints' / file}: not a readable checkpoint" in capsys.readouterr().err
 
 
-def test_a_test_that_cannot_be_kept_is_printed(
-    trained_run: Path, cifar_exp: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    run = copy_of(trained_run, tmp_path)
-    (run / "test.json").unlink()
-
-    def full(*_: object) -> None:
-        raise OSError(28, "No space left on device")
-
-    monkeypatch.setattr("cifar_exp.runs.directory.write_json", full)
-    assert cifar_exp("eval", f"run={run}") == 0
-
-
 def test_a_picture_that_nobody_asked_for_and_that_cannot_be_drawn_costs_nothing(
     trained_run: Path, cifar_exp: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],

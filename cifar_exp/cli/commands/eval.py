@@ -1,7 +1,6 @@
 """`cifar-exp eval`: tests a finished run's best weights again, on any data source."""
 
 import math
-from contextlib import suppress
 from typing import Any
 
 from cifar_exp.cli.tables import figures_table, note_unfinished, show
@@ -22,11 +21,8 @@ CLASSES_SHOWN = 20  # more make a confusion matrix that is wider than a terminal
 
 def main(checked: tuple[EvalConfig, Run, DataConfig]) -> None:
     """Print the figures of the test, or with `format=json` one JSON document."""
-    config, run, data = checked
-    note_unfinished(run)
-    plain, flipped = test(config, run, data)
-    keep_for_report(run, data, plain)
-    if config.format == "json":
+    plain, flipped = test(*checked)
+    if checked[0].format == "json":
         print(json_text(document(plain, flipped)))
     else:
         show_evaluation(plain, flipped)
@@ -34,6 +30,7 @@ def main(checked: tuple[EvalConfig, Run, DataConfig]) -> None:
 
 def test(config: EvalConfig, run: Run, data: DataConfig) -> tuple[Evaluation, Evaluation]:
     """Return the predictions for all test images, as they are and averaged with those for their mirror images."""
+    note_unfinished(run)
     trained, device = run.model(config.accelerator), chosen_device(config.accelerator)
     check_budget(trained.plan, config.budget)
     trained.check_fits(data.name, describe(data))
@@ -42,15 +39,6 @@ def test(config: EvalConfig, run: Run, data: DataConfig) -> tuple[Evaluation, Ev
     if not math.isfinite(plain.loss + flipped.loss):
         raise RunFailedError(f"the test loss of {run.checkpoint} is not finite")
     return plain, flipped
-
-
-def keep_for_report(run: Run, data: DataConfig, evaluation: Evaluation) -> None:
-    """Write the `test.json` that a finished run lacks, where these are its own test images."""
-    if run.config is None or run.config.data != data:
-        return
-    if run.files.finished and not run.files.test.exists():
-        with suppress(OSError):  # a directory that cannot be written to
-            run.files.write_test(evaluation.document())
 
 
 def document(plain: Evaluation, flipped: Evaluation) -> dict[str, Any]:
