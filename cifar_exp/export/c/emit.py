@@ -165,7 +165,9 @@ class Emitter:
         channels, _, width = skip.shape
         fields = [f".width = {width}", f".channels = {channels}", f".stride = {skip.stride}"]
         if one.skip_weights is not None:
-            array = self._array(f"{name}_skip_weights", "int8_t", packed(one.skip_weights[:, None], 1))
+            assert one.operation.conv is not None
+            weights = packed(one.skip_weights[:, None], one.operation.conv.groups)
+            array = self._array(f"{name}_skip_weights", "int8_t", weights)
             fields.append(f".weights = {array}")
         elif one.operation.copies_skip:
             repeats = one.operation.out_shape[0] // channels if skip.kind == "scaled" else 1

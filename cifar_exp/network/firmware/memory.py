@@ -100,11 +100,10 @@ def _constants(operation: Operation) -> int:
     size += _epilogue_bytes(operation.epilogue, channels)
     conv = operation.conv
     if conv is not None:
+        pairs = conv.groups * -(-(channels // conv.groups) // 2)
         if not operation.weights_of:
-            pairs = conv.groups * -(-(channels // conv.groups) // 2)
             size += pairs * 2 * operation.patch_values
-        if operation.skip_values:
-            size += -(-channels // 2) * 2 * operation.skip_values
+        size += pairs * 2 * operation.skip_values
     for part in operation.spatial:
         if not operation.weights_of:
             size += part.kernel_size**2 * padded(part.channels)

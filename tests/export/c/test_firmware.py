@@ -135,6 +135,11 @@ def test_flash_and_sram_of_small_networks_are_planned_within_a_twentieth(layer: 
     assert network.plan.sram_bytes == pytest.approx(found.sram_bytes, rel=0.05)
 
 
+def test_a_projection_is_added_to_groups_of_an_odd_number_of_channels() -> None:
+    layers = {"one": {"channels": 6}, "two": {"channels": 9, "groups": 3, "skip": "one", "projection": "conv1x1"}}
+    assert compiled_as_simulated(trained({"name": "groups", "layers": layers}, SHAPE), SHAPE) < 0.1
+
+
 def test_an_activation_by_itself_keeps_the_range_of_what_it_reads() -> None:
     layers = {"pooled": {"channels": 8, "order": ["conv", "norm", "pool", "activation"], "pool": "avg"}}
     model = {"name": "lone", "layer": {"activation": "silu"}, "layers": layers, "head": {"pool": "avg"}}

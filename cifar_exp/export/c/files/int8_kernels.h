@@ -57,7 +57,7 @@ struct finish {
 
 /* What is added to a layer's output. */
 struct skip {
-    const int8_t *weights; /* of a 1×1 convolution, packed as those of a layer; NULL: the tensor itself */
+    const int8_t *weights; /* of a 1×1 convolution, packed as those of the layer; NULL: the tensor itself */
     uint16_t width, channels;
     uint8_t stride;
     uint8_t is_copied; /* other channels than the output: copied ahead */
@@ -384,7 +384,8 @@ static inline const int8_t *kernels_multiply_projected(const struct conv *l, con
 {
     const struct finish f = l->finish;
     const int skip_groups = (l->skip.channels + 3) / 4;
-    const int8_t *skip_weights = l->skip.weights + first / 2 * skip_groups * 8;
+    const int pairs = (end - first + 1) / 2; /* of a group of channels; an odd last one has a partner of zeros */
+    const int8_t *skip_weights = l->skip.weights + first / (end - first) * pairs * skip_groups * 8;
     const int32_t *row = f.rows + first * f.row_length;
     int32_t sums[2][2], added[2][2];
     for (int c = first; c < end; c += 2) {
