@@ -189,7 +189,8 @@ def set_values(cfg: DictConfig, overrides: Sequence[Override], loader: ConfigLoa
     of_task = [one for one in overrides if not one.is_hydra_override()]
     cfg.hydra.overrides.task = lines(of_task)
     dirname = cfg.hydra.job.config.override_dirname
-    named = sorted(lines(one for one in of_task if one.key_or_group not in dirname.exclude_keys))
+    unnamed = (*dirname.exclude_keys, "resume")  # so that `resume=auto` finds what the command without it has made
+    named = sorted(lines(one for one in of_task if one.key_or_group not in unnamed))
     cfg.hydra.job.override_dirname = str(dirname.item_sep.join(named).replace("=", dirname.kv_sep))
     return errors
 

@@ -246,6 +246,21 @@ def test_jobs_may_be_named_by_their_overrides(cifar_exp: CifarExp, training: Fak
     assert [path.name for path in training.directories] == [f"data=synthetic,seed={seed}" for seed in (0, 1)]
 
 
+@pytest.mark.parametrize("where", [("-m", "seed=0,1", "hydra.sweep.subdir="), ("seed=0", "hydra.run.dir=runs/")])
+def test_resume_is_no_part_of_a_name(where: tuple[str, ...], cifar_exp: CifarExp, training: FakeTraining) -> None:
+    given = [
+        "train",
+        "data=synthetic",
+        "hydra.sweep.dir=sweep",
+        *where[:-1],
+        where[-1] + "${hydra.job.override_dirname}",
+    ]
+
+    assert cifar_exp(*given).status == cifar_exp(*given, "resume=auto").status == 0
+    first, again = training.directories[: len(where) - 1], training.directories[len(where) - 1 :]
+    assert first == again
+
+
 def test_a_key_is_excluded_from_the_names_of_jobs(cifar_exp: CifarExp, training: FakeTraining) -> None:
     names = "hydra.job.config.override_dirname.exclude_keys=[data]"
     jobs = ["seed=0,1", "hydra.sweep.dir=sweep", "hydra.sweep.subdir=${hydra.job.override_dirname}", names]
