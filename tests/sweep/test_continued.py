@@ -126,3 +126,14 @@ def test_a_study_is_not_continued_once_a_file_of_its_config_is_edited(
     reported = capfd.readouterr().err
     assert "optimizer.lr: the run has 0.05, given is 0.02." in reported
     assert len(table(sweep)) == 2
+
+
+def test_a_value_between_integers_that_is_read_back_is_not_tried_again(pretend: Pretend, tmp_path: Path) -> None:
+    """0.1 and a step of 0.2 are 0.30000000000000004, which the trial's config has as 0.3."""
+    sweep, widths = tmp_path / "sweep", (f"model.layers.conv{number}.channels=16" for number in (1, 7))
+    more = (*widths, "model.layer.dropout=range(0.1,0.4,step=0.2)", "hydra/sweeper/sampler=grid")
+    assert pretend(*sweep_arguments(sweep, 2, *more)) == 0
+    for file in sweep.glob("*study.db*"):
+        file.unlink()
+    assert pretend(*sweep_arguments(sweep, 3, *more)) == 0
+    assert [row["model.layer.dropout"] for row in table(sweep)] == ["0.1", "0.3"]

@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from optuna.distributions import CategoricalDistribution, FloatDistribution, IntDistribution
+from optuna.trial import TrialState, create_trial
 
 from cifar_exp.config.overrides import parse_overrides
 from cifar_exp.errors import UserError
@@ -25,6 +26,7 @@ def space(*expressions: str) -> Space:
         ("a=range(9,1,-2)", IntDistribution(3, 9, step=2)),
         ("a=range(5,6)", IntDistribution(5, 5)),
         ("a=range(0,1,0.25)", FloatDistribution(0, 0.75, step=0.25)),
+        ("a=range(0.1,0.4,0.2)", FloatDistribution(0.1, 0.3, step=0.2)),
         ("a=interval(0.1,0.5)", FloatDistribution(0.1, 0.5)),
         ("a=interval(0.1,0.1)", FloatDistribution(0.1, 0.1)),
         ("a=interval(1,5)", FloatDistribution(1, 5)),
@@ -39,6 +41,7 @@ def space(*expressions: str) -> Space:
         ("a=choice([3,5],[7])", CategoricalDistribution(("[3,5]", "[7]"))),
     ],
 )
+@pytest.mark.filterwarnings("error")
 def test_an_expression_is_the_distribution_of_its_values(expression: str, distribution: Any) -> None:
     assert space(expression).distributions == {"a": distribution}
 
@@ -65,6 +68,15 @@ def test_a_choice_comes_back_as_it_was_given(expression: str) -> None:
         again = OverridesParser.create().parse_override(f"a={text}").value()
         assert again == swept.plain(value)
         assert type(again) is type(swept.plain(value))
+
+
+def test_a_range_of_reals_ends_with_a_value_that_optuna_accepts() -> None:
+    """0.1 and a step of 0.2 are 0.30000000000000004, which is more than 0.3."""
+    one = space("a=range(0.1,0.4,step=0.2)")
+    assert one.swept["a"].values == [0.1, 0.3]
+    for seed in range(9):
+        params = {"a": one.swept["a"].draw(Random(seed))}
+        create_trial(state=TrialState.WAITING, params=params, distributions=one.distributions)
 
 
 @pytest.mark.parametrize("expression", ["a=interval(0.1,0.1)", "a=float(range(1))", "a=range(5,6)", "a=choice(x)"])

@@ -287,7 +287,8 @@ class Proposer:
             yield {**rest, **lowest, **dict(zip(unordered, chosen, strict=True))}
 
     def _identity(self, params: Candidate) -> Any:
-        return tuple(repr(params.get(key)) for key in self._space.swept)
+        swept = self._space.swept.items()
+        return tuple(repr(one.plain(params.get(key)) if one.numeric else params.get(key)) for key, one in swept)
 
 
 def _fill_key(space: Space, key: str | None) -> Swept | None:

@@ -45,7 +45,7 @@ class Swept:
         """Return the value that the config will hold."""
         if self.choices:
             return self.choices[value][1]
-        return float(f"{value:.12g}") if isinstance(value, float) else value  # 0.3, not 0.30000000000000004
+        return _short(value) if isinstance(value, float) else value
 
     @property
     def numeric(self) -> bool:
@@ -71,7 +71,7 @@ class Swept:
         if distribution.step is None:
             raise UserError(f"{self.key}: expected a range such as range(16, 97, step=8), or a choice.")
         steps = round((distribution.high - distribution.low) / distribution.step)
-        return [distribution.low + distribution.step * number for number in range(steps + 1)]
+        return [_short(distribution.low + distribution.step * number) for number in range(steps + 1)]
 
     def contains(self, value: Any) -> bool:
         """Return whether a value is one of the key's."""
@@ -119,7 +119,10 @@ class Swept:
         if distribution.log:
             is_int = isinstance(distribution, IntDistribution)
             return min(high, max(low, round(exp(position)) if is_int else exp(position)))
-        return low + distribution.step * position if distribution.step is not None else position
+        if distribution.step is None:
+            return position
+        value = low + distribution.step * position
+        return _short(value) if isinstance(value, float) else value
 
     def position(self, value: Any) -> float:
         """Return the position of a value."""
@@ -247,7 +250,12 @@ def _range(sweep: RangeSweep) -> BaseDistribution:
         return IntDistribution(int(low), int(high), log=logarithmic, step=step if len(values) > 1 else 1)
     if logarithmic:
         raise ValueError("tag(log, …) needs an interval, or a range of integers of step 1")
-    return FloatDistribution(low, high, step=abs(float(sweep.step)) if len(values) > 1 else None)
+    return FloatDistribution(_short(low), _short(high), step=abs(float(sweep.step)) if len(values) > 1 else None)
+
+
+def _short(value: float) -> float:
+    """Return 0.3 for 0.30000000000000004."""
+    return float(f"{value:.12g}")
 
 
 def _interval(sweep: IntervalSweep) -> BaseDistribution:

@@ -141,7 +141,10 @@ def open_storage(url: str) -> BaseStorage:
 def check_file_exists(url: str) -> None:
     """Raise UserError where the file of an open storage was removed; SQLite would report it as read-only."""
     file = file_of(url)
-    if file is not None and not file.exists():
+    if file is None:
+        return
+    is_empty = file.exists() and file.stat().st_size == 0  # made again by the heartbeat's connection
+    if not file.exists() or (is_empty and not url.startswith(JOURNAL)):
         raise UserError(
             f"hydra.sweeper.storage: {file} was removed while the sweep was running.\n"
             "The same command makes it again, with the trials whose directories are there."
