@@ -72,6 +72,7 @@ def test_a_choice_comes_back_as_it_was_given(expression: str) -> None:
 
 def test_a_range_of_reals_ends_with_a_value_that_optuna_accepts() -> None:
     """0.1 and a step of 0.2 are 0.30000000000000004, which is more than 0.3."""
+    assert space("a=range(-0.3,0.2,step=0.1)").swept["a"].values == [-0.3, -0.2, -0.1, 0, 0.1]
     one = space("a=range(0.1,0.4,step=0.2)")
     assert one.swept["a"].values == [0.1, 0.3]
     for seed in range(9):

@@ -25,6 +25,7 @@ from cifar_exp.config.overrides import parse_overrides, written
 from cifar_exp.errors import UserError
 
 Candidate = dict[str, Any]  # a value for each swept key, as Optuna knows it
+DECIMALS = 12  # of the values of a range: 0.3, not 0.30000000000000004
 
 
 @dataclass(frozen=True)
@@ -45,7 +46,7 @@ class Swept:
         """Return the value that the config will hold."""
         if self.choices:
             return self.choices[value][1]
-        return _short(value) if isinstance(value, float) else value
+        return float(f"{value:.12g}") if isinstance(value, float) else value
 
     @property
     def numeric(self) -> bool:
@@ -71,7 +72,7 @@ class Swept:
         if distribution.step is None:
             raise UserError(f"{self.key}: expected a range such as range(16, 97, step=8), or a choice.")
         steps = round((distribution.high - distribution.low) / distribution.step)
-        return [_short(distribution.low + distribution.step * number) for number in range(steps + 1)]
+        return [round(distribution.low + distribution.step * number, DECIMALS) for number in range(steps + 1)]
 
     def contains(self, value: Any) -> bool:
         """Return whether a value is one of the key's."""
@@ -119,10 +120,7 @@ class Swept:
         if distribution.log:
             is_int = isinstance(distribution, IntDistribution)
             return min(high, max(low, round(exp(position)) if is_int else exp(position)))
-        if distribution.step is None:
-            return position
-        value = low + distribution.step * position
-        return _short(value) if isinstance(value, float) else value
+        return round(low + distribution.step * position, DECIMALS) if distribution.step is not None else position
 
     def position(self, value: Any) -> float:
         """Return the position of a value."""
@@ -250,12 +248,8 @@ def _range(sweep: RangeSweep) -> BaseDistribution:
         return IntDistribution(int(low), int(high), log=logarithmic, step=step if len(values) > 1 else 1)
     if logarithmic:
         raise ValueError("tag(log, …) needs an interval, or a range of integers of step 1")
-    return FloatDistribution(_short(low), _short(high), step=abs(float(sweep.step)) if len(values) > 1 else None)
-
-
-def _short(value: float) -> float:
-    """Return 0.3 for 0.30000000000000004."""
-    return float(f"{value:.12g}")
+    step = abs(float(sweep.step)) if len(values) > 1 else None
+    return FloatDistribution(round(low, DECIMALS), round(high, DECIMALS), step=step)
 
 
 def _interval(sweep: IntervalSweep) -> BaseDistribution:
