@@ -61,7 +61,9 @@ def _is_option(key: str, value: Any) -> bool:
 def _copy_users_own(directory: Path) -> None:
     """Copy the options that are not shipped, to which the chosen ones may refer: `directory` has all that it needs."""
     own = users_conf_dir()
-    for group in sorted(conf_dir().iterdir()) if own is not None else ():
+    if own is None:
+        return
+    for group in sorted(conf_dir().iterdir()):
         if group.is_dir() and group.name not in NOT_COPIED:
             for file in (own / group.name).glob("*.yaml"):
                 write_text(directory / group.name / file.name, file.read_text(encoding="utf-8"))

@@ -248,8 +248,8 @@ def _range(sweep: RangeSweep) -> BaseDistribution:
         return IntDistribution(int(low), int(high), log=logarithmic, step=step if len(values) > 1 else 1)
     if logarithmic:
         raise ValueError("tag(log, …) needs an interval, or a range of integers of step 1")
-    step = abs(float(sweep.step)) if len(values) > 1 else None
-    return FloatDistribution(round(low, DECIMALS), round(high, DECIMALS), step=step)
+    distance = abs(float(sweep.step)) if len(values) > 1 else None
+    return FloatDistribution(round(low, DECIMALS), round(high, DECIMALS), step=distance)
 
 
 def _interval(sweep: IntervalSweep) -> BaseDistribution:
