@@ -5,8 +5,7 @@ from pathlib import Path
 from threading import Lock
 from typing import cast
 
-from omegaconf import DictConfig, OmegaConf
-from yaml import YAMLError
+from omegaconf import DictConfig
 
 from cifar_exp.checks import check_train, composer, planned
 from cifar_exp.config.compose import hydra_session
@@ -19,6 +18,7 @@ from cifar_exp.files import expanded, nearest_path
 from cifar_exp.network.plan import Plan
 from cifar_exp.network.planner import plan_network
 from cifar_exp.network.spec import ModelSpec
+from cifar_exp.runs.saved import load_yaml
 
 _composing = Lock()  # of threads: Hydra's state is one for the process
 
@@ -69,12 +69,9 @@ def load_model(path: Path) -> ModelSpec:
     Raises:
         UserError: The file cannot be read, or it describes no model.
     """
-    try:
-        content = OmegaConf.load(path)
-    except FileNotFoundError:
-        raise UserError(f"{path}: no such file.{nearest_path(path)}") from None
-    except (OSError, YAMLError, UnicodeDecodeError) as error:
-        raise UserError(f"{path}: cannot be read as YAML ({str(error).splitlines()[0]}).") from None
+    if not path.exists():
+        raise UserError(f"{path}: no such file.{nearest_path(path)}")
+    content = load_yaml(path)
     if not isinstance(content, DictConfig):
         raise UserError(f"{path}: expected a model with `name` and `layers`.")
     try:

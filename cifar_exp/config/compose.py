@@ -102,7 +102,7 @@ class Composer:
         cfg, refused = self._composed([one for one in rest if is_composed(one, self.loader)], load or load_new)
         texts = [*errors.values(), *refused]
         if cfg is not None:
-            texts += self._without_package(cfg)
+            texts += self._misplaced(cfg)
             texts += set_values(cfg, rest, self.loader)
         if texts or cfg is None:
             raise ConfigError([*texts, *(self.errors(cfg) if cfg is not None else [])])
@@ -115,13 +115,19 @@ class Composer:
             for one in given
         ]
 
-    def _without_package(self, cfg: DictConfig) -> list[str]:
-        """Remove the keys that only files of groups such as `experiment` can have made; return an error for each."""
-        groups = [str(key) for key in cfg if key not in (*self.schema.model_fields, "hydra") and self.options(str(key))]
-        with open_dict(cfg):
-            for group in groups:
-                del cfg[group]
-        return [f"{group}: a file sets keys of the root; let it start with '# @package _global_'." for group in groups]
+    def _misplaced(self, cfg: DictConfig) -> list[str]:
+        """Remove what the user's files put in the place of a group or of its keys; return an error for each."""
+        fields, choices, errors = self.schema.model_fields, cfg.hydra.runtime.choices, []
+        for key in [str(key) for key in cfg if key != "hydra"]:
+            if key not in fields and self.options(key):
+                errors.append(f"{key}: a file sets keys of the root; let it start with '# @package _global_'.")
+            elif key in fields and key in choices and isinstance(name := cfg[key], str):
+                errors.append(f"{key}: {name}: a file chooses an option in its defaults: - override /{key}: {name}")
+            else:
+                continue
+            with open_dict(cfg):
+                del cfg[key]
+        return errors
 
     def _error(self, override: Override, multirun: bool) -> str | None:
         """Describe an override of an unknown key or option, or with several values without `-m`."""

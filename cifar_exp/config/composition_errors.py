@@ -47,7 +47,7 @@ def composition_error(error: Exception) -> str:
     if isinstance(error, UnicodeDecodeError):
         return f"{_undecodable() or 'A chosen config file'}: not UTF-8 text ({error.reason})."
     if isinstance(error, RecursionError):
-        return "A chosen config file contains a value within itself (*anchor below its &anchor)."
+        return "A config file contains itself in its defaults, or a value within itself (*anchor below its &anchor)."
     if isinstance(error, MissingConfigException) and error.missing_cfg_file:
         group, _, option = str(error.missing_cfg_file).rpartition("/")
         if not group:

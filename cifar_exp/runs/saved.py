@@ -83,8 +83,8 @@ def _validated(file: Path, kind: TypeAdapter[T], otherwise: T) -> T:
 
 
 def load_yaml(file: Path) -> Any:
-    """Return the contents of a YAML file as an OmegaConf node. Raises UserError where it is damaged."""
+    """Return the contents of a YAML file as an OmegaConf node. Raises UserError where it cannot be read."""
     try:
         return OmegaConf.load(file)
     except (OSError, ValueError, RecursionError, yaml.YAMLError, OmegaConfBaseException) as error:
-        raise UserError(f"{file}: damaged ({reason(error)}).") from None
+        raise UserError(f"{file}: cannot be read as YAML ({reason(error)}).") from None

@@ -200,14 +200,23 @@ def test_a_misspelled_key_is_not_missing_too(cifar_exp: CifarExp) -> None:
     )  # fmt: skip
 
 
-def test_an_experiment_without_its_first_line_is_explained(cifar_exp: CifarExp, tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("content", "expected"),
+    [
+        ("seed: 7\n", ["experiment: ", "# @package _global_"]),
+        ("# @package _global_\nmodel: model2\n", ["model: model2: a file chooses", "- override /model: model2"]),
+    ],
+)
+def test_an_experiment_that_misses_hydra_s_form_is_explained(
+    content: str, expected: list[str], cifar_exp: CifarExp, tmp_path: Path
+) -> None:
     (tmp_path / "experiment").mkdir()
-    (tmp_path / "experiment" / "mine.yaml").write_text("seed: 7\n")
+    (tmp_path / "experiment" / "mine.yaml").write_text(content)
 
     ended = cifar_exp("train", "--config-dir", str(tmp_path), "experiment=mine", "data=synthetic")
 
     assert ended.status == 2
-    assert_is_a_message(ended.err, ["experiment: ", "# @package _global_"])
+    assert_is_a_message(ended.err, expected)
     assert len(ended.err.splitlines()) == 1
 
 
@@ -283,6 +292,7 @@ def test_errors_in_a_user_s_own_file_are_reported(
         (b"\x00\x01", ["mine.yaml: not a text file"]),
         ("name: größe".encode("latin-1"), ["mine.yaml: not UTF-8 text"]),
         (b"name: &x [*x]", ["a value within itself"]),
+        (b"defaults: [mine, _self_]", ["contains itself in its defaults"]),
         (b"name:\n\tx", ["mine.yaml, line 2: not valid YAML"]),
     ],
 )
