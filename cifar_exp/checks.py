@@ -140,11 +140,6 @@ def composer(command: str, config_name: str | None = None) -> Composer:
     return Composer(command, SCHEMAS[command], partial(_other_errors, command), config_name or command)
 
 
-def check_summary(cfg: AnyConfig) -> Planned[SummaryConfig]:
-    """Return the network that the root config of `summary` describes; raises UserError as `check_train`."""
-    return planned(parse(SummaryConfig, cfg))
-
-
 def check_eval(cfg: AnyConfig) -> tuple[EvalConfig, Run, DataConfig]:
     """Return the run and the data that the root config of `eval` names.
 
@@ -203,7 +198,7 @@ SCHEMAS: dict[str, type[BaseModel]] = {
 CHECKS: dict[str, Callable[[AnyConfig], Any]] = {  # of the commands other than `train`
     "eval": check_eval,
     "predict": check_predict,
-    "summary": check_summary,
+    "summary": lambda cfg: planned(parse(SummaryConfig, cfg)),
     "report": check_report,
     "export": check_export,
 }

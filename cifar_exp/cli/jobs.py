@@ -21,7 +21,7 @@ from cifar_exp.errors import RunFailedError, UserError
 from cifar_exp.files import write_text
 from cifar_exp.process import is_first_process
 from cifar_exp.runs.directory import RunDir
-from cifar_exp.runs.new_directory import has_run, undone_on_error
+from cifar_exp.runs.new_directory import undone_on_error
 
 
 @dataclass(frozen=True)
@@ -116,7 +116,9 @@ def run_jobs(cfg: DictConfig, task: TaskFunction, jobs: Sequence[Job], loader: J
             some = jobs[first : first + batch]
             with ExitStack() as stack:
                 for job in some:
-                    stack.enter_context(undone_on_error(job.directory, job.new, has_run))
+                    stack.enter_context(
+                        undone_on_error(job.directory, job.new, lambda directory: RunDir(directory).trace is not None)
+                    )
                 with hydras_settings():
                     ended = launcher.launch([job.overrides for job in some], initial_job_idx=first)
                 for job, error in zip(some, map(value_of, ended), strict=True):

@@ -15,13 +15,11 @@ from cifar_exp.files import expanded
 from cifar_exp.runs.directory import RunDir
 from cifar_exp.runs.saved import FREE, load_config, saved_hydra
 
-AUTO = "auto"  # `resume=auto` continues, in its directory, a run of the config that the other overrides make
-
 
 def resumed_directory(given: Sequence[Override]) -> Path | None:
-    """Return the directory that a `resume=DIR` among the overrides names."""
+    """Return the directory that a `resume=DIR` among the overrides names; `resume=auto` is for the run's own."""
     values = [one.value() for one in given if one.key_or_group == "resume"]
-    return expanded(str(values[-1])) if values and values[-1] not in (None, AUTO) else None
+    return expanded(str(values[-1])) if values and values[-1] not in (None, "auto") else None
 
 
 def resumed(composer: Composer, given: Sequence[Override]) -> DictConfig | None:

@@ -62,11 +62,6 @@ def has_trained(directory: Path) -> bool:
     return RunDir(directory).last.exists()
 
 
-def has_run(directory: Path) -> bool:
-    """Return whether a directory contains a run, failed ones included."""
-    return RunDir(directory).trace is not None
-
-
 @contextmanager
 def undone_on_error(directory: Path, new: list[Path], stays: Callable[[Path], bool] = has_trained) -> Iterator[None]:
     """Remove what is new when a UserError passes.
