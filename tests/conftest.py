@@ -59,7 +59,8 @@ def real_images(tmp_path_factory: pytest.TempPathFactory) -> Path:
     sample = tmp_path_factory.mktemp("cifar10-jpeg")
     if ROOT not in os.environ:
         with tarfile.open(ARCHIVE) as archive:
-            archive.extractall(sample, sampled(archive), filter="data")
+            archive.extraction_filter = getattr(tarfile, "data_filter", None)  # from Python 3.11.4 on
+            archive.extractall(sample, sampled(archive))
         return sample
     for split, count in SAMPLE.items():
         for directory in sorted(Path(os.environ[ROOT], split).iterdir()):

@@ -96,11 +96,16 @@ def test_threads_spin_less_where_processes_wait_for_a_core(text: str | None, con
     if text is not None:
         pressure.write_text(text)
     assert is_contended(pressure) is contended
-    chosen = f"import os; import cifar_exp.process as process\nprocess.is_contended = lambda: {contended}\n"
-    code = f"{chosen}process.configure_process(); print(os.environ.get('GOMP_SPINCOUNT'))"
+    code = (
+        "import os, sys; import cifar_exp.process as process\n"
+        "for name in ('GOMP_SPINCOUNT', 'OMP_WAIT_POLICY'): os.environ.pop(name, None)\n"  # an earlier test's
+        "os.environ.update(one.split('=') for one in sys.argv[1:])\n"
+        f"process.is_contended = lambda: {contended}\n"
+        "process.configure_process(); print(os.environ.get('GOMP_SPINCOUNT'))"
+    )
     assert output(code) == ("1000" if contended else "None")
-    assert output(code, GOMP_SPINCOUNT="7") == "7"
-    assert output(code, OMP_WAIT_POLICY="passive") == "None"
+    assert output(code, "GOMP_SPINCOUNT=7") == "7"
+    assert output(code, "OMP_WAIT_POLICY=passive") == "None"
 
 
 def test_help_imports_neither_torch_nor_hydra() -> None:

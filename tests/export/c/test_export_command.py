@@ -10,6 +10,7 @@ import pytest
 from cifar_exp.export.c import exporter, host, toolchain
 from cifar_exp.export.c.host import host_compiler
 from tests.conftest import Run
+from tests.export.c.tools import needs_compiler
 
 
 @pytest.fixture
@@ -18,6 +19,7 @@ def run(trained_run: Path, tmp_path: Path) -> Path:
     return Path(shutil.copytree(trained_run, tmp_path / "copy"))
 
 
+@needs_compiler
 def test_the_firmware_is_described_by_its_measurements(
     cifar_exp: Run, run: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -37,6 +39,7 @@ def test_the_firmware_is_described_by_its_measurements(
     assert "int32_t logits[PETS_CLASSES]" in header
 
 
+@needs_compiler
 def test_the_example_classifies_its_image_on_the_pc(cifar_exp: Run, run: Path) -> None:
     cifar_exp("export", f"run={run}", "format=c", "emulate=false")
     directory = run / "model_c"
@@ -57,6 +60,7 @@ def test_a_directory_of_something_else_is_never_replaced(
     assert (tmp_path / "mine" / "notes.txt").read_text() == "keep"
 
 
+@needs_compiler
 def test_an_earlier_export_is_replaced_behind_a_link_too(cifar_exp: Run, run: Path) -> None:
     link = run / "latest"
     link.symlink_to("model_c")
@@ -75,6 +79,7 @@ def test_a_compiler_that_fails_is_one_message(
     assert not list(run.glob("*model_c*"))
 
 
+@needs_compiler
 def test_firmware_that_disagrees_with_its_simulation_is_not_kept(
     cifar_exp: Run, run: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -91,6 +96,7 @@ def test_what_the_command_does_not_know_is_a_user_error(cifar_exp: Run, run: Pat
     assert cifar_exp("export", f"run={run}", "format=c", value) == 2
 
 
+@needs_compiler
 def test_a_missing_cross_compiler_is_a_note_and_an_error_only_where_emulation_is_required(
     cifar_exp: Run, run: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

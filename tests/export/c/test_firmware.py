@@ -20,7 +20,7 @@ from cifar_exp.export.c.simulate import simulate
 from cifar_exp.export.c.toolchain import CPUS
 from cifar_exp.inference.classifier import TrainedNetwork
 from tests.export.c.drawn import images, run_sanitized, trained
-from tests.export.c.tools import require_arm_tools
+from tests.export.c.tools import needs_compiler, require_arm_tools
 from tests.network.strategies import models
 
 KERNELS = Path(__file__).parents[3] / "cifar_exp" / "export" / "c" / "files" / "int8_kernels.h"
@@ -86,6 +86,7 @@ def compiled_as_simulated(network: TrainedNetwork, shape: tuple[int, int, int]) 
     return (error / exact.abs().mean()).item()
 
 
+@needs_compiler
 @settings(max_examples=8, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck))
 @given(model=models(), seed=st.integers(0, 99))
 def test_any_network_compiles_to_what_is_simulated(model: dict[str, Any], seed: int) -> None:
@@ -99,11 +100,13 @@ def test_any_network_compiles_to_what_is_simulated(model: dict[str, Any], seed: 
     compiled_as_simulated(network, SHAPE)
 
 
+@needs_compiler
 @pytest.mark.parametrize("model", [WIDE, STUDY], ids=["wide", "study"])
 def test_every_feature_agrees_and_stays_near_the_float_network(model: dict[str, Any]) -> None:
     assert compiled_as_simulated(trained(model, SHAPE), SHAPE) < 0.2
 
 
+@needs_compiler
 def test_a_prefix_and_odd_names_change_identifiers_alone(tmp_path: Path) -> None:
     model = {"name": "network_a /* b */ ??/\n", "layers": {"network_1": {"channels": 2}}}
     network = trained(model, SHAPE)
@@ -135,11 +138,13 @@ def test_flash_and_sram_of_small_networks_are_planned_within_a_twentieth(layer: 
     assert network.plan.sram_bytes == pytest.approx(found.sram_bytes, rel=0.05)
 
 
+@needs_compiler
 def test_a_projection_is_added_to_groups_of_an_odd_number_of_channels() -> None:
     layers = {"one": {"channels": 6}, "two": {"channels": 9, "groups": 3, "skip": "one", "projection": "conv1x1"}}
     assert compiled_as_simulated(trained({"name": "groups", "layers": layers}, SHAPE), SHAPE) < 0.1
 
 
+@needs_compiler
 def test_an_activation_by_itself_keeps_the_range_of_what_it_reads() -> None:
     layers = {"pooled": {"channels": 8, "order": ["conv", "norm", "pool", "activation"], "pool": "avg"}}
     model = {"name": "lone", "layer": {"activation": "silu"}, "layers": layers, "head": {"pool": "avg"}}

@@ -7,9 +7,11 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
+from cifar_exp.export.c.host import host_compiler
 from cifar_exp.export.c.toolchain import install_note, missing_tools
 
 REQUIRE = "CIFAR_EXP_REQUIRE_ARM"  # set where the absence of the tools is an error, as in .ci/run
+needs_compiler = pytest.mark.skipif(host_compiler() is None and REQUIRE not in os.environ, reason="no C compiler")
 LOOP_STEPS = 100_000  # of two instructions each
 
 HEADER = """
