@@ -2,7 +2,9 @@
 
 import os
 import shutil
+import sysconfig
 from importlib.util import find_spec
+from pathlib import Path
 
 from cifar_exp.config.schema import TrainerConfig
 from cifar_exp.errors import UserError
@@ -76,10 +78,18 @@ def _check_gpu_numbers(devices: str | int | list[int]) -> None:
 
 
 def check_compiler(mode: str | None) -> None:
-    """Raise UserError where `compile` is asked for and there is no C++ compiler for torch to use."""
+    """Raise UserError where `compile` is asked for, and torch lacks what it compiles with."""
+    if mode is not None and (missing := missing_to_compile()):
+        raise UserError(f"compile={mode}: torch.compile needs {missing} was not found.")
+
+
+def missing_to_compile() -> str | None:
+    """Return what torch.compile needs and this machine lacks: a C++ compiler, or the headers of Python."""
     wanted = [os.environ["CXX"]] if "CXX" in os.environ else COMPILERS
-    if mode is not None and not any(shutil.which(name) for name in wanted):
-        raise UserError(f"compile={mode}: torch.compile needs a C++ compiler, and {' or '.join(wanted)} was not found.")
+    if not any(shutil.which(name) for name in wanted):
+        return f"a C++ compiler, and {' or '.join(wanted)}"
+    header = Path(sysconfig.get_path("include"), "Python.h")
+    return None if header.is_file() else f"Python's headers (Debian: apt-get install python3-dev), and {header}"
 
 
 def trains_alone(trainer: TrainerConfig) -> bool:

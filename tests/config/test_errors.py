@@ -260,6 +260,19 @@ def test_compiling_without_a_compiler_is_reported_before_the_training(
     assert not list(Path.cwd().iterdir())
 
 
+def test_compiling_without_python_s_headers_is_reported_before_the_training(
+    cifar_exp: CifarExp, training: FakeTraining, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setattr("sysconfig.get_path", lambda name: str(tmp_path / name))
+    monkeypatch.setenv("CXX", "sh")  # any program
+
+    ended = cifar_exp("train", "compile=default", "data=synthetic")
+
+    assert ended.status == 2
+    assert_is_a_message(ended.err, ["compile=default", "Python.h", "python3-dev"])
+    assert not list(Path.cwd().iterdir())
+
+
 @pytest.mark.parametrize(
     ("content", "expected"),
     [

@@ -1,12 +1,12 @@
 """Byte-drawn dropout: exact rate, independent elements, unbiased output."""
 
 import math
-import shutil
 
 import pytest
 import torch
 from torch import nn
 
+from cifar_exp.config.devices import missing_to_compile
 from cifar_exp.network.dropout import ByteDropout, keep_mask
 
 
@@ -73,7 +73,7 @@ def test_the_same_seed_draws_the_same_mask() -> None:
     assert torch.equal(*masks)
 
 
-@pytest.mark.skipif(shutil.which("g++") is None, reason="torch.compile needs a C++ compiler")
+@pytest.mark.skipif(missing_to_compile() is not None, reason=f"torch.compile needs {missing_to_compile()}")
 @pytest.mark.parametrize("shape", ["channels_last", "transposed"])
 def test_a_compiled_network_draws_masks_of_its_own_without_a_break(shape: str) -> None:
     x = torch.ones(8, 16, 32, 32)

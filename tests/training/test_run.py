@@ -15,6 +15,7 @@ from omegaconf import OmegaConf
 from PIL import Image
 
 from cifar_exp import compose, plan
+from cifar_exp.config.devices import missing_to_compile
 from cifar_exp.config.location import conf_dir
 from cifar_exp.network import build_network
 from cifar_exp.training.trainer import trainer_arguments
@@ -86,7 +87,7 @@ def test_the_same_seed_gives_the_same_run_and_another_seed_another(
     assert figures(tmp_path / "6") != figures(trained_run)
 
 
-@pytest.mark.skipif(shutil.which("g++") is None, reason="torch.compile needs a C++ compiler")
+@pytest.mark.skipif(missing_to_compile() is not None, reason=f"torch.compile needs {missing_to_compile()}")
 def test_a_compiled_training_learns_the_same(cifar_exp: Run, tmp_path: Path) -> None:
     plain, compiled = tmp_path / "plain", tmp_path / "compiled"
     removed = [f"model.layers.conv{index}" for index in range(3, 8)]  # a small network is compiled sooner
