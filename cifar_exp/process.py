@@ -99,11 +99,11 @@ def configure_process() -> None:
 
 
 def _configure_threads() -> None:
-    """torch takes as many threads as it sees cores; where a container may use fewer, they would wait for each other.
+    """Take as many threads as a container may use, where torch would take one for each core that it sees.
 
-    GNU's OpenMP lets a thread that waits spin for milliseconds, on the core that the other one needs where further
-    processes run: a step of model2 took 5 to 15 times as long beside others, twice as long with fewer spins. On an idle
-    machine they would cost model50k a tenth.
+    Beside processes that wait for a core, let threads spin for a shorter time while they wait for each other. Else they
+    spin for milliseconds (GNU's OpenMP), on cores that others need: an epoch of model2 took 11 to 27 s beside others,
+    where it takes 4 to 5 s with a short time. On an idle machine a short time would cost model50k a tenth.
     """
     quota = cpu_quota()
     if quota is not None and quota < len(os.sched_getaffinity(0)):

@@ -9,7 +9,7 @@ from pathlib import Path
 from cifar_exp.config.schema import TrainerConfig
 from cifar_exp.errors import UserError
 
-PROCESSES_PER_CORE = 4  # of one run, at most
+PROCESSES_PER_CORE = 4  # of one run or sweep, at most
 COMPILERS = ("g++", "clang++", "cl")  # that torch.compile looks for, where the variable CXX names none
 
 
@@ -34,13 +34,20 @@ def check_devices(trainer: TrainerConfig, of_several: bool = False) -> None:
         _check_gpu_numbers(trainer.devices)
     if accelerator == "cpu" and has_numbers:
         raise UserError(f"trainer.devices={trainer.devices}: processors have no numbers; expected how many, or auto.")
-    most = PROCESSES_PER_CORE * (os.cpu_count() or 1)
-    is_too_many = isinstance(trainer.devices, int) and trainer.devices > most
+    is_too_many = isinstance(trainer.devices, int) and trainer.devices > most_processes()
     if is_too_many and (accelerator == "cpu" or (accelerator == "auto" and not _has_gpu())):
-        raise UserError(
-            f"trainer.devices={trainer.devices}: each is a process here; expected at most {most}, "
-            f"{PROCESSES_PER_CORE} per core."
-        )
+        raise too_many_processes("trainer.devices", trainer.devices)
+
+
+def most_processes() -> int:
+    """Return how many processes of one command this machine can run at once."""
+    return PROCESSES_PER_CORE * (os.cpu_count() or 1)
+
+
+def too_many_processes(key: str, given: object) -> UserError:
+    """Return the error of asking for more, by the value `given` for `key`."""
+    per_core = f"{PROCESSES_PER_CORE} per core"
+    return UserError(f"{key}={given}: each is a process here; expected at most {most_processes()}, {per_core}.")
 
 
 def check_accelerator(accelerator: str, key: str) -> None:

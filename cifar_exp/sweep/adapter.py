@@ -15,7 +15,7 @@ from hydra.types import HydraContext, TaskFunction
 from omegaconf import DictConfig, OmegaConf
 from optuna.trial import FrozenTrial
 
-from cifar_exp.config.devices import PROCESSES_PER_CORE
+from cifar_exp.config.devices import most_processes, too_many_processes
 from cifar_exp.config.jobs import set_hydra
 from cifar_exp.config.overrides import expressions, parse_overrides, written
 from cifar_exp.errors import UserError
@@ -126,12 +126,9 @@ class Adapter:
 
     def _check_workers(self) -> None:
         """Raise UserError where this machine has too few cores for its workers."""
-        most = PROCESSES_PER_CORE * (os.cpu_count() or 1)
-        if self._is_here and not self._is_basic and self._settings.n_jobs > most:
-            raise UserError(
-                f"hydra.sweeper.n_jobs={self._settings.n_jobs}: each is a process here; expected at most {most}, "
-                f"{PROCESSES_PER_CORE} per core."
-            )
+        n_jobs = self._settings.n_jobs
+        if self._is_here and not self._is_basic and n_jobs > most_processes():
+            raise too_many_processes("hydra.sweeper.n_jobs", n_jobs)
 
     def _in_this_process(self, worker: Worker) -> list[Sequence[JobReturn]]:
         if self._settings.n_jobs > 1:
